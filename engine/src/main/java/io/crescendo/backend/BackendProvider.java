@@ -1,0 +1,24 @@
+package io.crescendo.backend;
+
+/** Finds and opens one kind of backend; registered for {@link java.util.ServiceLoader}. */
+public interface BackendProvider {
+    /** What {@code --device} calls it: {@code cpu}, {@code cuda}, {@code reference}. */
+    String name();
+
+    /** Where {@code --device auto} tries this one: lower first. Negative: never chosen automatically. */
+    int preference();
+
+    /** Whether it can be opened here, and if not, why and what would help. */
+    Availability availability();
+
+    /** Opens the device. */
+    Backend open(BackendOptions options);
+
+    /**
+     * Whether a backend can be opened.
+     *
+     * @param available yes or no
+     * @param detail versions found, or what was searched and how to get it
+     */
+    record Availability(boolean available, String detail) {}
+}

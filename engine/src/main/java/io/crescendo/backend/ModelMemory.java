@@ -1,0 +1,44 @@
+package io.crescendo.backend;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
+
+/**
+ * The numbers of one model on one device, in flat packs at fixed addresses.
+ *
+ * @param weights learned parameters
+ * @param gradients their gradients, summed over samples; zero between updates
+ * @param statistics running means and variances
+ */
+public record ModelMemory(DeviceMemory weights, DeviceMemory gradients, DeviceMemory statistics)
+        implements AutoCloseable {
+
+    /** Allocates the packs and initialises weights and statistics from a seed. */
+    public static ModelMemory allocate(Backend backend, Program program, long seed) {
+        ModelMemory model = new ModelMemory(
+                backend.allocate(program.parameters().elements()),
+                backend.allocate(program.parameters().elements()),
+                backend.allocate(program.statistics().elements()));
+        initialise(model.weights, program.parameters(), seed);
+        initialise(model.statistics, program.statistics(), seed);
+        return model;
+    }
+
+    private static void initialise(DeviceMemory memory, ParameterPack pack, long seed) {
+        for (Parameter parameter : pack.parameters()) {
+            float[] values = new float[Math.toIntExact(parameter.shape().elements())];
+            // The name, not the position, keys the numbers: adding a layer leaves the others' values alone.
+            long key = seed * 0x9E3779B97F4A7C15L + parameter.name().hashCode();
+            parameter.initializer().initialize(parameter.shape(), key, values);
+            memory.write(parameter.offset(), values);
+        }
+    }
+
+    @Override
+    public void close() {
+        weights.close();
+        gradients.close();
+        statistics.close();
+    }
+}

@@ -1,0 +1,176 @@
+package io.crescendo.memory;
+
+import io.crescendo.autograd.Home;
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Packs values into one arena: a pure function of program and sizes.
+ *
+ * <p>Placing rectangles (lifetime × bytes) without overlap in the lowest strip is NP-hard; the greedy rule used here,
+ * largest first at the lowest free offset that fits tightest, is the one production inference runtimes use (Pisarchyk
+ * and Lee 2020, arXiv 2001.03288). Several orders are tried and the smallest result wins. Before that, an output that
+ * may overwrite a dying input is merged with it into one block, so in-place operations cost nothing.
+ */
+public final class WorkspacePlanner {
+    /** Every offset is a multiple of this: a cache line, and the widest vector load on either kind of device. */
+    public static final int ALIGNMENT_BYTES = 256;
+
+    private WorkspacePlanner() {}
+
+    /** Plans one program. */
+    public static WorkspacePlan plan(Program program, MemoryRequirements requirements) {
+        Liveness liveness = Liveness.of(program);
+        List<Block> blocks = blocks(program, requirements, liveness);
+        long lowerBound = lowerBound(blocks, program.ops().size());
+        long best = Long.MAX_VALUE;
+        long[] bestOffsets = {};
+        List<Comparator<Block>> orders = List.of(
+                Comparator.<Block>comparingLong(b -> -b.bytes).thenComparingInt(b -> b.first),
+                Comparator.<Block>comparingLong(b -> -b.bytes * (b.last - b.first + 1L))
+                        .thenComparingInt(b -> b.first),
+                Comparator.<Block>comparingInt(b -> b.first - b.last).thenComparingLong(b -> -b.bytes),
+                Comparator.<Block>comparingInt(b -> b.first).thenComparingLong(b -> -b.bytes));
+        for (Comparator<Block> order : orders) {
+            long total = place(blocks, order);
+            if (total < best) {
+                best = total;
+                bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
+            }
+            if (best == lowerBound) {
+                break;
+            }
+        }
+        long[] valueOffsets = new long[program.values().size()];
+        long[] scratchOffsets = new long[program.ops().size()];
+        Arrays.fill(valueOffsets, -1);
+        for (int i = 0; i < blocks.size(); i++) {
+            for (Value value : blocks.get(i).values) {
+                valueOffsets[value.id()] = bestOffsets[i];
+            }
+            if (blocks.get(i).scratchOf >= 0) {
+                scratchOffsets[blocks.get(i).scratchOf] = bestOffsets[i];
+            }
+        }
+        return new WorkspacePlan(valueOffsets, scratchOffsets, blocks.isEmpty() ? 0 : best, lowerBound);
+    }
+
+    /** Bytes that must lie together for one stretch of operations: a value and those that overwrite it, or scratch. */
+    private static final class Block {
+        final List<Value> values = new ArrayList<>();
+        final int scratchOf;
+        final int first;
+        int last;
+        final long bytes;
+        long offset;
+
+        Block(int scratchOf, int first, int last, long bytes) {
+            this.scratchOf = scratchOf;
+            this.first = first;
+            this.last = last;
+            this.bytes = (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+        }
+
+        boolean meets(Block other) {
+            return first <= other.last && other.first <= last;
+        }
+    }
+
+    private static List<Block> blocks(Program program, MemoryRequirements requirements, Liveness liveness) {
+        List<Block> blocks = new ArrayList<>();
+        Block[] blockOf = new Block[program.values().size()];
+        for (int i = 0; i < program.ops().size(); i++) {
+            Op op = program.ops().get(i);
+            for (Value output : op.outputs()) {
+                if (output.home() != Home.ARENA) {
+                    continue;
+                }
+                Block block = null;
+                if (output.equals(op.outputs().get(0))) {
+                    block = overwritten(op, i, output, requirements, liveness, blockOf);
+                }
+                if (block == null) {
+                    block = new Block(-1, i, i, requirements.bytes(output));
+                    blocks.add(block);
+                }
+                block.values.add(output);
+                block.last = Math.max(block.last, liveness.last(output));
+                blockOf[output.id()] = block;
+            }
+            long scratch = requirements.scratchBytes(i);
+            if (scratch > 0) {
+                blocks.add(new Block(i, i, i, scratch));
+            }
+        }
+        return blocks;
+    }
+
+    /** The block of a dying input of the same size that the output may take over, or null. */
+    private static @Nullable Block overwritten(
+            Op op, int index, Value output, MemoryRequirements requirements, Liveness liveness, Block[] blockOf) {
+        for (Value input : op.overwritable()) {
+            // An input that is also read in another role (a convolution whose addend is its own input, say) must stay.
+            if (input.home() == Home.ARENA
+                    && op.inputs().stream().filter(input::equals).count() == 1
+                    && blockOf[input.id()].last == index
+                    && liveness.last(input) == index
+                    && requirements.bytes(input) == requirements.bytes(output)
+                    && requirements.mayOverwrite(index, input)) {
+                return blockOf[input.id()];
+            }
+        }
+        return null;
+    }
+
+    private static long lowerBound(List<Block> blocks, int ops) {
+        long[] change = new long[ops + 1];
+        for (Block block : blocks) {
+            change[block.first] += block.bytes;
+            change[block.last + 1] -= block.bytes;
+        }
+        long alive = 0;
+        long most = 0;
+        for (long delta : change) {
+            alive += delta;
+            most = Math.max(most, alive);
+        }
+        return most;
+    }
+
+    private static long place(List<Block> blocks, Comparator<Block> order) {
+        List<Block> sorted = new ArrayList<>(blocks);
+        sorted.sort(order);
+        List<Block> placed = new ArrayList<>(sorted.size()); // by offset
+        long total = 0;
+        for (Block block : sorted) {
+            long bestGap = Long.MAX_VALUE;
+            long chosen = -1;
+            long cursor = 0;
+            for (Block other : placed) {
+                if (!other.meets(block)) {
+                    continue;
+                }
+                long gap = other.offset - cursor;
+                if (gap >= block.bytes && gap < bestGap) {
+                    bestGap = gap;
+                    chosen = cursor;
+                }
+                cursor = Math.max(cursor, other.offset + other.bytes);
+            }
+            block.offset = chosen >= 0 ? chosen : cursor;
+            total = Math.max(total, block.offset + block.bytes);
+            int at = 0;
+            while (at < placed.size() && placed.get(at).offset <= block.offset) {
+                at++;
+            }
+            placed.add(at, block);
+        }
+        return total;
+    }
+}
