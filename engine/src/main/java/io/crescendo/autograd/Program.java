@@ -2,6 +2,7 @@ package io.crescendo.autograd;
 
 import io.crescendo.tensor.ParameterPack;
 import java.util.List;
+import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Collectors;
 
@@ -107,7 +108,7 @@ public final class Program {
                 .append(" operations\n");
         for (int i = 0; i < ops.size(); i++) {
             Op op = ops.get(i);
-            text.append(String.format("%4d  ", i))
+            text.append(String.format(Locale.ROOT, "%4d  ", i))
                     .append(describe(op.outputs()))
                     .append(op.outputs().isEmpty() ? "" : " = ")
                     .append(op.name())
