@@ -72,7 +72,7 @@ public final class TrainingPlan {
         if (batch < 1) {
             throw new IllegalArgumentException("batch " + batch + " must be at least 1 sample");
         }
-        return Schedule.constant(batch);
+        return Schedule.constant((double) batch);
     }
 
     /** A constant momentum coefficient in [0, 1). */
