@@ -558,8 +558,8 @@ public sealed interface Op {
      * for x.
      *
      * <p>Element e (row-major within its sample) of the sample whose number on the training clock is s is kept exactly
-     * if {@code Dropouts.keeps(key, s, e, rate)}: so neither the batch, nor micro-batches, nor the backend change the
-     * mask.
+     * if {@link Dropouts#keeps(long, long, long, long, double) Dropouts.keeps(seed, key, s, e, rate)}, with the seed of
+     * the feed: so neither the batch, nor micro-batches, nor the backend change the mask.
      */
     record Dropout(Value input, Value output, double rate, long key) implements Op {
         @Override

@@ -93,7 +93,7 @@ public final class WorkspacePlanner {
                 }
                 Block block = null;
                 if (output.equals(op.outputs().get(0))) {
-                    block = overwritten(op, i, output, requirements, liveness, blockOf);
+                    block = overwritten(program, i, output, requirements, liveness, blockOf);
                 }
                 if (block == null) {
                     block = new Block(-1, i, i, requirements.bytes(output));
@@ -113,10 +113,18 @@ public final class WorkspacePlanner {
 
     /** The block of a dying input of the same size that the output may take over, or null. */
     private static @Nullable Block overwritten(
-            Op op, int index, Value output, MemoryRequirements requirements, Liveness liveness, Block[] blockOf) {
+            Program program,
+            int index,
+            Value output,
+            MemoryRequirements requirements,
+            Liveness liveness,
+            Block[] blockOf) {
+        Op op = program.ops().get(index);
         for (Value input : op.overwritable()) {
             // An input that is also read in another role (a convolution whose addend is its own input, say) must stay.
+            // A kept one must survive even the last operation.
             if (input.home() == Home.ARENA
+                    && !program.kept().contains(input)
                     && op.inputs().stream().filter(input::equals).count() == 1
                     && blockOf[input.id()].last == index
                     && liveness.last(input) == index

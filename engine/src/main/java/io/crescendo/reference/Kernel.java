@@ -1,0 +1,6 @@
+package io.crescendo.reference;
+
+/** One operation, ready to run. */
+interface Kernel {
+    void run(Operands operands);
+}

@@ -1,0 +1,29 @@
+package io.crescendo.reference;
+
+import io.crescendo.autograd.Value;
+import io.crescendo.backend.Feed;
+
+/** What an operation finds when it runs. */
+final class Operands {
+    private final Tensor[] tensors; // by value id
+    private final Feed feed;
+    private final ReferenceMetrics metrics;
+
+    Operands(Tensor[] tensors, Feed feed, ReferenceMetrics metrics) {
+        this.tensors = tensors;
+        this.feed = feed;
+        this.metrics = metrics;
+    }
+
+    Tensor at(Value value) {
+        return tensors[value.id()];
+    }
+
+    Feed feed() {
+        return feed;
+    }
+
+    ReferenceMetrics metrics() {
+        return metrics;
+    }
+}

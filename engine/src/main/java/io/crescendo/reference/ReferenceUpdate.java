@@ -1,0 +1,93 @@
+package io.crescendo.reference;
+
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.Predicate;
+
+/** The formulas of {@link UpdateRule}, one parameter after another; the gaps between parameters stay zero. */
+final class ReferenceUpdate implements UpdateKernel {
+    private final UpdateRule rule;
+    private final ParameterPack parameters;
+    private final Predicate<Parameter> decayed;
+    private final double[] weights;
+    private final double[] gradients;
+    private final List<ReferenceMemory> state = new ArrayList<>();
+
+    ReferenceUpdate(UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+        this.rule = rule;
+        this.parameters = parameters;
+        this.decayed = decayed;
+        weights = ReferenceMemory.of(model.weights()).values();
+        gradients = ReferenceMemory.of(model.gradients()).values();
+        if (weights.length != parameters.elements() || gradients.length != parameters.elements()) {
+            throw new IllegalArgumentException(
+                    "the layout has " + parameters.elements() + " elements, but the model has " + weights.length
+                            + " weights and " + gradients.length + " gradients");
+        }
+        for (int slot = 0; slot < rule.stateSlots(); slot++) {
+            state.add(new ReferenceMemory(parameters.elements()));
+        }
+    }
+
+    @Override
+    public void apply(UpdateScalars scalars) {
+        for (Parameter parameter : parameters.parameters()) {
+            double decay = decayed.test(parameter) ? scalars.weightDecay() : 0;
+            for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
+                update(i, scalars, decay);
+            }
+        }
+        Arrays.fill(gradients, 0);
+    }
+
+    private void update(int i, UpdateScalars scalars, double decay) {
+        double rate = scalars.learningRate();
+        double bare = scalars.gradientScale() * gradients[i];
+        double g = bare + decay * weights[i];
+        if (rule instanceof UpdateRule.Sgd) {
+            weights[i] -= rate * g;
+        } else if (rule instanceof UpdateRule.Momentum) {
+            double[] v = state.get(0).values();
+            v[i] = scalars.momentum() * v[i] + g;
+            weights[i] -= rate * v[i];
+        } else if (rule instanceof UpdateRule.Nesterov) {
+            double[] v = state.get(0).values();
+            v[i] = scalars.momentum() * v[i] + g;
+            weights[i] -= rate * (g + scalars.momentum() * v[i]);
+        } else if (rule instanceof UpdateRule.Adam adam) {
+            weights[i] -= rate * adamStep(i, g, scalars, adam.beta2(), adam.epsilon());
+        } else if (rule instanceof UpdateRule.AdamW adam) {
+            weights[i] -= rate * decay * weights[i];
+            weights[i] -= rate * adamStep(i, bare, scalars, adam.beta2(), adam.epsilon());
+        } else {
+            throw new IllegalStateException("no loops for " + rule);
+        }
+    }
+
+    private double adamStep(int i, double g, UpdateScalars scalars, double beta2, double epsilon) {
+        double beta1 = scalars.momentum();
+        double[] a = state.get(0).values();
+        double[] b = state.get(1).values();
+        a[i] = beta1 * a[i] + (1 - beta1) * g;
+        b[i] = beta2 * b[i] + (1 - beta2) * g * g;
+        double first = a[i] / (1 - Math.pow(beta1, (double) scalars.update()));
+        double second = b[i] / (1 - Math.pow(beta2, (double) scalars.update()));
+        return first / (Math.sqrt(second) + epsilon);
+    }
+
+    @Override
+    public List<DeviceMemory> state() {
+        return List.copyOf(state);
+    }
+
+    @Override
+    public void close() {}
+}
