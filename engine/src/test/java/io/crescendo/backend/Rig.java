@@ -21,13 +21,20 @@ public final class Rig implements AutoCloseable {
     /** What runs it. */
     public final Executable executable;
 
+    private final boolean ownsModel;
+
     /** Binds with new weights from a seed. */
     public Rig(Backend backend, Program program, long seed) {
-        this(backend, program, ModelMemory.allocate(backend, program, seed));
+        this(backend, program, ModelMemory.allocate(backend, program, seed), true);
     }
 
     /** Binds on a model that is there already. */
     public Rig(Backend backend, Program program, ModelMemory model) {
+        this(backend, program, model, false);
+    }
+
+    private Rig(Backend backend, Program program, ModelMemory model, boolean ownsModel) {
+        this.ownsModel = ownsModel;
         this.program = program;
         this.model = model;
         try (LoweredProgram lowered = backend.lower(program)) {
@@ -87,5 +94,8 @@ public final class Rig implements AutoCloseable {
     @Override
     public void close() {
         executable.close();
+        if (ownsModel) {
+            model.close();
+        }
     }
 }

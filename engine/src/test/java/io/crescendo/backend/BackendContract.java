@@ -1,0 +1,487 @@
+package io.crescendo.backend;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Tape;
+import io.crescendo.autograd.Value;
+import io.crescendo.memory.MicroBatches;
+import io.crescendo.reference.ReferenceBackend;
+import io.crescendo.reference.ReferenceMemory;
+import io.crescendo.tensor.Initializer;
+import io.crescendo.tensor.ParameterPack;
+import io.crescendo.tensor.Role;
+import io.crescendo.tensor.Shape;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/**
+ * What every backend must do, checked against the reference backend on random networks with odd sizes.
+ *
+ * <p>Extend it, say how to open the backend and how its arithmetic rounds:
+ *
+ * <pre>{@code
+ * class CpuBackendTest extends BackendContract {
+ *     protected Backend open() { return new CpuBackend(BackendOptions.DEFAULT); }
+ *     protected double tolerance() { return 0x1p-24; }
+ * }
+ * }</pre>
+ *
+ * <p>The reference always runs the unfused program in double precision; the candidate runs what its own
+ * {@link Backend#fusions()} allow, and the unfused program too. Every failure names the seed; run again with
+ * {@code -Dcrescendo.seed=…} to see the same numbers. Before each run the candidate's arena is filled with NaN, so that
+ * an operation which reads what it did not write shows. How far results may differ: see {@link Answer}.
+ */
+public abstract class BackendContract {
+    /** How often the reference runs on inputs moved by a few roundings, to learn how well-conditioned they are. */
+    private static final int MOVES = 6;
+
+    /** Size of these moves in roundings: more than the one or two per operation that a candidate makes. */
+    private static final double MOVED_ROUNDINGS = 8;
+
+    private static final Set<Fusion> UNFUSED = EnumSet.noneOf(Fusion.class);
+    private static final List<UpdateRule> RULES = List.of(
+            new UpdateRule.Sgd(),
+            new UpdateRule.Momentum(),
+            new UpdateRule.Nesterov(),
+            new UpdateRule.Adam(0.99, 1e-6),
+            new UpdateRule.AdamW(0.98, 1e-7));
+
+    private long seed;
+    private Random random = new Random();
+
+    /** Opens the backend under test; called once per test. */
+    protected abstract Backend open();
+
+    /** Unit roundoff of the backend's arithmetic: 2⁻²⁴ for float32, 2⁻¹¹ for tf32, 2⁻⁸ for bf16 with 8 digits. */
+    protected abstract double tolerance();
+
+    /** Draws the numbers of one test. */
+    @BeforeEach
+    public void draw() {
+        seed = Long.getLong("crescendo.seed", new Random().nextLong());
+        random = new Random(seed);
+    }
+
+    @Test
+    public void everyOperationTrainsLikeTheReference() {
+        try (Backend backend = open()) {
+            for (NetworkCase network : NetworkCase.operations(random)) {
+                List<Integer> whole = List.of(network.batch());
+                checkTraining(backend, network, backend.fusions(), whole);
+                checkTraining(backend, network, UNFUSED, whole);
+            }
+        }
+    }
+
+    @Test
+    public void everyOperationInfersLikeTheReference() {
+        try (Backend backend = open()) {
+            for (NetworkCase network : NetworkCase.operations(random)) {
+                for (Set<Fusion> fusions : List.of(backend.fusions(), UNFUSED)) {
+                    Feed feed = Rig.feed(random, network, network.batch());
+                    long weightSeed = random.nextLong();
+                    compare(
+                            network,
+                            infer(backend, network.inference(fusions), weightSeed, feed, 0),
+                            move -> infer(reference(), network.inference(UNFUSED), weightSeed, feed, move));
+                }
+            }
+        }
+    }
+
+    @Test
+    public void microBatchesAddUpToTheBatch() {
+        try (Backend backend = open()) {
+            for (NetworkCase any : NetworkCase.operations(random)) {
+                int ghostBatch = 1 + random.nextInt(3);
+                NetworkCase network = any.withBatch(2 + random.nextInt(9), ghostBatch);
+                int microBatch = ghostBatch * (1 + random.nextInt(3)); // rarely divides the batch: the last is ragged
+                checkTraining(backend, network, backend.fusions(), MicroBatches.split(network.batch(), microBatch));
+            }
+        }
+    }
+
+    @Test
+    public void wholeNetworksTrainForSeveralUpdates() {
+        try (Backend backend = open()) {
+            for (NetworkCase network : NetworkCase.networks(random)) {
+                for (UpdateRule rule : RULES) {
+                    Feed feed = Rig.feed(random, network, network.batch());
+                    long weightSeed = random.nextLong();
+                    compare(
+                            network,
+                            fiveUpdates(backend, network, backend.fusions(), rule, weightSeed, feed, 0),
+                            move -> fiveUpdates(reference(), network, UNFUSED, rule, weightSeed, feed, move));
+                }
+            }
+        }
+    }
+
+    @Test
+    public void updatesFollowTheirRule() {
+        ParameterPack.Builder builder = ParameterPack.builder();
+        Role[] roles = {Role.WEIGHT, Role.BIAS, Role.NORM_SCALE, Role.WEIGHT, Role.NORM_SHIFT};
+        for (int i = 0; i < roles.length; i++) {
+            builder.add("p" + i, Shape.of(1 + random.nextInt(70)), roles[i], Initializer.constant(0));
+        }
+        ParameterPack pack = builder.build();
+        try (Backend backend = open()) {
+            for (UpdateRule rule : RULES) {
+                long numbers = random.nextLong();
+                Answer.compare(
+                        "seed " + seed + ", " + rule,
+                        update(backend, rule, pack, numbers, 0),
+                        update(reference(), rule, pack, numbers, 0),
+                        moved(move -> update(reference(), rule, pack, numbers, move)),
+                        tolerance(),
+                        1);
+            }
+        }
+    }
+
+    @Test
+    public void memoryHoldsWhatIsWritten() {
+        try (Backend backend = open();
+                DeviceMemory memory = backend.allocate(41)) {
+            assertEquals(41, memory.elements());
+            float[] zeros = new float[41];
+            assertArrayEquals(zeros, Rig.read(memory), "fresh memory must be zero");
+            float[] values = {1, -2.5f, 3e-30f, Float.MAX_VALUE, 7};
+            memory.write(36, values);
+            memory.write(0, new float[] {9});
+            float[] read = new float[5];
+            memory.read(36, read);
+            assertArrayEquals(values, read);
+            float[] all = Rig.read(memory);
+            assertEquals(9, all[0]);
+            assertEquals(0, all[35]);
+            memory.clear();
+            assertArrayEquals(zeros, Rig.read(memory));
+        }
+    }
+
+    @Test
+    public void metricsAddUpUntilCleared() {
+        try (Backend backend = open()) {
+            NetworkCase network = NetworkCase.operations(random).get(0);
+            try (Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
+                assertEquals(new StepMetrics.Sums(0, 0), backend.metrics().read());
+                Feed feed = Rig.feed(random, network, network.batch());
+                rig.executable.run(feed);
+                StepMetrics.Sums once = backend.metrics().read();
+                rig.executable.run(feed);
+                rig.executable.run(feed);
+                StepMetrics.Sums thrice = backend.metrics().read();
+                String what = "seed " + seed + ": " + network;
+                assertTrue(once.loss() > 0, what);
+                assertEquals(3 * once.hits(), thrice.hits(), what);
+                // Three equal numbers summed in float32 differ from the triple by at most a few roundings.
+                assertEquals(3 * once.loss(), thrice.loss(), 8 * Math.max(tolerance(), 0x1p-24) * thrice.loss(), what);
+                backend.metrics().clear();
+                assertEquals(new StepMetrics.Sums(0, 0), backend.metrics().read());
+            }
+        }
+    }
+
+    @Test
+    public void programsStayValidWhileTheWorkspaceGrowsAndShrinks() {
+        NetworkCase small = NetworkCase.networks(random).get(1).withBatch(3, 2);
+        NetworkCase large = small.withBatch(24, 4);
+        Feed smallFeed = Rig.feed(random, small, 3);
+        Feed largeFeed = Rig.feed(random, large, 24);
+        try (Backend backend = open();
+                Rig first = new Rig(backend, small.training(backend.fusions()), 1)) {
+            Workspace workspace = backend.workspace();
+            assertTrue(workspace.capacityBytes() >= first.plan.totalBytes(), "bind must make room");
+            checkRerun(backend, first, small, smallFeed);
+            try (Rig second = new Rig(backend, large.training(backend.fusions()), 1)) {
+                assertTrue(workspace.capacityBytes() >= second.plan.totalBytes(), "bind must make room");
+                checkRerun(backend, first, small, smallFeed);
+                checkRerun(backend, second, large, largeFeed);
+                checkRerun(backend, first, small, smallFeed);
+                long grown = workspace.capacityBytes();
+                workspace.reserve(1);
+                assertEquals(grown, workspace.capacityBytes(), "reserve never gives memory back");
+                workspace.shrink(0);
+                assertEquals(0, workspace.capacityBytes());
+                assertTrue(workspace.peakBytes() >= grown, "the peak outlives shrinking");
+                workspace.reserve(second.plan.totalBytes());
+                checkRerun(backend, second, large, largeFeed);
+                checkRerun(backend, first, small, smallFeed);
+            }
+        }
+    }
+
+    @Test
+    public void keptValuesAreReadBackAsTheyWere() {
+        try (Backend backend = open()) {
+            // The last operation could overwrite the value in front of it, were that not kept.
+            Tape tape = Tape.inference(3);
+            Value images = tape.images(5, 3, 7);
+            Value first = tape.keep(tape.scale(images, -2));
+            Value second = tape.keep(tape.relu(first));
+            Program program = tape.program(backend.fusions());
+            NetworkCase sizes = new NetworkCase("kept", 3, 3, 5, 3, 7, 2, 0, (l, x) -> x);
+            Feed feed = Rig.feed(random, sizes, 3);
+            try (Rig rig = new Rig(backend, program, 1)) {
+                rig.executable.run(feed);
+                float[] scaled = new float[3 * 5 * 3 * 7];
+                float[] active = new float[scaled.length];
+                rig.executable.read(first, scaled);
+                rig.executable.read(second, active);
+                double bound = 2 * tolerance(); // one product, perhaps stored narrower
+                for (int i = 0; i < scaled.length; i++) {
+                    float x = feed.images().get(i);
+                    assertEquals(-2 * x, scaled[i], bound * Math.abs(2 * x), "seed " + seed + ", element " + i);
+                    assertEquals(Math.max(-2 * x, 0), active[i], bound * Math.abs(2 * x), "seed " + seed);
+                }
+            }
+        }
+    }
+
+    /** Runs once more from the same state and compares. */
+    private void checkRerun(Backend backend, Rig rig, NetworkCase network, Feed feed) {
+        rig.model.gradients().clear();
+        try (ModelMemory fresh = ModelMemory.allocate(backend, rig.program, 1)) {
+            rig.model.statistics().write(0, Rig.read(fresh.statistics()));
+        }
+        backend.metrics().clear();
+        rig.executable.run(feed);
+        compare(
+                network,
+                read(backend, rig, true),
+                move -> train(reference(), network, UNFUSED, List.of(network.batch()), 1, feed, move));
+    }
+
+    private void checkTraining(Backend backend, NetworkCase network, Set<Fusion> fusions, List<Integer> microBatches) {
+        Feed feed = Rig.feed(random, network, network.batch());
+        long weightSeed = random.nextLong();
+        compare(
+                network,
+                train(backend, network, fusions, microBatches, weightSeed, feed, 0),
+                // Logits of the last micro-batch only, so the reference splits too; that its sums do not depend on
+                // the split is checked where the reference itself is.
+                move -> train(reference(), network, UNFUSED, microBatches, weightSeed, feed, move));
+    }
+
+    /** One run from inputs moved by random amounts that follow from {@code move}; 0 moves nothing. */
+    private interface Run {
+        Answer with(int move);
+    }
+
+    private void compare(NetworkCase network, Answer candidate, Run reference) {
+        // Convolutions sum over channels and window, their weight gradients over samples and pixels.
+        double longestSum = (double) network.batch() * network.height() * network.width() + 100;
+        Answer.compare(
+                "seed " + seed + ": " + network,
+                candidate,
+                reference.with(0),
+                moved(reference),
+                tolerance(),
+                longestSum);
+    }
+
+    private static List<Answer> moved(Run run) {
+        List<Answer> answers = new ArrayList<>();
+        for (int move = 1; move <= MOVES; move++) {
+            answers.add(run.with(move));
+        }
+        return answers;
+    }
+
+    private static ReferenceBackend reference() {
+        return new ReferenceBackend(UNFUSED, true);
+    }
+
+    private Answer train(
+            Backend backend,
+            NetworkCase network,
+            Set<Fusion> fusions,
+            List<Integer> microBatches,
+            long weightSeed,
+            Feed feed,
+            int move) {
+        Feed fed = moved(feed, move);
+        Program program = network.training(network.batch(), fusions);
+        backend.metrics().clear();
+        try (ModelMemory model = ModelMemory.allocate(backend, program, weightSeed)) {
+            move(model, move);
+            int first = 0;
+            Answer answer = new Answer();
+            for (int i = 0; i < microBatches.size(); i++) {
+                int samples = microBatches.get(i);
+                try (Rig rig = new Rig(backend, network.training(samples, fusions), model)) {
+                    poison(backend, rig);
+                    rig.executable.run(Rig.part(fed, first, samples));
+                    first += samples;
+                    if (i == microBatches.size() - 1) {
+                        answer = read(backend, rig, true);
+                    }
+                }
+            }
+            return answer;
+        }
+    }
+
+    private Answer infer(Backend backend, Program program, long weightSeed, Feed feed, int move) {
+        backend.metrics().clear();
+        try (ModelMemory model = ModelMemory.allocate(backend, program, weightSeed);
+                Rig rig = new Rig(backend, program, model)) {
+            move(model, move);
+            poison(backend, rig);
+            rig.executable.run(moved(feed, move));
+            return read(backend, rig, false);
+        }
+    }
+
+    private Answer fiveUpdates(
+            Backend backend,
+            NetworkCase network,
+            Set<Fusion> fusions,
+            UpdateRule rule,
+            long weightSeed,
+            Feed feed,
+            int move) {
+        Feed fed = moved(feed, move);
+        Program program = network.training(fusions);
+        backend.metrics().clear();
+        try (ModelMemory model = ModelMemory.allocate(backend, program, weightSeed);
+                Rig rig = new Rig(backend, program, model);
+                UpdateKernel update =
+                        backend.prepareUpdate(rule, model, program.parameters(), p -> p.role() == Role.WEIGHT)) {
+            move(model, move);
+            poison(backend, rig);
+            double scale = 1.0 / network.batch();
+            for (int i = 1; i <= 5; i++) {
+                Feed next = new Feed(
+                        fed.images(),
+                        fed.labels(),
+                        fed.samples(),
+                        fed.firstSample() + (long) i * fed.samples(),
+                        fed.seed());
+                rig.executable.run(next);
+                update.apply(new UpdateScalars(0.01 / i, 0.9, scale, 1e-3, i));
+            }
+            return read(backend, rig, true);
+        }
+    }
+
+    private Answer update(Backend backend, UpdateRule rule, ParameterPack pack, long numbers, int move) {
+        Random drawn = new Random(numbers);
+        try (ModelMemory model = new ModelMemory(
+                        backend.allocate(pack.elements()), backend.allocate(pack.elements()), backend.allocate(0));
+                UpdateKernel kernel = backend.prepareUpdate(rule, model, pack, p -> p.role() == Role.WEIGHT)) {
+            Answer answer = new Answer();
+            assertEquals(rule.stateSlots(), kernel.state().size());
+            write(model.weights(), pack, drawn);
+            move(model.weights(), move);
+            for (int i = 1; i <= 6; i++) {
+                write(model.gradients(), pack, drawn);
+                move(model.gradients(), move * 100 + i);
+                kernel.apply(new UpdateScalars(
+                        drawn.nextDouble(), 0.5 + drawn.nextDouble() / 2.5, drawn.nextDouble(), drawn.nextDouble(), i));
+                answer.put("gradients-" + i + " cleared", pack, model.gradients());
+                answer.put("weights-" + i, pack, model.weights());
+                for (int slot = 0; slot < rule.stateSlots(); slot++) {
+                    answer.put("state" + slot + "-" + i, pack, kernel.state().get(slot));
+                }
+            }
+            return answer;
+        }
+    }
+
+    private static void write(DeviceMemory memory, ParameterPack pack, Random drawn) {
+        pack.parameters().forEach(p -> {
+            float[] values = new float[(int) p.shape().elements()];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) drawn.nextGaussian();
+            }
+            memory.write(p.offset(), values);
+        });
+    }
+
+    private static Answer read(Backend backend, Rig rig, boolean training) {
+        Answer answer = new Answer();
+        StepMetrics.Sums sums = backend.metrics().read();
+        answer.put("loss", sums.loss());
+        answer.put("hits", (double) sums.hits());
+        answer.put("statistic", rig.program.statistics(), rig.model.statistics());
+        answer.put("weight", rig.program.parameters(), rig.model.weights());
+        if (training) {
+            answer.put("gradient", rig.program.parameters(), rig.model.gradients());
+        }
+        for (Value value : rig.program.kept()) {
+            float[] values = new float[Math.toIntExact(value.shape().elements())];
+            Arrays.fill(values, Float.NaN); // an element that read() forgets stays NaN
+            rig.executable.read(value, values);
+            answer.put("kept " + value, values);
+        }
+        return answer;
+    }
+
+    /** Fills the arena with NaN by running a program that does nothing else. */
+    private static void poison(Backend backend, Rig rig) {
+        int elements = Math.toIntExact(rig.plan.totalBytes() / Float.BYTES + 1);
+        Tape tape = Tape.inference(1);
+        tape.keep(tape.scale(tape.images(1, 1, elements), 1));
+        FloatBuffer images = ByteBuffer.allocateDirect(elements * Float.BYTES)
+                .order(ByteOrder.nativeOrder())
+                .asFloatBuffer();
+        for (int i = 0; i < elements; i++) {
+            images.put(i, Float.NaN);
+        }
+        IntBuffer labels =
+                ByteBuffer.allocateDirect(0).order(ByteOrder.nativeOrder()).asIntBuffer();
+        try (Rig filler = new Rig(backend, tape.program(UNFUSED), 0)) {
+            filler.executable.run(new Feed(images, labels, 1, 0, 0));
+            // Reading waits until the device is done.
+            filler.executable.read(filler.program.kept().get(0), new float[elements]);
+        }
+    }
+
+    private Feed moved(Feed feed, int move) {
+        if (move == 0) {
+            return feed;
+        }
+        Feed copy = Rig.part(feed, 0, feed.samples());
+        Random drawn = new Random(move);
+        for (int i = 0; i < copy.images().capacity(); i++) {
+            copy.images().put(i, (float) nudge(copy.images().get(i), drawn));
+        }
+        return copy;
+    }
+
+    private void move(ModelMemory model, int move) {
+        move(model.weights(), move);
+        move(model.statistics(), move);
+    }
+
+    private void move(DeviceMemory memory, int move) {
+        if (move == 0 || !(memory instanceof ReferenceMemory reference)) {
+            return; // only the reference is ever moved
+        }
+        Random drawn = new Random(move);
+        double[] values = reference.values();
+        for (int i = 0; i < values.length; i++) {
+            values[i] = nudge(values[i], drawn);
+        }
+    }
+
+    private double nudge(double value, Random drawn) {
+        return value * (1 + MOVED_ROUNDINGS * tolerance() * (2 * drawn.nextDouble() - 1));
+    }
+}
