@@ -185,8 +185,8 @@ final class StandardSchedules {
             }
             Progress shifted = shifted(progress);
             double held = next.heldUntil(shifted);
-            // Adding the shift back may round upwards, which would let a moving schedule look held.
-            return held <= shifted.epochs() ? progress.epochs() : epoch + held;
+            // Adding the shift back rounds: upwards, a moving schedule would look held; downwards, held until the past.
+            return held <= shifted.epochs() ? progress.epochs() : Math.max(progress.epochs(), epoch + held);
         }
 
         private Progress shifted(Progress progress) {

@@ -1,9 +1,7 @@
 package io.crescendo.schedule;
 
-import java.util.ArrayList;
 import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
@@ -12,8 +10,9 @@ import org.jspecify.annotations.Nullable;
  * The batch, learning rate and momentum of a whole training run, and the count of its parameter updates.
  *
  * <p>A plan is stated by three schedules. Conversions return a new plan with the same noise scale g = εN/(B(1−m)) at
- * every moment but other ways to reach it; they commute, so the order of calls does not matter. The learning rate
- * carries whatever a whole or capped batch cannot.
+ * every moment but other ways to reach it. Growth, scale, momentum and quantum are independent choices, so the order of
+ * calls does not matter; {@link #growBatchInstead}, {@link #hybrid} and {@link #decaying} are answers to one question,
+ * the last call counts. The learning rate carries whatever a whole or capped batch cannot.
  *
  * <pre>{@code
  * TrainingPlan plan = TrainingPlan.of(Schedule.staircase(0.1, 0.2, 60, 120, 160), batch(128), momentum(0.9))
@@ -84,7 +83,8 @@ public final class TrainingPlan {
 
     /**
      * This plan for so many epochs, which may be fractional, of a training set of so many samples. Training then ends
-     * with the first update that reaches the last epoch's end.
+     * with the first update that reaches the last epoch's end. From here on every conversion is checked at once, so
+     * that a plan that passes through batches larger than the training set is better given its length last.
      */
     public TrainingPlan forEpochs(double epochs, long samplesPerEpoch) {
         if (!(epochs > 0) || Double.isInfinite(epochs)) {
@@ -302,40 +302,7 @@ public final class TrainingPlan {
 
     /** What is allowed but unwise about this plan, one sentence each; empty if nothing is. */
     public List<String> warnings() {
-        List<String> warnings = new ArrayList<>();
-        long samples = samplesPerEpoch();
-        PlanRow beyondTenth = null;
-        PlanRow wasteful = null;
-        for (PlanRow row : table().rows()) {
-            if (row.batch() > samples / 10.0 && (beyondTenth == null || row.batch() > beyondTenth.batch())) {
-                beyondTenth = row;
-            }
-            long unused = samples % row.batch();
-            if (unused > samples / 10.0 && (wasteful == null || unused > samples % wasteful.batch())) {
-                wasteful = row;
-            }
-        }
-        if (beyondTenth != null) {
-            warnings.add(String.format(
-                    Locale.ROOT,
-                    "batch %d, reached at epoch %s, is more than a tenth of the %d training samples, where the rule "
-                            + "B ∝ ε/(1−m) becomes inaccurate; cap the growth at %d",
-                    beyondTenth.batch(),
-                    PlanTable.number(beyondTenth.firstEpoch()),
-                    samples,
-                    Math.max(1, samples / 10)));
-        }
-        if (wasteful != null && ragged == RaggedEpoch.DROP) {
-            warnings.add(String.format(
-                    Locale.ROOT,
-                    "batch %d, reached at epoch %s, leaves %d of %d samples of every epoch unused; keep ragged epochs "
-                            + "or choose a batch that divides the training set better",
-                    wasteful.batch(),
-                    PlanTable.number(wasteful.firstEpoch()),
-                    samples % wasteful.batch(),
-                    samples));
-        }
-        return List.copyOf(warnings);
+        return PlanWarnings.of(table());
     }
 
     // ---- What the plan was told
@@ -406,19 +373,18 @@ public final class TrainingPlan {
                         + "; raise the cap of growBatchInstead, or start from a smaller batch");
             }
         }
+        // In the order of time, so that the message names the first bad moment.
+        TreeSet<Long> moments = new TreeSet<>();
         for (double epoch : boundaries()) {
             if (epoch < length.epochs) {
-                checkAt(Progress.atEpoch(epoch, samplesPerEpoch), length);
+                moments.add(Progress.atEpoch(epoch, samplesPerEpoch).samples());
             }
         }
         for (long epoch = 1; epoch < Math.min(length.epochs, CHECKED_EPOCHS); epoch++) {
-            checkAt(new Progress(epoch * samplesPerEpoch, 0, samplesPerEpoch), length);
+            moments.add(epoch * samplesPerEpoch);
         }
-    }
-
-    private void checkAt(Progress progress, Horizon length) {
-        if (progress.samples() < length.samples) {
-            at(progress);
+        for (long samples : moments.headSet(length.samples)) {
+            at(new Progress(samples, 0, samplesPerEpoch));
         }
     }
 

@@ -58,12 +58,12 @@ class PaperTablesTest {
         });
     }
 
-    private static DynamicTest counts(String name, TrainingPlan plan, long floor, long exact, long ceil) {
+    private static DynamicTest counts(String name, TrainingPlan plan, long floor, double exact, long ceil) {
         return DynamicTest.dynamicTest(
                 name + " counts",
                 () -> assertAll(
                         () -> assertEquals(floor, plan.updates(RaggedEpoch.DROP)),
-                        () -> assertEquals(exact, Math.round(plan.exactUpdates())),
+                        () -> assertEquals(exact, plan.exactUpdates(), RELATIVE * exact),
                         () -> assertEquals(ceil, plan.updates(RaggedEpoch.KEEP)),
                         () -> assertEquals(floor, plan.table(RaggedEpoch.DROP).updates()),
                         () -> assertEquals(ceil, plan.table(RaggedEpoch.KEEP).updates())));
@@ -112,8 +112,7 @@ class PaperTablesTest {
                         at(60, .1, 640),
                         at(120, .1, 3200),
                         at(160, .032, 5120)),
-                // The exact count is 29140.625.
-                counts("increasing batch size", increasing, 29_040, 29_141, 29_240),
+                counts("increasing batch size", increasing, 29_040, 29_140.625, 29_240),
                 phases(
                         "increased initial learning rate",
                         learningRate,
@@ -122,7 +121,7 @@ class PaperTablesTest {
                         at(60, .5, 3200),
                         at(120, .16, 5120),
                         at(160, .032, 5120)),
-                counts("increased initial learning rate", learningRate, 6300, 6406, 6500),
+                counts("increased initial learning rate", learningRate, 6300, 6406.25, 6500),
                 phases(
                         "increased momentum coefficient",
                         momentum,
@@ -131,7 +130,7 @@ class PaperTablesTest {
                         at(60, .16, 5120),
                         at(120, .032, 5120),
                         at(160, .0064, 5120)),
-                counts("increased momentum coefficient", momentum, 2160, 2305, 2360));
+                counts("increased momentum coefficient", momentum, 2160, 2304.6875, 2360));
     }
 
     @Test
