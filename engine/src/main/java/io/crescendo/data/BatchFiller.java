@@ -69,13 +69,15 @@ final class BatchFiller {
         int places = 2 * augmentation.padding() + 1;
         mirror(rows, below(draws[1], places) - augmentation.padding(), false);
         mirror(columns, below(draws[2], places) - augmentation.padding(), augmentation.flip() && draws[0] < 0);
-        int pixel = 0;
+        int height = shape.height();
+        int width = shape.width();
         for (int channel = 0; channel < shape.channels(); channel++) {
             int levels = channel * Normalization.LEVELS;
-            for (int row : rows) {
-                int start = (channel * shape.height() + row) * shape.width();
-                for (int column : columns) {
-                    normalised[pixel++] = table[levels + (raw[start + column] & 0xFF)];
+            for (int row = 0; row < height; row++) {
+                int source = (channel * height + rows[row]) * width;
+                int target = (channel * height + row) * width;
+                for (int column = 0; column < width; column++) {
+                    normalised[target + column] = table[levels + (raw[source + columns[column]] & 0xFF)];
                 }
             }
         }

@@ -9,7 +9,7 @@ public final class Datasets {
 
     /** Every known name. */
     public static List<String> names() {
-        return List.of(FashionMini.NAME, FashionMnist.NAME);
+        return List.of(FashionMini.NAME, FashionMnist.NAME, Cifar10.NAME);
     }
 
     /**
@@ -21,6 +21,7 @@ public final class Datasets {
         return switch (name) {
             case FashionMini.NAME -> FashionMini.load();
             case FashionMnist.NAME -> FashionMnist.load(search);
+            case Cifar10.NAME -> Cifar10.load(search);
             default -> throw unknown(name);
         };
     }
