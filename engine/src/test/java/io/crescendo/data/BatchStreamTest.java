@@ -3,6 +3,7 @@ package io.crescendo.data;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNotSame;
 import static org.junit.jupiter.api.Assertions.assertSame;
@@ -13,7 +14,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.nio.ByteOrder;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
@@ -282,7 +285,37 @@ class BatchStreamTest {
     }
 
     @Test
-    void closeEndsTheThreadAndWhoeverWaits() {
+    void closeReleasesAThreadThatWaitsInNext() {
+        assertTimeoutPreemptively(NO_DEADLOCK, () -> {
+            CountDownLatch entered = new CountDownLatch(1);
+            CountDownLatch release = new CountDownLatch(1);
+            Dataset blocking = new Wrapped(dataset) {
+                @Override
+                public int label(int index) {
+                    entered.countDown();
+                    try {
+                        release.await();
+                    } catch (InterruptedException e) {
+                        throw new AssertionError(e);
+                    }
+                    return super.label(index);
+                }
+            };
+            BatchStream stream = new BatchStream(blocking, normalization, Augmentation.NONE, seed);
+            CompletableFuture<Batch> waiting = CompletableFuture.supplyAsync(() -> stream.next(0, 0, 1));
+            entered.await();
+            CompletableFuture<Void> closing = CompletableFuture.runAsync(stream::close);
+            // The data set still blocks: only close can end the wait.
+            ExecutionException error = assertThrows(ExecutionException.class, waiting::get);
+            assertInstanceOf(IllegalStateException.class, error.getCause());
+            assertFalse(closing.isDone(), "close waits for the background thread");
+            release.countDown();
+            closing.get();
+        });
+    }
+
+    @Test
+    void aClosedStreamSaysSo() {
         assertTimeoutPreemptively(NO_DEADLOCK, () -> {
             BatchStream stream = new BatchStream(dataset, normalization, augmentation, seed);
             stream.prefetch(0, 0, 103);
