@@ -40,6 +40,12 @@ class SampleOrderTest {
         assertArrayEquals(epoch(SampleOrder.shuffled(101, seed), 3), epoch(wandering, 3), "seed " + seed);
     }
 
+    /** Written down from another implementation: a change would make old runs impossible to repeat or resume. */
+    @Test
+    void theOrderOfASeedIsFixedForever() {
+        assertArrayEquals(new int[] {7, 6, 9, 4, 1, 3, 8, 2, 11, 5, 10, 0}, epoch(SampleOrder.shuffled(12, 42), 3));
+    }
+
     @Test
     void allPermutationsAreEquallyLikely() {
         int epochs = 24_000;
