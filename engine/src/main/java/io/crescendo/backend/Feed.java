@@ -6,8 +6,8 @@ import java.nio.IntBuffer;
 /**
  * What one run of a program reads from outside.
  *
- * @param images (N, C, H, W) float32, direct and in native byte order, read from index 0; must stay unchanged until the
- *     run is done
+ * @param images (N, C, H, W) float32, direct and in native byte order, read from index 0; must stay unchanged until
+ *     {@link Executable#run} returns
  * @param labels (N) class numbers, direct and in native byte order, read from index 0; empty for programs without a
  *     loss
  * @param samples N

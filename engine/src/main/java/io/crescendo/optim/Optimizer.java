@@ -1,0 +1,63 @@
+package io.crescendo.optim;
+
+import io.crescendo.backend.UpdateRule;
+import java.util.Locale;
+
+/**
+ * How gradients become new weights.
+ *
+ * @param rule the formula
+ * @param weightDecay λ, at least 0
+ * @param decay which parameters it applies to
+ */
+public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) {
+    public Optimizer {
+        if (!(weightDecay >= 0 && weightDecay < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException("weight decay must be at least 0 and finite, but is " + weightDecay);
+        }
+    }
+
+    /** Plain stochastic gradient descent; ignores the plan's momentum. */
+    public static Optimizer sgd(double weightDecay) {
+        return new Optimizer(new UpdateRule.Sgd(), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** SGD with momentum. */
+    public static Optimizer momentum(double weightDecay) {
+        return new Optimizer(new UpdateRule.Momentum(), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** SGD with Nesterov's momentum. */
+    public static Optimizer nesterov(double weightDecay) {
+        return new Optimizer(new UpdateRule.Nesterov(), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** Adam with β₂ = 0.999 and epsilon = 1e-8; β₁ is the plan's momentum. */
+    public static Optimizer adam(double weightDecay) {
+        return new Optimizer(new UpdateRule.Adam(0.999, 1e-8), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** AdamW with β₂ = 0.999 and epsilon = 1e-8; β₁ is the plan's momentum. */
+    public static Optimizer adamW(double weightDecay) {
+        return new Optimizer(new UpdateRule.AdamW(0.999, 1e-8), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** The optimizer of this name: sgd, momentum, nesterov, adam or adamw. */
+    public static Optimizer named(String name, double weightDecay) {
+        return switch (name.toLowerCase(Locale.ROOT)) {
+            case "sgd" -> sgd(weightDecay);
+            case "momentum" -> momentum(weightDecay);
+            case "nesterov" -> nesterov(weightDecay);
+            case "adam" -> adam(weightDecay);
+            case "adamw" -> adamW(weightDecay);
+            default ->
+                throw new IllegalArgumentException(
+                        "unknown optimizer '" + name + "'; known are sgd, momentum, nesterov, adam, adamw");
+        };
+    }
+
+    /** The same with another decay policy. */
+    public Optimizer withDecay(DecayPolicy policy) {
+        return new Optimizer(rule, weightDecay, policy);
+    }
+}

@@ -1,0 +1,63 @@
+package io.crescendo.train;
+
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.Feed;
+import io.crescendo.data.Batch;
+import io.crescendo.data.BatchStream;
+import java.util.List;
+
+/** Forward and backward over one batch, in one or more micro-batches that add to the same gradients. */
+public final class Step {
+    private final int batch;
+    private final List<Integer> sizes;
+    private final List<Executable> parts;
+    private final long workspaceBytes;
+
+    Step(int batch, List<Integer> sizes, List<Executable> parts, long workspaceBytes) {
+        this.batch = batch;
+        this.sizes = sizes;
+        this.parts = parts;
+        this.workspaceBytes = workspaceBytes;
+    }
+
+    /** Samples in all. */
+    public int batch() {
+        return batch;
+    }
+
+    /** Samples of the largest micro-batch. */
+    public int microBatch() {
+        return sizes.get(0);
+    }
+
+    /** Number of micro-batches. */
+    public int microBatches() {
+        return sizes.size();
+    }
+
+    /** Arena bytes the largest micro-batch needs. */
+    public long workspaceBytes() {
+        return workspaceBytes;
+    }
+
+    /**
+     * Adds the gradients of {@code batch()} samples of an epoch, starting at a position in its order. While one
+     * micro-batch runs, the next one is filled.
+     *
+     * @param seed the run's seed; keys dropout
+     * @param prefetchNext announces the samples of the update after this one
+     */
+    public void run(BatchStream stream, long epoch, long position, long seed, Runnable prefetchNext) {
+        long at = position;
+        for (int i = 0; i < parts.size(); i++) {
+            Batch samples = stream.next(epoch, at, sizes.get(i));
+            at += sizes.get(i);
+            if (i + 1 < parts.size()) {
+                stream.prefetch(epoch, at, sizes.get(i + 1));
+            } else {
+                prefetchNext.run();
+            }
+            parts.get(i).run(new Feed(samples.images(), samples.labels(), samples.size(), samples.firstSample(), seed));
+        }
+    }
+}

@@ -1,0 +1,279 @@
+package io.crescendo.train;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.Normalization;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.schedule.PlannedUpdate;
+import io.crescendo.schedule.Progress;
+import io.crescendo.schedule.TrainingPlan;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Trains one network by one plan on one device.
+ *
+ * <p>The plan alone says how many samples each update takes; the trainer runs them, applies the update scaled by
+ * 1/batch and reports. Not thread-safe, except {@link #stop}.
+ */
+public final class Trainer implements AutoCloseable {
+    /** Samples per evaluation run where memory allows; large enough to keep a processor busy. */
+    private static final int EVALUATION_BATCH = 256;
+
+    private final Backend backend;
+    private final TrainingPlan plan;
+    private final Optimizer optimizer;
+    private final TrainingOptions options;
+    private final BatchStream stream;
+    private final ModelMemory model;
+    private final UpdateKernel update;
+    private final Steps steps;
+    private final Evaluator evaluator;
+    private final List<TrainingListener> listeners = new ArrayList<>();
+    private volatile boolean stopped;
+
+    /**
+     * Allocates and initialises a model.
+     *
+     * @param backend the device; stays open when the trainer is closed
+     * @param plan made for {@code training.size()} samples per epoch
+     * @param training normalised with its own mean and standard deviation
+     * @param test normalised the same way, never augmented
+     * @param augmentation of the training images
+     */
+    public Trainer(
+            Backend backend,
+            Network network,
+            TrainingPlan plan,
+            Optimizer optimizer,
+            Dataset training,
+            Dataset test,
+            Augmentation augmentation,
+            TrainingOptions options) {
+        requireFits(network, training);
+        requireFits(network, test);
+        if (plan.samplesPerEpoch() != training.size()) {
+            throw new IllegalArgumentException("the plan is for " + plan.samplesPerEpoch()
+                    + " samples per epoch, but the data set '" + training.name() + "' has " + training.size());
+        }
+        this.backend = backend;
+        this.plan = plan;
+        this.optimizer = optimizer;
+        this.options = options;
+        // Any micro-batch traces to the same packs.
+        Program layout = network.inferenceProgram(1, 0, backend.fusions());
+        this.model = ModelMemory.allocate(backend, layout, options.seed());
+        this.update = backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
+        this.steps = new Steps(
+                backend, network, model, options.ghostBatch(), options.labelSmoothing(), options.memoryBudgetBytes());
+        Normalization normalization = Normalization.of(training);
+        this.stream = new BatchStream(training, normalization, augmentation, options.seed());
+        this.evaluator = new Evaluator(
+                backend,
+                network,
+                model,
+                BatchStream.evaluation(test, normalization),
+                test.size(),
+                EVALUATION_BATCH,
+                options.labelSmoothing(),
+                options.memoryBudgetBytes());
+    }
+
+    /** Adds a listener. */
+    public void listen(TrainingListener listener) {
+        listeners.add(listener);
+    }
+
+    /** The numbers being trained. */
+    public ModelMemory model() {
+        return model;
+    }
+
+    /** Asks {@link #run} to return after the present update. Any thread may call it. */
+    public void stop() {
+        stopped = true;
+    }
+
+    /**
+     * Trains to the end of the plan, or until {@link #stop}.
+     *
+     * @param schedule names the run in its summary
+     * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update
+     */
+    public RunSummary run(String schedule) {
+        long started = System.nanoTime();
+        long trainingNanos = 0;
+        long trained = 0;
+        EpochLoss epochLoss = new EpochLoss();
+        double lastLoss = Double.NaN;
+        @Nullable EvaluationRecord evaluation = null;
+        @Nullable Step previous = null;
+        Progress progress = plan.start();
+        backend.metrics().clear();
+        while (!plan.finished(progress) && !stopped) {
+            long updateStarted = System.nanoTime();
+            PlannedUpdate planned = plan.nextUpdate(progress);
+            int batch = Math.toIntExact(planned.samples());
+            Step step = steps.forBatch(batch);
+            if (previous == null || (!planned.ragged() && step.batch() != previous.batch())) {
+                announce(progress, planned, step, System.nanoTime() - updateStarted);
+                previous = step;
+            }
+            StepMetrics.Sums sums = forwardAndBackward(progress, step);
+            double loss = sums.loss() / batch;
+            requireFinite(loss, lastLoss, progress, planned);
+            update.apply(new UpdateScalars(
+                    planned.phase().learningRate(),
+                    planned.phase().momentum(),
+                    1.0 / batch,
+                    optimizer.weightDecay(),
+                    progress.updates() + 1));
+            Progress next = plan.advance(progress, batch);
+            long nanos = System.nanoTime() - updateStarted;
+            trainingNanos += nanos;
+            trained += batch;
+            lastLoss = loss;
+            epochLoss.add(progress.epoch(), sums.loss(), batch);
+            UpdateRecord record = new UpdateRecord(
+                    next.updates(),
+                    next.samples(),
+                    next.epochs(),
+                    batch,
+                    step.microBatch(),
+                    step.microBatches(),
+                    planned.phase().learningRate(),
+                    planned.phase().momentum(),
+                    planned.phase().noiseScale(plan.samplesPerEpoch()).approximate(),
+                    loss,
+                    (double) sums.hits() / batch,
+                    nanos,
+                    backend.workspace().capacityBytes());
+            listeners.forEach(l -> l.updated(record));
+            if (evaluationIsDue(progress, next)) {
+                evaluation = evaluate(next);
+            }
+            progress = next;
+        }
+        if (evaluation == null || evaluation.update() != progress.updates()) {
+            evaluation = evaluate(progress);
+        }
+        return new RunSummary(
+                schedule,
+                options.seed(),
+                progress.epochs(),
+                progress.updates(),
+                epochLoss.mean(),
+                evaluation.loss(),
+                evaluation.accuracy(),
+                trainingNanos == 0 ? 0 : trained / (trainingNanos * 1e-9),
+                (System.nanoTime() - started) * 1e-9,
+                backend.workspace().peakBytes());
+    }
+
+    private StepMetrics.Sums forwardAndBackward(Progress progress, Step step) {
+        Progress next = plan.advance(progress, step.batch());
+        step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), () -> {
+            if (!plan.finished(next)) {
+                int size = Math.toIntExact(plan.nextUpdate(next).samples());
+                stream.prefetch(next.epoch(), next.samplesIntoEpoch(), steps.firstMicroBatch(size));
+            }
+        });
+        StepMetrics.Sums sums = backend.metrics().read();
+        backend.metrics().clear();
+        return sums;
+    }
+
+    private void announce(Progress progress, PlannedUpdate planned, Step step, long prepareNanos) {
+        PhaseRecord phase = new PhaseRecord(
+                progress.updates(),
+                progress.epochs(),
+                step.batch(),
+                step.microBatch(),
+                step.microBatches(),
+                options.ghostBatch(),
+                planned.phase().learningRate(),
+                planned.phase().momentum(),
+                planned.phase().noiseScale(plan.samplesPerEpoch()).approximate(),
+                step.workspaceBytes(),
+                prepareNanos);
+        listeners.forEach(l -> l.phaseStarted(phase));
+    }
+
+    private EvaluationRecord evaluate(Progress progress) {
+        EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs());
+        listeners.forEach(l -> l.evaluated(record));
+        return record;
+    }
+
+    private boolean evaluationIsDue(Progress before, Progress after) {
+        double every = options.evaluateEveryEpochs();
+        return Math.floor(after.epochs() / every) > Math.floor(before.epochs() / every);
+    }
+
+    private static void requireFinite(double loss, double lastLoss, Progress progress, PlannedUpdate planned) {
+        if (!Double.isFinite(loss)) {
+            throw new NonFiniteLossException("the loss became " + loss + " at update " + (progress.updates() + 1)
+                    + " (epoch " + progress.epoch() + ", samples " + progress.samplesIntoEpoch() + " to "
+                    + (progress.samplesIntoEpoch() + planned.samples()) + " of it, batch "
+                    + planned.samples() + ", learning rate " + planned.phase().learningRate() + ", momentum "
+                    + planned.phase().momentum() + "); the last finite loss was " + lastLoss
+                    + ". Lower the learning rate or add a warm-up");
+        }
+    }
+
+    private static void requireFits(Network network, Dataset data) {
+        if (data.shape().channels() != network.channels()
+                || data.shape().height() != network.height()
+                || data.shape().width() != network.width()
+                || data.classes() != network.classes()) {
+            throw new IllegalArgumentException("network '" + network.name() + "' is built for " + network.classes()
+                    + " classes of " + network.channels() + "x" + network.height() + "x" + network.width()
+                    + " images, but data set '" + data.name() + "' has " + data.classes() + " classes of "
+                    + data.shape().channels() + "x" + data.shape().height() + "x"
+                    + data.shape().width());
+        }
+    }
+
+    @Override
+    public void close() {
+        stream.close();
+        evaluator.close();
+        steps.close();
+        update.close();
+        model.close();
+    }
+
+    /** Mean training loss over the newest epoch. */
+    private static final class EpochLoss {
+        private long epoch = -1;
+        private double sum;
+        private long samples;
+
+        void add(long ofEpoch, double lossSum, int count) {
+            if (ofEpoch != epoch) {
+                epoch = ofEpoch;
+                sum = 0;
+                samples = 0;
+            }
+            sum += lossSum;
+            samples += count;
+        }
+
+        double mean() {
+            return samples == 0 ? Double.NaN : sum / samples;
+        }
+    }
+}

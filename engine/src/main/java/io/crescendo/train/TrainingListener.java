@@ -1,0 +1,17 @@
+package io.crescendo.train;
+
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.UpdateRecord;
+
+/** Hears what happens during training, on the training thread; the next update waits until it returns. */
+public interface TrainingListener {
+    /** The scheduled batch changed, or training starts. */
+    default void phaseStarted(PhaseRecord phase) {}
+
+    /** A parameter update is done. */
+    default void updated(UpdateRecord update) {}
+
+    /** The network was measured on held-out data. */
+    default void evaluated(EvaluationRecord evaluation) {}
+}

@@ -1,0 +1,47 @@
+package io.crescendo.train;
+
+/**
+ * Choices of a training run that are neither network, plan nor optimizer.
+ *
+ * @param ghostBatch samples per batch-norm statistic
+ * @param labelSmoothing of the softmax cross-entropy, in [0, 1)
+ * @param memoryBudgetBytes what the workspace arena may hold; batches that need more are split into micro-batches
+ * @param evaluateEveryEpochs the test set is evaluated after every so many epochs, and at the end
+ * @param seed decides weights, order of samples, augmentation and dropout
+ */
+public record TrainingOptions(
+        int ghostBatch, double labelSmoothing, long memoryBudgetBytes, double evaluateEveryEpochs, long seed) {
+    /** Ghost batch 128, no smoothing, no budget, evaluation after every epoch, seed 1. */
+    public static final TrainingOptions DEFAULT = new TrainingOptions(128, 0, Long.MAX_VALUE, 1, 1);
+
+    public TrainingOptions {
+        if (ghostBatch < 1) {
+            throw new IllegalArgumentException("the ghost batch must be at least 1, but is " + ghostBatch);
+        }
+        if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
+            throw new IllegalArgumentException("label smoothing must be in [0, 1), but is " + labelSmoothing);
+        }
+        if (memoryBudgetBytes < 1) {
+            throw new IllegalArgumentException("the memory budget must be positive, but is " + memoryBudgetBytes);
+        }
+        if (!(evaluateEveryEpochs > 0)) {
+            throw new IllegalArgumentException(
+                    "the epochs between evaluations must be positive, but are " + evaluateEveryEpochs);
+        }
+    }
+
+    /** The same with another ghost batch. */
+    public TrainingOptions withGhostBatch(int newGhostBatch) {
+        return new TrainingOptions(newGhostBatch, labelSmoothing, memoryBudgetBytes, evaluateEveryEpochs, seed);
+    }
+
+    /** The same with another seed. */
+    public TrainingOptions withSeed(long newSeed) {
+        return new TrainingOptions(ghostBatch, labelSmoothing, memoryBudgetBytes, evaluateEveryEpochs, newSeed);
+    }
+
+    /** The same with another memory budget. */
+    public TrainingOptions withMemoryBudget(long bytes) {
+        return new TrainingOptions(ghostBatch, labelSmoothing, bytes, evaluateEveryEpochs, seed);
+    }
+}

@@ -1,0 +1,189 @@
+package io.crescendo.train;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Window;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.RandomDataset;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.nn.BatchNorm;
+import io.crescendo.nn.Conv2d;
+import io.crescendo.nn.Dense;
+import io.crescendo.nn.Dropout;
+import io.crescendo.nn.GlobalAveragePool;
+import io.crescendo.nn.Layer;
+import io.crescendo.nn.Network;
+import io.crescendo.nn.Relu;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.schedule.RaggedEpoch;
+import io.crescendo.schedule.Schedule;
+import io.crescendo.schedule.TrainingPlan;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** Whole runs of the training loop on the reference backend, where a sum is a sum. */
+class TrainerTest {
+    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
+    private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
+
+    private static Network network() {
+        return new Network(
+                "toy",
+                2,
+                6,
+                5,
+                3,
+                Layer.sequence(
+                        new Conv2d("conv", 5, Window.square(3, 2, 1)),
+                        new BatchNorm("norm"),
+                        new Relu(),
+                        new Dropout(0.2),
+                        new GlobalAveragePool(),
+                        new Dense("logits", 3)));
+    }
+
+    private static TrainingPlan plan(RaggedEpoch ragged) {
+        return TrainingPlan.of(
+                        Schedule.staircase(0.1, 1.0 / 4, 2, 3), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
+                .forEpochs(4, TRAINING.size())
+                .ragged(ragged)
+                .growBatchInstead(40);
+    }
+
+    private record Run(
+            RunSummary summary,
+            FloatBuffer weights,
+            List<UpdateRecord> updates,
+            List<PhaseRecord> phases,
+            int evaluations) {}
+
+    private static Run train(TrainingPlan plan, TrainingOptions options) {
+        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
+                Trainer trainer = new Trainer(
+                        backend,
+                        network(),
+                        plan,
+                        Optimizer.momentum(1e-3),
+                        TRAINING,
+                        TEST,
+                        new Augmentation(true, 1),
+                        options)) {
+            List<UpdateRecord> updates = new ArrayList<>();
+            List<PhaseRecord> phases = new ArrayList<>();
+            List<EvaluationRecord> evaluations = new ArrayList<>();
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    updates.add(update);
+                }
+
+                @Override
+                public void phaseStarted(PhaseRecord phase) {
+                    phases.add(phase);
+                }
+
+                @Override
+                public void evaluated(EvaluationRecord evaluation) {
+                    evaluations.add(evaluation);
+                }
+            });
+            RunSummary summary = trainer.run("test");
+            float[] weights =
+                    new float[Math.toIntExact(trainer.model().weights().elements())];
+            trainer.model().weights().read(0, weights);
+            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, evaluations.size());
+        }
+    }
+
+    @Test
+    void makesExactlyTheUpdatesThePlanPredictsAndLearns() {
+        for (RaggedEpoch ragged : RaggedEpoch.values()) {
+            TrainingPlan plan = plan(ragged);
+            Run run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
+            assertEquals(plan.updates(), run.updates.size());
+            assertEquals(plan.updates(), run.summary.updates());
+            assertEquals(
+                    List.of(8, 32, 40),
+                    run.phases.stream().map(PhaseRecord::batch).toList());
+            assertEquals(4, run.evaluations);
+            assertTrue(
+                    run.summary.trainLoss() < run.updates.get(0).loss(),
+                    "loss went from " + run.updates.get(0).loss() + " to " + run.summary.trainLoss());
+            long samples = run.updates.stream().mapToLong(UpdateRecord::batch).sum();
+            assertTrue(ragged == RaggedEpoch.DROP ? samples < 360 : samples == 360, ragged + " trained on " + samples);
+        }
+    }
+
+    @Test
+    void aMemoryBudgetThatForcesMicroBatchesChangesNothing() {
+        TrainingPlan plan = plan(RaggedEpoch.KEEP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run whole = train(plan, options);
+        long needed = whole.phases.get(2).workspaceBytes();
+        for (double share : new double[] {0.6, 0.35, 0.2}) {
+            Run split = train(plan, options.withMemoryBudget((long) (needed * share)));
+            assertTrue(split.phases.get(2).microBatches() > 1, "a share of " + share + " should force a split");
+            assertTrue(split.summary.peakWorkspaceBytes() <= needed * share);
+            // The reference backend adds samples in the same order either way, in double; weights are read as float.
+            assertArrayEquals(whole.weights.array(), split.weights.array(), 1e-6f);
+            for (int i = 0; i < whole.updates.size(); i++) {
+                assertEquals(whole.updates.get(i).loss(), split.updates.get(i).loss(), 1e-9);
+            }
+        }
+    }
+
+    @Test
+    void oneSeedGivesOneResultAndAnotherSeedAnother() {
+        TrainingPlan plan = plan(RaggedEpoch.DROP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run first = train(plan, options);
+        Run again = train(plan, options);
+        Run other = train(plan, options.withSeed(2));
+        assertArrayEquals(first.weights.array(), again.weights.array());
+        assertEquals(first.summary.testLoss(), again.summary.testLoss());
+        assertTrue(first.summary.trainLoss() != other.summary.trainLoss());
+    }
+
+    @Test
+    void aDivergingRunStopsAndSaysWhere() {
+        TrainingPlan plan = TrainingPlan.of(Schedule.constant(1e30), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
+                .forEpochs(4, TRAINING.size());
+        String message =
+                String.valueOf(assertThrows(NonFiniteLossException.class, () -> train(plan, TrainingOptions.DEFAULT))
+                        .getMessage());
+        assertTrue(message.contains("at update ") && message.contains("learning rate 1.0E30"), message);
+    }
+
+    @Test
+    void mismatchedDataAreNamed() {
+        Dataset wide = new RandomDataset(90, 3, new ImageShape(2, 6, 9), 11);
+        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
+            String message = String.valueOf(assertThrows(
+                            IllegalArgumentException.class,
+                            () -> new Trainer(
+                                    backend,
+                                    network(),
+                                    plan(RaggedEpoch.DROP),
+                                    Optimizer.sgd(0),
+                                    wide,
+                                    TEST,
+                                    Augmentation.NONE,
+                                    TrainingOptions.DEFAULT))
+                    .getMessage());
+            assertTrue(message.contains("2x6x9"), message);
+        }
+    }
+}

@@ -1,0 +1,28 @@
+package io.crescendo.models;
+
+import io.crescendo.nn.Network;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** Finds networks by name. */
+public final class Models {
+    /** What an unknown name's error lists. */
+    public static final String KNOWN = "fashion-cnn, wide-resnet-DEPTH-WIDTH (for example wide-resnet-16-4)";
+
+    private static final Pattern WIDE_RESNET = Pattern.compile("wide-resnet-(\\d{1,4})-(\\d{1,4})");
+
+    private Models() {}
+
+    /** The network of this name for images (channels, height, width) and this many classes. */
+    public static Network named(String name, int channels, int height, int width, int classes) {
+        if (name.equals("fashion-cnn")) {
+            return FashionCnn.of(channels, height, width, classes);
+        }
+        Matcher wide = WIDE_RESNET.matcher(name);
+        if (wide.matches()) {
+            return WideResNet.of(
+                    Integer.parseInt(wide.group(1)), Integer.parseInt(wide.group(2)), channels, height, width, classes);
+        }
+        throw new IllegalArgumentException("unknown model '" + name + "'; known are " + KNOWN);
+    }
+}
