@@ -60,6 +60,18 @@ public abstract class BackendContract {
             new UpdateRule.Adam(0.99, 1e-6),
             new UpdateRule.AdamW(0.98, 1e-7));
 
+    /**
+     * The rules whose result depends on the gradients continuously. Where a gradient is zero but for rounding (that of
+     * a norm's scale under global pooling, say), Adam with a tiny epsilon divides noise by noise; an epsilon far above
+     * float32's rounding of these networks' gradients keeps the comparison meaningful.
+     */
+    private static final List<UpdateRule> RULES_FOR_NETWORKS = List.of(
+            new UpdateRule.Sgd(),
+            new UpdateRule.Momentum(),
+            new UpdateRule.Nesterov(),
+            new UpdateRule.Adam(0.99, 1e-2),
+            new UpdateRule.AdamW(0.98, 1e-2));
+
     private long seed;
     private Random random = new Random();
 
@@ -119,7 +131,7 @@ public abstract class BackendContract {
     public void wholeNetworksTrainForSeveralUpdates() {
         try (Backend backend = open()) {
             for (NetworkCase network : NetworkCase.networks(random)) {
-                for (UpdateRule rule : RULES) {
+                for (UpdateRule rule : RULES_FOR_NETWORKS) {
                     Feed feed = Rig.feed(random, network, network.batch());
                     long weightSeed = random.nextLong();
                     compare(

@@ -1,0 +1,100 @@
+package io.crescendo.cpu;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
+import java.util.EnumSet;
+import java.util.Set;
+import java.util.function.Predicate;
+
+/** The processor through oneDNN. */
+final class CpuBackend implements Backend {
+    private final NativeScope scope = new NativeScope();
+    private final int threads;
+    private final OneDnn oneDnn;
+    private final CpuWorkspace workspace = new CpuWorkspace();
+    private final CpuStepMetrics metrics = new CpuStepMetrics();
+
+    CpuBackend(BackendOptions options) {
+        threads =
+                options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
+        OneDnnLibrary.load();
+        useThreads();
+        oneDnn = new OneDnn();
+        scope.onClose(oneDnn::close);
+        scope.onClose(workspace::close);
+    }
+
+    OneDnn oneDnn() {
+        return oneDnn;
+    }
+
+    /** Whoever calls, parallel work has this backend's number of threads. */
+    void useThreads() {
+        OpenMp.omp_set_num_threads(threads);
+    }
+
+    @Override
+    public String name() {
+        return "cpu";
+    }
+
+    @Override
+    public String description() {
+        return OneDnnLibrary.version() + ", float32, " + threads + (threads == 1 ? " thread" : " threads");
+    }
+
+    @Override
+    public Set<Fusion> fusions() {
+        return EnumSet.of(Fusion.NORM_RELU, Fusion.CONV_ADD, Fusion.CONV_RELU, Fusion.ADD_RELU);
+    }
+
+    @Override
+    public DeviceMemory allocate(long elements) {
+        CpuDeviceMemory memory = new CpuDeviceMemory(elements);
+        scope.onClose(memory::close);
+        return memory;
+    }
+
+    @Override
+    public CpuWorkspace workspace() {
+        return workspace;
+    }
+
+    @Override
+    public LoweredProgram lower(Program program) {
+        useThreads(); // implementations are chosen, and their memory is sized, for a number of threads
+        CpuLoweredProgram lowered = new CpuLoweredProgram(this, program);
+        scope.onClose(lowered::close);
+        return lowered;
+    }
+
+    /** Closes an executable with the backend, if nobody did before. */
+    void own(NativeScope executable) {
+        scope.onClose(executable::close);
+    }
+
+    @Override
+    public UpdateKernel prepareUpdate(
+            UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+        return CpuUpdateKernel.prepare(this, rule, model, parameters, decayed);
+    }
+
+    @Override
+    public CpuStepMetrics metrics() {
+        return metrics;
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

@@ -1,0 +1,170 @@
+package io.crescendo.cpu;
+
+import io.crescendo.autograd.Home;
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.Feed;
+import io.crescendo.memory.WorkspacePlan;
+import java.nio.ByteOrder;
+import java.util.List;
+
+/** Replays a bound program, shard after shard; allocates nothing. */
+final class CpuExecutable implements Executable {
+    private final CpuBackend backend;
+    private final Program program;
+    private final WorkspacePlan plan;
+    private final NativeScope scope;
+    private final List<BoundSection> sections;
+    private final List<Kept> kept;
+    private final boolean readsImages;
+    private final boolean readsLabels;
+    private final Binding.FedBuffers fedBuffers = new Binding.FedBuffers();
+    private final Shard shard = new Shard();
+    private long generation = -1;
+
+    CpuExecutable(
+            CpuBackend backend,
+            Program program,
+            WorkspacePlan plan,
+            NativeScope scope,
+            List<BoundSection> sections,
+            List<Kept> kept) {
+        this.backend = backend;
+        this.program = program;
+        this.plan = plan;
+        this.scope = scope;
+        this.sections = sections;
+        this.kept = kept;
+        this.readsImages = reads(program, Home.IMAGES);
+        this.readsLabels = reads(program, Home.LABELS);
+    }
+
+    /** The steps for one size of shard. */
+    static final class BoundSection {
+        private final int samples;
+        private final Step[] steps;
+        private final Binding binding;
+
+        BoundSection(int samples, List<Step> steps, Binding binding) {
+            this.samples = samples;
+            this.steps = steps.toArray(Step[]::new);
+            this.binding = binding;
+        }
+    }
+
+    /** A value that stays readable, and where. */
+    record Kept(Value value, NativeMemory memory) {}
+
+    private static boolean reads(Program program, Home home) {
+        return program.ops().stream().map(Op::inputs).flatMap(List::stream).anyMatch(v -> v.home() == home);
+    }
+
+    @Override
+    public void run(Feed feed) {
+        check(feed);
+        backend.useThreads();
+        if (generation != backend.workspace().generation()) {
+            move();
+        }
+        long images = readsImages ? fedBuffers.address(feed.images()) : 0;
+        int first = 0;
+        while (first < program.microBatch()) {
+            int left = program.microBatch() - first;
+            // The full shards come first; a second section, if there is one, is for what they leave.
+            BoundSection section = sections.get(left >= sections.get(0).samples ? 0 : 1);
+            run(section, feed, images, first);
+            first += section.samples;
+        }
+    }
+
+    private void run(BoundSection section, Feed feed, long images, int first) {
+        shard.of(feed, first);
+        section.binding.feed(images, first);
+        for (Step step : section.steps) {
+            step.run(shard);
+        }
+    }
+
+    private void move() {
+        if (backend.workspace().capacityBytes() < plan.totalBytes()) {
+            throw new IllegalStateException("the workspace holds "
+                    + backend.workspace().capacityBytes() + " bytes, but this program needs " + plan.totalBytes()
+                    + "; reserve them before running it");
+        }
+        for (BoundSection section : sections) {
+            section.binding.move(backend.workspace().address());
+        }
+        generation = backend.workspace().generation();
+    }
+
+    private void check(Feed feed) {
+        if (feed.samples() != program.microBatch()) {
+            throw new IllegalArgumentException("the program was prepared for " + program.microBatch()
+                    + " samples, but the feed has " + feed.samples());
+        }
+        if (readsImages) {
+            long needed = program.images().orElseThrow().shape().elements();
+            if (!feed.images().isDirect() || feed.images().order() != ByteOrder.nativeOrder()) {
+                throw new IllegalArgumentException("the feed's images must be a direct buffer in native byte order");
+            }
+            requireRoom("images", feed.images().limit(), needed);
+        }
+        if (readsLabels) {
+            requireRoom("labels", feed.labels().limit(), program.microBatch());
+        }
+    }
+
+    private static void requireRoom(String what, long limit, long needed) {
+        if (limit < needed) {
+            throw new IllegalArgumentException(
+                    "the feed's " + what + " hold " + limit + " numbers, but the program reads " + needed);
+        }
+    }
+
+    @Override
+    public void read(Value value, float[] destination) {
+        for (Kept item : kept) {
+            if (item.value.equals(value)) {
+                if (destination.length != value.shape().elements()) {
+                    throw new IllegalArgumentException(value + " has "
+                            + value.shape().elements() + " elements, but the destination " + destination.length);
+                }
+                item.memory.floats(0, destination.length).get(destination);
+                return;
+            }
+        }
+        throw new IllegalArgumentException(
+                value + " was not kept by this " + program.mode().name().toLowerCase(java.util.Locale.ROOT)
+                        + " program; call Tape.keep before Tape.program");
+    }
+
+    /** For measurements: runs the steps of one shard and adds each one's time. */
+    void time(Feed feed, long[] nanosByStep) {
+        BoundSection section = sections.get(0);
+        backend.useThreads();
+        if (generation != backend.workspace().generation()) {
+            move();
+        }
+        section.binding.feed(readsImages ? fedBuffers.address(feed.images()) : 0, 0);
+        shard.of(feed, 0);
+        for (int i = 0; i < section.steps.length; i++) {
+            long start = System.nanoTime();
+            section.steps[i].run(shard);
+            nanosByStep[i] += System.nanoTime() - start;
+        }
+    }
+
+    /** For measurements: the steps of a full shard, described. */
+    List<String> describeSteps() {
+        return java.util.Arrays.stream(sections.get(0).steps)
+                .map(Object::toString)
+                .toList();
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}

@@ -1,0 +1,63 @@
+package io.crescendo.cpu;
+
+import java.nio.FloatBuffer;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
+
+/**
+ * A zeroed block outside the Java heap, aligned to a cache line.
+ *
+ * <p>Zeroed for a reason besides definedness: fresh pages may hold bit patterns of denormal numbers, which slow
+ * arithmetic down on padding that nobody looks at.
+ */
+final class NativeMemory implements AutoCloseable {
+    /** A cache line and the widest vector register. */
+    private static final long ALIGNMENT_BYTES = 64;
+
+    private final Pointer block;
+    private final long address;
+    private final long bytes;
+    private boolean open = true;
+
+    NativeMemory(long bytes) {
+        this.bytes = bytes;
+        block = Pointer.malloc(Math.addExact(bytes, ALIGNMENT_BYTES));
+        if (block == null || block.isNull()) {
+            throw new OutOfMemoryError(
+                    "cannot allocate " + bytes + " bytes of native memory; lower the memory budget or the batch");
+        }
+        address = (block.address() + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+        clear();
+    }
+
+    long address() {
+        return address;
+    }
+
+    long bytes() {
+        return bytes;
+    }
+
+    /** A Java view of floats inside the block; valid until {@link #close}. */
+    FloatBuffer floats(long firstElement, long elements) {
+        return floatsAt(address + firstElement * Float.BYTES, elements);
+    }
+
+    /** A Java view of floats at any address. */
+    static FloatBuffer floatsAt(long address, long elements) {
+        BytePointer pointer = new BytePointer(new Address().at(address));
+        return pointer.capacity(elements * Float.BYTES).asByteBuffer().asFloatBuffer();
+    }
+
+    void clear() {
+        Pointer.memset(new Address().at(address), 0, bytes);
+    }
+
+    @Override
+    public void close() {
+        if (open) {
+            open = false;
+            Pointer.free(block);
+        }
+    }
+}

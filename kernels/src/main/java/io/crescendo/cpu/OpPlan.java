@@ -1,0 +1,136 @@
+package io.crescendo.cpu;
+
+import static org.bytedeco.dnnl.global.dnnl.*;
+
+import io.crescendo.autograd.Value;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.function.Predicate;
+import java.util.function.ToIntFunction;
+import org.bytedeco.dnnl.dnnl_exec_arg_t;
+import org.bytedeco.dnnl.dnnl_memory_desc;
+import org.bytedeco.dnnl.dnnl_primitive;
+import org.bytedeco.dnnl.dnnl_primitive_attr;
+import org.bytedeco.dnnl.dnnl_primitive_desc;
+
+/** How one operation of the program runs: its steps, its scratch memory and what it may overwrite. */
+final class OpPlan {
+    /** Scratch operands start on their own cache line. */
+    private static final long SCRATCH_ALIGNMENT = 64;
+
+    private final int index;
+    private final String description;
+    private final NativeScope scope;
+    private final List<Step.Template> templates = new ArrayList<>();
+    private final Set<Value> overwritable = new HashSet<>();
+    private long scratchBytes;
+
+    OpPlan(int index, String description, NativeScope scope) {
+        this.index = index;
+        this.description = description;
+        this.scope = scope;
+    }
+
+    /** A value for one of a primitive's numbered arguments. */
+    record Argument(int id, Operand operand) {}
+
+    static Argument arg(int id, Operand operand) {
+        return new Argument(id, operand);
+    }
+
+    long scratchBytes() {
+        return scratchBytes;
+    }
+
+    boolean mayOverwrite(Value input) {
+        return overwritable.contains(input);
+    }
+
+    /** Tells the planner that the first output may lie where this input lies. */
+    void allowOverwriting(Value input) {
+        overwritable.add(input);
+    }
+
+    List<Step.Template> templates() {
+        return templates;
+    }
+
+    /** Memory that only this operation uses, and only while it runs. */
+    Operand scratch(Layout layout) {
+        Operand operand = new Operand(layout, new Operand.Place.InScratch(index, scratchBytes));
+        scratchBytes += (layout.bytes() + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+        return operand;
+    }
+
+    /** Settings of a primitive: its temporary memory is ours, so that executing allocates nothing. */
+    dnnl_primitive_attr attributes() {
+        dnnl_primitive_attr attributes = new dnnl_primitive_attr();
+        OneDnn.check(dnnl_primitive_attr_create(attributes), "create attributes");
+        scope.onClose(() -> dnnl_primitive_attr_destroy(attributes));
+        OneDnn.check(
+                dnnl_primitive_attr_set_scratchpad_mode(attributes, dnnl_scratchpad_mode_user),
+                "set the scratchpad mode");
+        return attributes;
+    }
+
+    /** Chooses an implementation; the error names the operation and its shapes. */
+    dnnl_primitive_desc choose(String what, ToIntFunction<dnnl_primitive_desc> create) {
+        dnnl_primitive_desc chosen = new dnnl_primitive_desc();
+        OneDnn.check(create.applyAsInt(chosen), "prepare a " + what + " for " + description);
+        scope.onClose(() -> dnnl_primitive_desc_destroy(chosen));
+        return chosen;
+    }
+
+    /** The layout that an implementation chose for one of its arguments. */
+    Layout layout(dnnl_primitive_desc chosen, int query, long... extents) {
+        return Layout.copyOf(scope, dnnl_primitive_desc_query_md(chosen, query, 0), extents);
+    }
+
+    /** Appends a primitive. */
+    void primitive(String what, dnnl_primitive_desc chosen, List<Argument> arguments) {
+        primitiveIf(binding -> true, what, chosen, arguments);
+    }
+
+    /** Appends a primitive that only some bindings need. */
+    void primitiveIf(Predicate<Binding> needed, String what, dnnl_primitive_desc chosen, List<Argument> arguments) {
+        List<Argument> all = new ArrayList<>(arguments);
+        dnnl_memory_desc temporary = dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
+        if (temporary != null && dnnl_memory_desc_get_size(temporary) > 0) {
+            all.add(arg(DNNL_ARG_SCRATCHPAD, scratch(Layout.copyOf(scope, temporary))));
+        }
+        String name = what + " of " + description;
+        step((binding, steps) -> {
+            if (needed.test(binding)) {
+                steps.add(bind(name, chosen, all, binding));
+            }
+        });
+    }
+
+    void primitive(String what, dnnl_primitive_desc chosen, Argument... arguments) {
+        primitive(what, chosen, List.of(arguments));
+    }
+
+    private static Step bind(String name, dnnl_primitive_desc chosen, List<Argument> arguments, Binding binding) {
+        dnnl_primitive primitive = new dnnl_primitive();
+        OneDnn.check(dnnl_primitive_create(primitive, chosen), "compile the " + name);
+        binding.scope().onClose(() -> dnnl_primitive_destroy(primitive));
+        dnnl_exec_arg_t list = new dnnl_exec_arg_t(arguments.size());
+        for (int i = 0; i < arguments.size(); i++) {
+            dnnl_exec_arg_t entry = list.getPointer(i);
+            entry.arg(arguments.get(i).id());
+            entry.memory(binding.memory(arguments.get(i).operand()));
+        }
+        return new PrimitiveStep(name, primitive, binding.oneDnn().stream, list, arguments.size());
+    }
+
+    void step(Step.Template template) {
+        templates.add(template);
+    }
+
+    @Override
+    public String toString() {
+        return description;
+    }
+}
