@@ -95,7 +95,9 @@ public final class Tape {
 
     /** See {@link Op.Conv2d}. Input (N, C, H, W), weight (K, C / groups, R, S), bias (K) or null. */
     public Value conv2d(Value input, Value weight, @Nullable Value bias, Window window, int groups) {
+        requireActivation(input);
         requireRank(input, 4);
+        requireHome(weight, Home.WEIGHTS, "weight");
         requireRank(weight, 4);
         long channels = input.shape().dim(1);
         long outputs = weight.shape().dim(0);
@@ -108,7 +110,7 @@ public final class Tape {
             throw fail("the weight is " + weight.shape() + ", but input " + input.shape() + " with window " + window
                     + " and " + groups + " groups needs " + expected);
         }
-        requireVector(bias, outputs, "bias");
+        requireVector(bias, Home.WEIGHTS, outputs, "bias");
         return emit(
                 windowed(input, outputs, window),
                 y -> new Op.Conv2d(input, weight, bias, null, y, window, groups, false));
@@ -116,14 +118,16 @@ public final class Tape {
 
     /** See {@link Op.Dense}. Input (N, F), weight (K, F), bias (K) or null. */
     public Value dense(Value input, Value weight, @Nullable Value bias) {
+        requireActivation(input);
         requireRank(input, 2);
+        requireHome(weight, Home.WEIGHTS, "weight");
         requireRank(weight, 2);
         if (weight.shape().dim(1) != input.shape().dim(1)) {
             throw fail("the weight is " + weight.shape() + ", but the input has "
                     + input.shape().dim(1) + " features: " + input.shape());
         }
         long outputs = weight.shape().dim(0);
-        requireVector(bias, outputs, "bias");
+        requireVector(bias, Home.WEIGHTS, outputs, "bias");
         return emit(Shape.of(microBatch, outputs), y -> new Op.Dense(input, weight, bias, y));
     }
 
@@ -139,12 +143,13 @@ public final class Tape {
             Value runningVariance,
             double epsilon,
             double momentum) {
+        requireActivation(input);
         requireRank(input, 4);
         long channels = input.shape().dim(1);
-        requireVector(scale, channels, "scale");
-        requireVector(shift, channels, "shift");
-        requireVector(runningMean, channels, "running mean");
-        requireVector(runningVariance, channels, "running variance");
+        requireVector(scale, Home.WEIGHTS, channels, "scale");
+        requireVector(shift, Home.WEIGHTS, channels, "shift");
+        requireVector(runningMean, Home.STATISTICS, channels, "running mean");
+        requireVector(runningVariance, Home.STATISTICS, channels, "running variance");
         if (!(epsilon > 0) || !(momentum >= 0 && momentum <= 1)) {
             throw fail("epsilon must be positive and momentum between 0 and 1, but they are " + epsilon + " and "
                     + momentum);
@@ -178,11 +183,14 @@ public final class Tape {
 
     /** See {@link Op.Relu}. */
     public Value relu(Value input) {
+        requireActivation(input);
         return emit(input.shape(), y -> new Op.Relu(input, y));
     }
 
     /** See {@link Op.Add}. */
     public Value add(Value left, Value right) {
+        requireActivation(left);
+        requireActivation(right);
         if (!left.shape().equals(right.shape())) {
             throw fail("cannot add " + left.shape() + " and " + right.shape());
         }
@@ -191,6 +199,7 @@ public final class Tape {
 
     /** See {@link Op.Scale}. */
     public Value scale(Value input, double factor) {
+        requireActivation(input);
         return emit(input.shape(), y -> new Op.Scale(input, y, factor));
     }
 
@@ -202,6 +211,7 @@ public final class Tape {
         Shape first = inputs.get(0).shape();
         long channels = 0;
         for (Value input : inputs) {
+            requireActivation(input);
             requireRank(input, 4);
             if (input.shape().dim(2) != first.dim(2) || input.shape().dim(3) != first.dim(3)) {
                 throw fail("cannot concatenate " + first + " and " + input.shape() + ": rows or columns differ");
@@ -213,6 +223,7 @@ public final class Tape {
 
     /** See {@link Op.MaxPool}. */
     public Value maxPool(Value input, Window window) {
+        requireActivation(input);
         requireRank(input, 4);
         Shape shape = windowed(input, input.shape().dim(1), window);
         Value indices = mode == Mode.TRAINING ? define(layer + ".indices", shape, DType.INT32, Home.ARENA, 0) : null;
@@ -221,6 +232,7 @@ public final class Tape {
 
     /** See {@link Op.AveragePool}. */
     public Value averagePool(Value input, Window window) {
+        requireActivation(input);
         requireRank(input, 4);
         return emit(windowed(input, input.shape().dim(1), window), y -> new Op.AveragePool(input, y, window));
     }
@@ -234,6 +246,7 @@ public final class Tape {
 
     /** (N, C, H, W) becomes (N, C·H·W); a value that is flat already is returned as it is. */
     public Value flatten(Value input) {
+        requireActivation(input);
         if (input.shape().rank() == 2) {
             return input;
         }
@@ -242,6 +255,7 @@ public final class Tape {
 
     /** See {@link Op.Dropout}; the identity on an inference tape. */
     public Value dropout(Value input, double rate) {
+        requireActivation(input);
         if (!(rate >= 0 && rate < 1)) {
             throw fail("the dropout rate must be in [0, 1), but is " + rate);
         }
@@ -253,7 +267,9 @@ public final class Tape {
 
     /** See {@link Op.SoftmaxCrossEntropy}. Ends the network: its gradient starts here. */
     public void softmaxCrossEntropy(Value logits, Value labels, double labelSmoothing) {
+        requireActivation(logits);
         requireRank(logits, 2);
+        requireHome(labels, Home.LABELS, "labels");
         if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
             throw fail("label smoothing must be in [0, 1), but is " + labelSmoothing);
         }
@@ -317,9 +333,28 @@ public final class Tape {
         }
     }
 
-    private void requireVector(@Nullable Value value, long length, String what) {
-        if (value != null && !value.shape().equals(Shape.of(length))) {
+    private void requireVector(@Nullable Value value, Home home, long length, String what) {
+        if (value == null) {
+            return;
+        }
+        requireHome(value, home, what);
+        if (!value.shape().equals(Shape.of(length))) {
             throw fail("the " + what + " must be (" + length + "), but is " + value.shape());
+        }
+    }
+
+    /** Gradients reach parameters only through the operations that name them, and would be lost elsewhere. */
+    private void requireActivation(Value value) {
+        if (value.home() != Home.ARENA && value.home() != Home.IMAGES) {
+            throw fail("expected images or the result of another operation, but '" + value.name() + "' " + value.shape()
+                    + " lives in " + value.home());
+        }
+    }
+
+    private void requireHome(Value value, Home home, String what) {
+        if (value.home() != home) {
+            throw fail("the " + what + " must live in " + home + ", but '" + value.name() + "' " + value.shape()
+                    + " lives in " + value.home());
         }
     }
 
