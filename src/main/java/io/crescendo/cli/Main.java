@@ -1,15 +1,65 @@
 package io.crescendo.cli;
 
+import io.crescendo.cli.commands.CompareCommand;
+import io.crescendo.cli.commands.CompletionCommand;
+import io.crescendo.cli.commands.InfoCommand;
+import io.crescendo.cli.commands.PlanCommand;
+import io.crescendo.cli.commands.PlotCommand;
+import io.crescendo.cli.commands.TrainCommand;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ScopeType;
 
 /** The program's entry point. */
-@Command(name = "crescendo", version = "crescendo 0.1.0", mixinStandardHelpOptions = true)
+@Command(
+        name = "crescendo",
+        versionProvider = Version.class,
+        mixinStandardHelpOptions = true,
+        description = "Trains neural networks with a batch that grows where the learning rate would decay.",
+        subcommands = {
+            CompareCommand.class,
+            TrainCommand.class,
+            PlanCommand.class,
+            PlotCommand.class,
+            InfoCommand.class,
+            CompletionCommand.class,
+            HelpCommand.class
+        },
+        footer = {
+            "",
+            "Examples:",
+            "  crescendo compare                           three schedules on real images, in a few minutes",
+            "  crescendo plan --preset cifar10-figure1     phases and updates, before paying for them",
+            "  crescendo train --schedule increasing       one of the schedules",
+            "  crescendo help compare                      all options of a command"
+        })
 public final class Main {
+    @Option(
+            names = "--stacktrace",
+            scope = ScopeType.INHERIT,
+            description = "Show where in the program an error arose.")
+    private boolean stacktrace;
+
     private Main() {}
 
     /** Runs one command and exits with its status. */
     public static void main(String[] arguments) {
-        System.exit(new CommandLine(new Main()).execute(arguments));
+        // Charts are drawn to files; a display would only be in the way.
+        System.setProperty("java.awt.headless", "true");
+        System.exit(commandLine().execute(arguments));
+    }
+
+    /** The command line with its handling of errors, ready to execute arguments. */
+    public static CommandLine commandLine() {
+        Main main = new Main();
+        CommandLine commandLine = new CommandLine(main);
+        commandLine.setCaseInsensitiveEnumValuesAllowed(true);
+        commandLine.setUsageHelpAutoWidth(true);
+        commandLine.setUsageHelpLongOptionsMaxWidth(30);
+        commandLine.setParameterExceptionHandler(Errors::unusable);
+        commandLine.setExecutionExceptionHandler((e, command, result) -> Errors.failed(e, command, main.stacktrace));
+        return commandLine;
     }
 }

@@ -1,0 +1,70 @@
+package io.crescendo.cli;
+
+import io.crescendo.data.DataException;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.UncheckedIOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.NoSuchFileException;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.UnmatchedArgumentException;
+
+/** Turns exceptions into one clear message and an exit status; a stack trace only on request or for a defect. */
+final class Errors {
+    private Errors() {}
+
+    /** The arguments cannot be understood. */
+    static int unusable(ParameterException e, String[] arguments) {
+        CommandLine command = e.getCommandLine();
+        PrintWriter err = command.getErr();
+        err.println("crescendo: " + e.getMessage());
+        UnmatchedArgumentException.printSuggestions(e, err);
+        err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        err.flush();
+        return UserError.USAGE;
+    }
+
+    /** The command was understood but ended with an exception. */
+    static int failed(Exception e, CommandLine command, boolean stacktrace) {
+        PrintWriter err = command.getErr();
+        @Nullable String message = explain(e);
+        err.println("crescendo: "
+                + (message != null
+                        ? message
+                        : "internal error: " + e + "\nPlease report it with what --stacktrace shows."));
+        if (stacktrace) {
+            e.printStackTrace(err);
+        }
+        err.flush();
+        return e instanceof UserError error ? error.exitCode() : UserError.FAILURE;
+    }
+
+    /** The message for a fault outside the program; null for a defect of the program. */
+    private static @Nullable String explain(Throwable e) {
+        if (e instanceof UserError || e instanceof DataException) {
+            return e.getMessage();
+        }
+        if (e instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
+            return explain(unchecked.getCause());
+        }
+        if (e instanceof AccessDeniedException) {
+            return e.getMessage() + ": permission denied";
+        }
+        if (e instanceof NoSuchFileException) {
+            return e.getMessage() + ": no such file";
+        }
+        if (e instanceof IOException) {
+            return "reading or writing failed: " + e.getMessage();
+        }
+        if (e instanceof OutOfMemoryError) {
+            return "out of memory";
+        }
+        // The engine's own checks: their messages name the value and the fix.
+        if (e instanceof IllegalArgumentException || e instanceof IllegalStateException) {
+            return e.getMessage();
+        }
+        return e.getClass().getName().startsWith("io.crescendo.") ? e.getMessage() : null;
+    }
+}

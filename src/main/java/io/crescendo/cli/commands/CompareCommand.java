@@ -1,0 +1,141 @@
+package io.crescendo.cli.commands;
+
+import io.crescendo.cli.UserError;
+import io.crescendo.cli.config.ConfigSource;
+import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.Experiment;
+import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.ResultTable;
+import io.crescendo.cli.run.RunLog;
+import io.crescendo.cli.run.Screen;
+import io.crescendo.cli.run.SummaryFile;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.schedule.PlanVariant;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Trains one network under the paper's three schedules and shows that they reach the same in fewer updates. */
+@Command(
+        name = "compare",
+        mixinStandardHelpOptions = true,
+        description =
+                "Trains the same network under three schedules: decaying learning rate, hybrid and increasing batch.",
+        footer = {
+            "",
+            "Files: <out>/<schedule>/{config.yaml,metrics.jsonl}, summary.csv, figures, report.html",
+            "",
+            "Examples:",
+            "  crescendo compare",
+            "  crescendo compare --seeds 1,2,3 --out runs/three-seeds",
+            "  crescendo compare --preset fashion-wrn --data ~/datasets --memory-budget 8GiB",
+            "  crescendo compare --config my.yaml --epochs 5 --threads 4"
+        })
+public final class CompareCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final ConfigOptions config = new ConfigOptions();
+
+    @Mixin
+    private final RunOptions options = new RunOptions();
+
+    @Option(names = "--seeds", paramLabel = "SEED", split = ",", description = "Several seeds, one after another.")
+    private @Nullable List<Long> seeds;
+
+    @Override
+    public Integer call() throws IOException {
+        ConfigSource source = config.source();
+        RunConfig first = source.load();
+        Experiment experiment = options.experiment(first);
+        Map<String, String> plans = plans(source, experiment);
+        Path folder = options.directory(first);
+        Files.writeString(folder.resolve("config.yaml"), first.toYaml());
+        PrintWriter out = Commands.out(spec);
+        Screen screen = Screen.of(out);
+        out.println(first.name() + (first.description() == null ? "" : ": " + first.description()));
+        out.println("files go to " + folder);
+        out.println();
+        out.flush();
+        List<RunSummary> summaries = new ArrayList<>();
+        try (Interruption interruption = new Interruption()) {
+            for (long seed : seeds == null ? List.of(first.seed()) : seeds) {
+                if (seeds != null && seeds.size() > 1) {
+                    out.println("seed " + seed);
+                }
+                for (PlanVariant variant : PlanVariant.values()) {
+                    if (interruption.requested()) {
+                        break;
+                    }
+                    RunConfig run = source.with("seed", seed)
+                            .with("schedule", variant.label())
+                            .load();
+                    Path place = folder.resolve(variant.label());
+                    Path own = seeds == null || seeds.size() == 1 ? place : place.resolve("seed-" + seed);
+                    summaries.add(Experiment.of(run, experiment.data(), experiment.machine())
+                            .train(variant, own, screen, interruption));
+                    SummaryFile.write(folder, summaries);
+                }
+            }
+            out.println();
+            out.println(ResultTable.text(summaries));
+            out.println(conclusion(summaries));
+            out.flush();
+            if (interruption.requested()) {
+                out.println("interrupted; 'crescendo plot " + folder + "' draws what was recorded");
+                out.flush();
+                return 130;
+            }
+            Results.write(folder, RunLog.below(folder), first.description(), plans, out, Commands.err(spec));
+        }
+        return 0;
+    }
+
+    private static Map<String, String> plans(ConfigSource source, Experiment experiment) {
+        Map<String, String> plans = new LinkedHashMap<>();
+        for (PlanVariant variant : PlanVariant.values()) {
+            try {
+                plans.put(variant.label(), experiment.plan(variant).table().text());
+            } catch (IllegalArgumentException e) {
+                throw UserError.usage(source.origin() + ", schedule " + variant.label() + ": " + e.getMessage(), e);
+            }
+        }
+        return plans;
+    }
+
+    /** The claim in one line, as far as these runs show it. */
+    private static String conclusion(List<RunSummary> summaries) {
+        double decaying = mean(summaries, PlanVariant.DECAYING, true);
+        double increasing = mean(summaries, PlanVariant.INCREASING, true);
+        if (Double.isNaN(decaying) || Double.isNaN(increasing)) {
+            return "";
+        }
+        return String.format(
+                Locale.ROOT,
+                "%nincreasing the batch took %.1f %% of the updates and ended %+.2f points of test accuracy from decaying",
+                100 * increasing / decaying,
+                100 * (mean(summaries, PlanVariant.INCREASING, false) - mean(summaries, PlanVariant.DECAYING, false)));
+    }
+
+    private static double mean(List<RunSummary> summaries, PlanVariant variant, boolean updates) {
+        return summaries.stream()
+                .filter(summary -> summary.schedule().equals(variant.label()))
+                .mapToDouble(summary -> updates ? summary.updates() : summary.testAccuracy())
+                .average()
+                .orElse(Double.NaN);
+    }
+}

@@ -1,0 +1,160 @@
+package io.crescendo.cli.commands;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.cli.UserError;
+import io.crescendo.cli.config.ConfigSource;
+import io.crescendo.cli.config.RunConfig;
+import io.crescendo.models.data.DataSearch;
+import io.crescendo.models.data.Datasets;
+import io.crescendo.schedule.PlanRow;
+import io.crescendo.schedule.PlanTable;
+import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.TrainingPlan;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Shows what a run would do: its phases and the exact number of parameter updates. */
+@Command(
+        name = "plan",
+        mixinStandardHelpOptions = true,
+        description = "Shows phases, noise scale and updates of a run without running it.",
+        footer = {
+            "",
+            "Examples:",
+            "  crescendo plan --preset cifar10-figure1",
+            "  crescendo plan --preset cifar10-figure5-momentum --ragged keep",
+            "  crescendo plan --config my.yaml --schedule increasing --json"
+        })
+public final class PlanCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final ConfigOptions config = new ConfigOptions();
+
+    @Option(
+            names = "--schedule",
+            paramLabel = "NAME",
+            converter = ScheduleOption.class,
+            completionCandidates = ScheduleOption.Names.class,
+            description = {
+                "One of ${COMPLETION-CANDIDATES} (default: all three; with --csv and --json the one that the",
+                "configuration's key 'schedule' names)."
+            })
+    private @Nullable PlanVariant schedule;
+
+    @ArgGroup(exclusive = true)
+    private Format format = new Format();
+
+    static final class Format {
+        @Option(names = "--csv", description = "One line per phase, comma-separated.")
+        private boolean csv;
+
+        @Option(names = "--json", description = "Keys 'phases' and 'updates'.")
+        private boolean json;
+
+        @Option(names = "--yaml", description = "The configuration itself, every key; a start for a file of your own.")
+        private boolean yaml;
+    }
+
+    @Option(names = "--data", paramLabel = "DIR", description = "Where data sets lie, if their size must be looked up.")
+    private @Nullable Path data;
+
+    @Override
+    public Integer call() throws JsonProcessingException {
+        ConfigSource source = config.source();
+        RunConfig run = source.load();
+        PrintWriter out = Commands.out(spec);
+        if (format.yaml) {
+            out.print(run.toYaml());
+        } else if (format.csv || format.json) {
+            PlanVariant variant = schedule != null ? schedule : run.variant();
+            TrainingPlan plan = plan(source, run, variant);
+            out.print(format.csv ? plan.table().csv() : json(run, variant, plan) + "\n");
+        } else {
+            text(source, run, out);
+        }
+        out.flush();
+        return 0;
+    }
+
+    private void text(ConfigSource source, RunConfig run, PrintWriter out) {
+        List<PlanVariant> variants = schedule != null ? List.of(schedule) : List.of(PlanVariant.values());
+        out.println(run.name() + (run.description() == null ? "" : ": " + run.description()));
+        out.printf(
+                Locale.ROOT,
+                "%,d training samples, %s epochs, %s network, partial batches at epochs' ends: %s%n",
+                samples(run),
+                Commands.number(run.epochs()),
+                run.model(),
+                run.ragged());
+        long most = 0;
+        for (PlanVariant variant : variants) {
+            TrainingPlan plan = plan(source, run, variant);
+            PlanTable table = plan.table();
+            most = Math.max(most, table.updates());
+            out.println();
+            out.println(variant.label()
+                    + (table.updates() < most
+                            ? String.format(Locale.ROOT, " (%.1f %% of the updates)", 100.0 * table.updates() / most)
+                            : ""));
+            table.text().lines().forEach(line -> out.println("  " + line));
+            plan.warnings().forEach(warning -> out.println("  note: " + warning));
+        }
+    }
+
+    private TrainingPlan plan(ConfigSource source, RunConfig run, PlanVariant variant) {
+        try {
+            return run.plan(variant, samples(run));
+        } catch (IllegalArgumentException e) {
+            throw UserError.usage(source.origin() + ", schedule " + variant.label() + ": " + e.getMessage(), e);
+        }
+    }
+
+    private long samples(RunConfig run) {
+        Long stated = run.trainingSamples();
+        return stated != null
+                ? stated
+                : Datasets.load(run.dataset(), DataSearch.standard(data))
+                        .training()
+                        .size();
+    }
+
+    private static String json(RunConfig run, PlanVariant variant, TrainingPlan plan) throws JsonProcessingException {
+        ObjectMapper mapper = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+        PlanTable table = plan.table();
+        ObjectNode root = mapper.createObjectNode();
+        root.put("name", run.name());
+        root.put("schedule", variant.label());
+        root.put("epochs", plan.epochs());
+        root.put("samplesPerEpoch", plan.samplesPerEpoch());
+        root.put("ragged", run.ragged());
+        ArrayNode phases = root.putArray("phases");
+        for (PlanRow row : table.rows()) {
+            phases.addObject()
+                    .put("firstEpoch", row.firstEpoch())
+                    .put("lastEpoch", row.lastEpoch())
+                    .put("batch", row.batch())
+                    .put("learningRate", row.learningRate())
+                    .put("momentum", row.momentum())
+                    .put("noiseScale", row.noiseScale())
+                    .put("updates", row.updates());
+        }
+        root.put("updates", table.updates());
+        return mapper.writeValueAsString(root);
+    }
+}

@@ -1,0 +1,50 @@
+package io.crescendo.cli.commands;
+
+import io.crescendo.cli.run.RunDirectory;
+import io.crescendo.cli.run.RunLog;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** Draws the figures of recorded runs again. */
+@Command(
+        name = "plot",
+        mixinStandardHelpOptions = true,
+        description = "Draws the figures and the report of recorded runs again, also of interrupted ones.",
+        footer = {
+            "",
+            "Examples:",
+            "  crescendo plot runs/fashion-mini-quick",
+            "  crescendo plot runs/a/increasing runs/b/decaying --out runs/a-and-b"
+        })
+public final class PlotCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Parameters(arity = "1..*", paramLabel = "RUN_DIR", description = "Folders of runs or comparisons.")
+    private List<Path> folders = List.of();
+
+    @Option(names = "--out", paramLabel = "DIR", description = "Where the figures go (default: the first folder).")
+    private @Nullable Path out;
+
+    @Override
+    public Integer call() throws IOException {
+        List<RunLog> runs = new ArrayList<>();
+        for (Path folder : folders) {
+            runs.addAll(RunLog.below(folder));
+        }
+        Path target = out != null ? out : folders.get(0);
+        RunDirectory.requireWritable(target, out != null);
+        Results.write(target, runs, null, Map.of(), Commands.out(spec), Commands.err(spec));
+        return 0;
+    }
+}

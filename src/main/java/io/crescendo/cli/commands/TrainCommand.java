@@ -1,0 +1,103 @@
+package io.crescendo.cli.commands;
+
+import io.crescendo.cli.UserError;
+import io.crescendo.cli.config.ConfigSource;
+import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.Experiment;
+import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.ResultTable;
+import io.crescendo.cli.run.RunLog;
+import io.crescendo.cli.run.Screen;
+import io.crescendo.cli.run.SummaryFile;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.schedule.PlanTable;
+import io.crescendo.schedule.PlanVariant;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** Trains one network under one schedule. */
+@Command(
+        name = "train",
+        mixinStandardHelpOptions = true,
+        description = "Trains one network under one schedule.",
+        footer = {
+            "",
+            "Files: <out>/{config.yaml,metrics.jsonl,summary.csv}, figures, report.html",
+            "",
+            "Examples:",
+            "  crescendo train --schedule increasing",
+            "  crescendo train --preset fashion-wrn --data ~/datasets",
+            "  crescendo train --config runs/fashion-mini-quick/config.yaml --seed 2"
+        })
+public final class TrainCommand implements Callable<Integer> {
+    @Spec
+    private @Nullable CommandSpec spec;
+
+    @Mixin
+    private final ConfigOptions config = new ConfigOptions();
+
+    @Mixin
+    private final RunOptions options = new RunOptions();
+
+    @Option(
+            names = "--schedule",
+            paramLabel = "NAME",
+            converter = ScheduleOption.class,
+            completionCandidates = ScheduleOption.Names.class,
+            description = "One of ${COMPLETION-CANDIDATES} (default: what the configuration says).")
+    private @Nullable PlanVariant schedule;
+
+    @Override
+    public Integer call() throws IOException {
+        ConfigSource source = config.source().with("schedule", schedule == null ? null : schedule.label());
+        RunConfig run = source.load();
+        Experiment experiment = options.experiment(run);
+        PlanVariant variant = run.variant();
+        PlanTable plan = plan(source, experiment, variant);
+        Path folder = options.directory(run);
+        PrintWriter out = Commands.out(spec);
+        out.println(run.name() + ", " + variant.label());
+        out.println(plan.text());
+        out.println("files go to " + folder);
+        out.println();
+        out.flush();
+        try (Interruption interruption = new Interruption()) {
+            RunSummary summary = experiment.train(variant, folder, Screen.of(out), interruption);
+            SummaryFile.write(folder, List.of(summary));
+            out.println();
+            out.println(ResultTable.text(List.of(summary)));
+            out.flush();
+            if (interruption.requested()) {
+                out.println("interrupted; 'crescendo plot " + folder + "' draws what was recorded");
+                out.flush();
+                return 130;
+            }
+            Results.write(
+                    folder,
+                    RunLog.below(folder),
+                    run.description(),
+                    Map.of(variant.label(), plan.text()),
+                    out,
+                    Commands.err(spec));
+        }
+        return 0;
+    }
+
+    private static PlanTable plan(ConfigSource source, Experiment experiment, PlanVariant variant) {
+        try {
+            return experiment.plan(variant).table();
+        } catch (IllegalArgumentException e) {
+            throw UserError.usage(source.origin() + ", schedule " + variant.label() + ": " + e.getMessage(), e);
+        }
+    }
+}

@@ -1,0 +1,179 @@
+package io.crescendo.cli.config;
+
+import com.fasterxml.jackson.annotation.JsonPropertyOrder;
+import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.RaggedEpoch;
+import io.crescendo.schedule.TrainingPlan;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Everything that decides the numbers of a run; where it runs is decided by options.
+ *
+ * @param name of the run's folder
+ * @param description one line for people
+ * @param dataset a data set's name
+ * @param trainingSamples N, so that plans need no data; taken from the data set if absent
+ * @param model a network's name
+ * @param epochs length of training
+ * @param batch samples per update at the start, before any conversion
+ * @param ghostBatch samples per batch-norm statistic
+ * @param learningRate ε as it would decay at a fixed batch
+ * @param momentum m, in [0, 1)
+ * @param optimizer sgd, momentum, nesterov, adam or adamw
+ * @param weightDecay λ
+ * @param decay which parameters decay: weights, or all
+ * @param labelSmoothing in [0, 1)
+ * @param augmentation of training images
+ * @param schedule what {@code train} and {@code plan --json} use: decaying, hybrid or increasing
+ * @param batchCap largest batch that growth may reach; a tenth of the training set if absent
+ * @param hybridSteps how many decays the hybrid schedule turns into growth
+ * @param quantum grown batches are multiples of this; the engine's choice if absent
+ * @param scaleLearningRate multiplies the learning rate and the batch (B ∝ ε)
+ * @param raiseMomentum another momentum with the batch changed to match (B ∝ 1/(1−m)), or null
+ * @param ragged drop or keep the samples at an epoch's end that fill no batch
+ * @param evaluateEvery epochs between evaluations
+ * @param seed decides weights, order, augmentation and dropout
+ */
+@JsonPropertyOrder({"name", "description"})
+public record RunConfig(
+        String name,
+        @Nullable String description,
+        String dataset,
+        @Nullable Long trainingSamples,
+        String model,
+        double epochs,
+        long batch,
+        int ghostBatch,
+        LearningRateConfig learningRate,
+        double momentum,
+        String optimizer,
+        double weightDecay,
+        String decay,
+        double labelSmoothing,
+        AugmentationConfig augmentation,
+        String schedule,
+        @Nullable Long batchCap,
+        int hybridSteps,
+        @Nullable Long quantum,
+        double scaleLearningRate,
+        @Nullable Double raiseMomentum,
+        String ragged,
+        double evaluateEvery,
+        long seed) {
+
+    private static final List<String> OPTIMIZERS = List.of("sgd", "momentum", "nesterov", "adam", "adamw");
+    private static final List<String> DECAYS = List.of("weights", "all");
+    private static final List<String> RAGGED = List.of("drop", "keep");
+    private static final List<String> SCHEDULES =
+            Arrays.stream(PlanVariant.values()).map(PlanVariant::label).toList();
+
+    /** Checks what can be checked without data; returns this. */
+    RunConfig validated() {
+        require("name", name);
+        if (name.isBlank() || name.contains("/") || name.contains("\\") || name.startsWith(".")) {
+            throw new InvalidKeyException("name", "is '" + name + "', which cannot name a folder");
+        }
+        require("dataset", dataset);
+        require("model", model);
+        require("learningRate", learningRate);
+        require("augmentation", augmentation);
+        positive("epochs", epochs);
+        positive("batch", batch);
+        positive("ghostBatch", ghostBatch);
+        positive("evaluateEvery", evaluateEvery);
+        positive("scaleLearningRate", scaleLearningRate);
+        positive("trainingSamples", trainingSamples);
+        positive("batchCap", batchCap);
+        positive("quantum", quantum);
+        momentum("momentum", momentum);
+        momentum("raiseMomentum", raiseMomentum);
+        if (!(weightDecay >= 0) || Double.isInfinite(weightDecay)) {
+            throw new InvalidKeyException("weightDecay", "must be at least 0, but is " + weightDecay);
+        }
+        if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
+            throw new InvalidKeyException("labelSmoothing", "must be in [0, 1), but is " + labelSmoothing);
+        }
+        if (hybridSteps < 0) {
+            throw new InvalidKeyException("hybridSteps", "must be at least 0, but is " + hybridSteps);
+        }
+        oneOf("optimizer", optimizer, OPTIMIZERS);
+        oneOf("decay", decay, DECAYS);
+        oneOf("ragged", ragged, RAGGED);
+        oneOf("schedule", schedule, SCHEDULES);
+        augmentation.validate();
+        learningRate.validate(epochs);
+        if (trainingSamples != null && batch > trainingSamples) {
+            throw new InvalidKeyException(
+                    "batch",
+                    "is " + batch + ", which is more than the data set's " + trainingSamples
+                            + " training samples; choose a smaller one");
+        }
+        return this;
+    }
+
+    /** The plan of one schedule for a training set of this many samples. */
+    public TrainingPlan plan(PlanVariant variant, long samplesPerEpoch) {
+        TrainingPlan base = TrainingPlan.of(
+                        learningRate.toSchedule(epochs), TrainingPlan.batch(batch), TrainingPlan.momentum(momentum))
+                .ragged(raggedEpoch())
+                .scaleLearningRate(scaleLearningRate);
+        if (raiseMomentum != null) {
+            base = base.withMomentum(raiseMomentum);
+        }
+        if (quantum != null) {
+            base = base.quantum(quantum);
+        }
+        base = base.forEpochs(epochs, samplesPerEpoch);
+        long cap = batchCap != null ? batchCap : Math.max(1, samplesPerEpoch / 10);
+        if (variant == PlanVariant.HYBRID && hybridSteps != 1) {
+            return base.growBatchInstead(cap).hybrid(hybridSteps);
+        }
+        return variant.of(base, cap);
+    }
+
+    /** The engine's form of {@link #ragged}. */
+    public RaggedEpoch raggedEpoch() {
+        return ragged.equals("keep") ? RaggedEpoch.KEEP : RaggedEpoch.DROP;
+    }
+
+    /** The schedule that {@code train} uses. */
+    public PlanVariant variant() {
+        return PlanVariant.named(schedule);
+    }
+
+    /** All keys, absent ones left out, as a file that can be read back. */
+    public String toYaml() {
+        return Yaml.write(this);
+    }
+
+    private static void require(String key, @Nullable Object value) {
+        if (value == null) {
+            throw new InvalidKeyException(key, "is missing; a run needs it");
+        }
+    }
+
+    private static void positive(String key, @Nullable Number value) {
+        if (value != null && !(value.doubleValue() > 0 && value.doubleValue() < Double.POSITIVE_INFINITY)) {
+            throw new InvalidKeyException(key, "must be positive, but is " + value);
+        }
+    }
+
+    private static void momentum(String key, @Nullable Double value) {
+        if (value != null && !(value >= 0 && value < 1)) {
+            throw new InvalidKeyException(
+                    key, "must be in [0, 1), but is " + value + "; use 0 for none, 0.9 is common");
+        }
+    }
+
+    private static void oneOf(String key, @Nullable String value, List<String> known) {
+        if (value == null || !known.contains(value)) {
+            throw new InvalidKeyException(
+                    key,
+                    "is '" + value + "', which is unknown"
+                            + Suggestion.didYouMean(String.valueOf(value), known) + " Known: "
+                            + String.join(", ", known));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+package io.crescendo.cli.figures;
+
+import io.crescendo.cli.run.RunLog;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.UpdateRecord;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.ToDoubleFunction;
+
+/** The figures of one or several runs. */
+public final class ComparisonFigures {
+    /** Points per epoch of the smoothed loss; more would only make the files larger. */
+    private static final int POINTS_PER_EPOCH = 10;
+
+    /** From this ratio between the longest and the shortest run on, a linear axis of updates hides the short one. */
+    private static final double LOGARITHMIC_FROM = 6;
+
+    private ComparisonFigures() {}
+
+    /** Schedules, training loss and test accuracy; figures for which nothing was recorded are left out. */
+    public static List<Figure> of(List<RunLog> runs) {
+        List<RunLog> trained =
+                runs.stream().filter(run -> !run.updates().isEmpty()).toList();
+        if (trained.isEmpty()) {
+            return List.of();
+        }
+        boolean logUpdates = logarithmic(trained);
+        String updatesLabel = "parameter updates" + (logUpdates ? " (logarithmic)" : "");
+        List<Figure> figures = new ArrayList<>();
+        figures.add(figure(
+                "schedules",
+                "Learning rate and batch against epochs: one noise scale, reached in different ways.",
+                "Schedules",
+                List.of(
+                        new Panel("epoch", "learning rate", false, true, steps(trained, UpdateRecord::learningRate)),
+                        new Panel(
+                                "epoch",
+                                "batch (samples per update)",
+                                false,
+                                true,
+                                steps(trained, UpdateRecord::batch)))));
+        figures.add(figure(
+                "training-loss",
+                "Training loss (running mean over one epoch) against epochs and against parameter updates.",
+                "Training loss",
+                List.of(
+                        new Panel("epoch", "training loss", false, false, loss(trained, false)),
+                        new Panel(updatesLabel, "training loss", logUpdates, false, loss(trained, true)))));
+        List<RunLog> evaluated =
+                trained.stream().filter(run -> !run.evaluations().isEmpty()).toList();
+        if (!evaluated.isEmpty()) {
+            figures.add(figure(
+                    "test-accuracy",
+                    "Test accuracy against epochs and against parameter updates.",
+                    "Test accuracy",
+                    List.of(
+                            new Panel("epoch", "test accuracy, %", false, false, accuracy(evaluated, false)),
+                            new Panel(
+                                    updatesLabel, "test accuracy, %", logUpdates, false, accuracy(evaluated, true)))));
+        }
+        return figures;
+    }
+
+    private static Figure figure(String name, String caption, String title, List<Panel> panels) {
+        return new Figure(name, caption, Drawing.svg(name, title, panels));
+    }
+
+    private static boolean logarithmic(List<RunLog> runs) {
+        double longest =
+                runs.stream().mapToDouble(run -> run.updates().size()).max().orElse(1);
+        double shortest =
+                runs.stream().mapToDouble(run -> run.updates().size()).min().orElse(1);
+        return longest / shortest >= LOGARITHMIC_FROM;
+    }
+
+    /** A scheduled quantity, with corners where it jumps. Runs that differ only by their seed share one curve. */
+    private static List<Curve> steps(List<RunLog> runs, ToDoubleFunction<UpdateRecord> quantity) {
+        List<Curve> curves = new ArrayList<>();
+        List<String> drawn = new ArrayList<>();
+        for (RunLog run : runs) {
+            if (drawn.contains(run.schedule())) {
+                continue;
+            }
+            drawn.add(run.schedule());
+            List<Curve.Point> points = new ArrayList<>();
+            double start = 0;
+            double previous = Double.NaN;
+            // A ragged end of an epoch is not a change of the schedule.
+            long scheduled = 0;
+            for (int i = 0; i < run.updates().size(); i++) {
+                UpdateRecord update = run.updates().get(i);
+                boolean ragged = update.batch() < scheduled;
+                if (!ragged) {
+                    scheduled = update.batch();
+                    double value = quantity.applyAsDouble(update);
+                    if (value != previous) {
+                        if (!points.isEmpty()) {
+                            points.add(new Curve.Point(start, previous));
+                        }
+                        points.add(new Curve.Point(start, value));
+                        previous = value;
+                    }
+                }
+                start = update.epoch();
+            }
+            points.add(new Curve.Point(start, previous));
+            curves.add(new Curve(run.schedule(), points));
+        }
+        return curves;
+    }
+
+    /** Mean loss over the last epoch's worth of samples, a few times per epoch. */
+    private static List<Curve> loss(List<RunLog> runs, boolean againstUpdates) {
+        List<Curve> curves = new ArrayList<>();
+        for (RunLog run : runs) {
+            List<Curve.Point> points = new ArrayList<>();
+            List<UpdateRecord> updates = run.updates();
+            double sum = 0;
+            long samples = 0;
+            int oldest = 0;
+            long nextPoint = 1;
+            for (int i = 0; i < updates.size(); i++) {
+                UpdateRecord update = updates.get(i);
+                sum += update.loss() * update.batch();
+                samples += update.batch();
+                while (updates.get(oldest).epoch() <= update.epoch() - 1) {
+                    sum -= updates.get(oldest).loss() * updates.get(oldest).batch();
+                    samples -= updates.get(oldest).batch();
+                    oldest++;
+                }
+                if (update.epoch() * POINTS_PER_EPOCH >= nextPoint || i == updates.size() - 1) {
+                    points.add(new Curve.Point(againstUpdates ? update.update() : update.epoch(), sum / samples));
+                    nextPoint = (long) Math.floor(update.epoch() * POINTS_PER_EPOCH) + 1;
+                }
+            }
+            curves.add(new Curve(run.schedule(), points));
+        }
+        return curves;
+    }
+
+    private static List<Curve> accuracy(List<RunLog> runs, boolean againstUpdates) {
+        List<Curve> curves = new ArrayList<>();
+        for (RunLog run : runs) {
+            List<Curve.Point> points = new ArrayList<>();
+            for (EvaluationRecord evaluation : run.evaluations()) {
+                points.add(new Curve.Point(
+                        againstUpdates ? evaluation.update() : evaluation.epoch(), 100 * evaluation.accuracy()));
+            }
+            curves.add(new Curve(run.schedule(), points));
+        }
+        return curves;
+    }
+}

@@ -1,0 +1,105 @@
+package io.crescendo.cli.run;
+
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.cli.UserError;
+import io.crescendo.cli.config.RunConfig;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.models.Models;
+import io.crescendo.models.data.DataSplit;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.DecayPolicy;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.TrainingPlan;
+import io.crescendo.train.Trainer;
+import io.crescendo.train.TrainingOptions;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * One configuration on one machine, ready to train any of its schedules.
+ *
+ * @param config what is to be run
+ * @param data of the size that the configuration states
+ * @param network for the shape of the data
+ * @param machine where
+ */
+public record Experiment(RunConfig config, DataSplit data, Network network, Machine machine) {
+    /**
+     * Where training runs.
+     *
+     * @param device a backend's name, or auto
+     * @param threads of the processor; 0 for all
+     * @param memoryBudgetBytes for the workspace
+     */
+    public record Machine(String device, int threads, long memoryBudgetBytes) {}
+
+    /** Checks that configuration, data and network fit. */
+    public static Experiment of(RunConfig config, DataSplit data, Machine machine) {
+        Long stated = config.trainingSamples();
+        int found = data.training().size();
+        if (stated != null && stated != found) {
+            throw UserError.usage("trainingSamples is " + stated + ", but data set '" + config.dataset() + "' has "
+                    + found + "; correct it or leave it out");
+        }
+        Network network = Models.named(
+                config.model(),
+                data.training().shape().channels(),
+                data.training().shape().height(),
+                data.training().shape().width(),
+                data.training().classes());
+        return new Experiment(config, data, network, machine);
+    }
+
+    /** What a schedule would do. */
+    public TrainingPlan plan(PlanVariant variant) {
+        return config.plan(variant, data.training().size());
+    }
+
+    /**
+     * Trains one schedule into a folder. When interrupted the files are completed all the same.
+     *
+     * @return the last line of the run
+     */
+    public RunSummary train(PlanVariant variant, Path folder, Screen screen, Interruption interruption)
+            throws IOException {
+        Files.createDirectories(folder);
+        Files.writeString(folder.resolve("config.yaml"), config.toYaml());
+        TrainingPlan plan = plan(variant);
+        // A backend per run, so that the peak of its workspace is this run's.
+        try (Backend backend = Backends.open(machine.device(), new BackendOptions(machine.threads()));
+                MetricsFile metrics =
+                        MetricsFile.create(folder, config, variant.label(), Environment.here(backend.description()));
+                Trainer trainer = new Trainer(
+                        backend,
+                        network,
+                        plan,
+                        optimizer(),
+                        data.training(),
+                        data.test(),
+                        config.augmentation().toAugmentation(),
+                        new TrainingOptions(
+                                config.ghostBatch(),
+                                config.labelSmoothing(),
+                                machine.memoryBudgetBytes(),
+                                config.evaluateEvery(),
+                                config.seed()));
+                ProgressView view = ProgressView.of(screen, variant.label(), config.epochs())) {
+            trainer.listen(metrics);
+            trainer.listen(view);
+            interruption.watch(trainer);
+            RunSummary summary = trainer.run(variant.label());
+            interruption.watch(null);
+            metrics.finished(summary, interruption.requested());
+            return summary;
+        }
+    }
+
+    private Optimizer optimizer() {
+        return Optimizer.named(config.optimizer(), config.weightDecay())
+                .withDecay(config.decay().equals("all") ? DecayPolicy.ALL_PARAMETERS : DecayPolicy.WEIGHTS);
+    }
+}

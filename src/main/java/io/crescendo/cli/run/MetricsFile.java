@@ -1,0 +1,139 @@
+package io.crescendo.cli.run;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.cli.config.RunConfig;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.TrainingListener;
+import java.io.BufferedWriter;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+
+/**
+ * The file {@code metrics.jsonl} of a run while it is written: one JSON object per line, each line flushed, so that the
+ * file is whole whenever the program ends.
+ *
+ * <p>Line types: {@code run} (first: environment and what was run), {@code phase}, {@code update}, {@code evaluation},
+ * {@code summary} (last, absent from a run that was killed). Whatever may differ between two runs with one seed stands
+ * in the object {@code timing} of its line; without it two such files are equal.
+ */
+public final class MetricsFile implements TrainingListener, AutoCloseable {
+    /** The file's name in a run's folder. */
+    public static final String NAME = "metrics.jsonl";
+
+    private final ObjectMapper mapper = new ObjectMapper();
+    private final BufferedWriter writer;
+
+    private MetricsFile(BufferedWriter writer) {
+        this.writer = writer;
+    }
+
+    /** Starts the file with its first line. */
+    public static MetricsFile create(Path folder, RunConfig config, String schedule, Environment environment)
+            throws IOException {
+        MetricsFile file = new MetricsFile(Files.newBufferedWriter(folder.resolve(NAME)));
+        ObjectNode line = file.line("run");
+        line.put("format", 1);
+        line.put("name", config.name());
+        line.put("schedule", schedule);
+        line.put("seed", config.seed());
+        line.put("dataset", config.dataset());
+        line.put("model", config.model());
+        line.put("crescendo", environment.crescendo());
+        line.put("commit", environment.commit());
+        line.put("java", environment.java());
+        line.put("system", environment.system());
+        line.put("processors", environment.processors());
+        line.put("device", environment.device());
+        line.putObject("timing")
+                .put("started", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
+        file.append(line);
+        return file;
+    }
+
+    @Override
+    public void phaseStarted(PhaseRecord phase) {
+        ObjectNode line = line("phase");
+        line.put("update", phase.update());
+        line.put("epoch", phase.epoch());
+        line.put("batch", phase.batch());
+        line.put("microBatch", phase.microBatch());
+        line.put("microBatches", phase.microBatches());
+        line.put("ghostBatch", phase.ghostBatch());
+        line.put("learningRate", phase.learningRate());
+        line.put("momentum", phase.momentum());
+        line.put("noiseScale", phase.noiseScale());
+        line.put("workspaceBytes", phase.workspaceBytes());
+        line.putObject("timing").put("prepareNanos", phase.prepareNanos());
+        append(line);
+    }
+
+    @Override
+    public void updated(UpdateRecord update) {
+        ObjectNode line = line("update");
+        line.put("update", update.update());
+        line.put("samples", update.samples());
+        line.put("epoch", update.epoch());
+        line.put("batch", update.batch());
+        line.put("microBatch", update.microBatch());
+        line.put("microBatches", update.microBatches());
+        line.put("learningRate", update.learningRate());
+        line.put("momentum", update.momentum());
+        line.put("noiseScale", update.noiseScale());
+        line.put("loss", update.loss());
+        line.put("accuracy", update.accuracy());
+        line.put("workspaceBytes", update.workspaceBytes());
+        line.putObject("timing").put("nanos", update.nanos());
+        append(line);
+    }
+
+    @Override
+    public void evaluated(EvaluationRecord evaluation) {
+        ObjectNode line = line("evaluation");
+        line.put("update", evaluation.update());
+        line.put("epoch", evaluation.epoch());
+        line.put("samples", evaluation.samples());
+        line.put("loss", evaluation.loss());
+        line.put("accuracy", evaluation.accuracy());
+        append(line);
+    }
+
+    /** Appends the summary. */
+    public void finished(RunSummary summary, boolean interrupted) {
+        ObjectNode line = line("summary");
+        line.put("epochs", summary.epochs());
+        line.put("updates", summary.updates());
+        line.put("trainLoss", summary.trainLoss());
+        line.put("testLoss", summary.testLoss());
+        line.put("testAccuracy", summary.testAccuracy());
+        line.put("peakWorkspaceBytes", summary.peakWorkspaceBytes());
+        line.put("interrupted", interrupted);
+        line.putObject("timing").put("seconds", summary.seconds()).put("imagesPerSecond", summary.imagesPerSecond());
+        append(line);
+    }
+
+    private ObjectNode line(String type) {
+        return mapper.createObjectNode().put("type", type);
+    }
+
+    private synchronized void append(ObjectNode line) {
+        try {
+            writer.write(mapper.writeValueAsString(line) + "\n");
+            writer.flush();
+        } catch (IOException e) {
+            throw new UncheckedIOException("metrics cannot be written", e);
+        }
+    }
+
+    @Override
+    public void close() throws IOException {
+        writer.close();
+    }
+}

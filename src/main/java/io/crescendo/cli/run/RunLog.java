@@ -1,0 +1,154 @@
+package io.crescendo.cli.run;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.crescendo.cli.UserError;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.metrics.UpdateRecord;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a run recorded, read back from its {@code metrics.jsonl}.
+ *
+ * @param folder of the run
+ * @param head the file's first line: environment and what was run
+ * @param updates in order
+ * @param evaluations in order
+ * @param summary null if the run was killed
+ */
+public record RunLog(
+        Path folder,
+        JsonNode head,
+        List<UpdateRecord> updates,
+        List<EvaluationRecord> evaluations,
+        @Nullable RunSummary summary) {
+
+    /** Folders of runs lie at most this deep below a comparison: schedule, then seed. */
+    private static final int DEPTH = 3;
+
+    public RunLog {
+        updates = List.copyOf(updates);
+        evaluations = List.copyOf(evaluations);
+    }
+
+    /** Name of the schedule. */
+    public String schedule() {
+        return head.path("schedule").asText();
+    }
+
+    public long seed() {
+        return head.path("seed").asLong();
+    }
+
+    /** Every run in a folder and below it, in the order of the paper's tables, then by seed. */
+    public static List<RunLog> below(Path folder) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            throw UserError.usage(folder + ": there is no such folder; name the folder of a run or of a comparison,"
+                    + " such as runs/fashion-mini-quick");
+        }
+        List<Path> files;
+        try (Stream<Path> found = Files.walk(folder, DEPTH)) {
+            files = found.filter(file -> file.endsWith(MetricsFile.NAME))
+                    .sorted()
+                    .toList();
+        }
+        if (files.isEmpty()) {
+            throw UserError.usage(folder + ": no run in it (no " + MetricsFile.NAME + " in the folder or below)");
+        }
+        List<RunLog> logs = new ArrayList<>();
+        for (Path file : files) {
+            logs.add(read(file));
+        }
+        // decaying, hybrid, increasing: the alphabet happens to be the paper's order.
+        logs.sort(java.util.Comparator.comparing(RunLog::schedule).thenComparingLong(RunLog::seed));
+        return logs;
+    }
+
+    private static RunLog read(Path file) throws IOException {
+        ObjectMapper mapper = new ObjectMapper();
+        @Nullable JsonNode head = null;
+        @Nullable JsonNode last = null;
+        List<UpdateRecord> updates = new ArrayList<>();
+        List<EvaluationRecord> evaluations = new ArrayList<>();
+        List<String> lines = Files.readAllLines(file);
+        for (int number = 0; number < lines.size(); number++) {
+            JsonNode line;
+            try {
+                line = mapper.readTree(lines.get(number));
+            } catch (JsonProcessingException e) {
+                if (number == lines.size() - 1) {
+                    break; // the machine failed while the line was written; what is before it counts
+                }
+                throw UserError.failure(
+                        file + ":" + (number + 1) + ": expected one JSON object per line, found '"
+                                + shortened(lines.get(number)) + "'",
+                        e);
+            }
+            switch (line.path("type").asText()) {
+                case "run" -> head = line;
+                case "update" -> updates.add(update(line));
+                case "evaluation" -> evaluations.add(evaluation(line));
+                case "summary" -> last = line;
+                default -> {} // phases repeat what the updates say; later versions may add types
+            }
+        }
+        if (head == null) {
+            throw UserError.failure(
+                    file + ": not a metrics file of this program: its first line must have \"type\":\"run\"", null);
+        }
+        return new RunLog(
+                file.resolveSibling(""), head, updates, evaluations, last == null ? null : summary(head, last));
+    }
+
+    private static String shortened(String text) {
+        return text.length() <= 40 ? text : text.substring(0, 40) + "…";
+    }
+
+    private static UpdateRecord update(JsonNode line) {
+        return new UpdateRecord(
+                line.path("update").asLong(),
+                line.path("samples").asLong(),
+                line.path("epoch").asDouble(),
+                line.path("batch").asInt(),
+                line.path("microBatch").asInt(),
+                line.path("microBatches").asInt(),
+                line.path("learningRate").asDouble(),
+                line.path("momentum").asDouble(),
+                line.path("noiseScale").asDouble(),
+                line.path("loss").asDouble(),
+                line.path("accuracy").asDouble(),
+                line.path("timing").path("nanos").asLong(),
+                line.path("workspaceBytes").asLong());
+    }
+
+    private static EvaluationRecord evaluation(JsonNode line) {
+        return new EvaluationRecord(
+                line.path("update").asLong(),
+                line.path("epoch").asDouble(),
+                line.path("samples").asInt(),
+                line.path("loss").asDouble(),
+                line.path("accuracy").asDouble());
+    }
+
+    private static RunSummary summary(JsonNode head, JsonNode line) {
+        return new RunSummary(
+                head.path("schedule").asText(),
+                head.path("seed").asLong(),
+                line.path("epochs").asDouble(),
+                line.path("updates").asLong(),
+                line.path("trainLoss").asDouble(),
+                line.path("testLoss").asDouble(),
+                line.path("testAccuracy").asDouble(),
+                line.path("timing").path("imagesPerSecond").asDouble(),
+                line.path("timing").path("seconds").asDouble(),
+                line.path("peakWorkspaceBytes").asLong());
+    }
+}

@@ -1,0 +1,66 @@
+package io.crescendo.cli.run;
+
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.UpdateRecord;
+import java.util.Locale;
+
+/** Where a run stands right now, in one line: what both kinds of progress display show. */
+final class Standing {
+    /** Weight of the newest image in the running means, per image: about the last few thousand count. */
+    private static final double FORGETTING = 1.0 / 4000;
+
+    private final double epochs;
+    private final long started = System.nanoTime();
+    private double epoch;
+    private long updates;
+    private int batch;
+    private double loss = Double.NaN;
+    private double accuracy = Double.NaN;
+    private double imagesPerSecond = Double.NaN;
+
+    Standing(double epochs) {
+        this.epochs = epochs;
+    }
+
+    synchronized void updated(UpdateRecord update) {
+        epoch = update.epoch();
+        updates = update.update();
+        batch = update.batch();
+        double weight = 1 - Math.exp(-FORGETTING * update.batch());
+        loss = mixed(loss, update.loss(), weight);
+        // A mean of seconds per image, not of images per second, so that slow updates count for their time.
+        imagesPerSecond = 1 / mixed(1 / imagesPerSecond, 1 / update.imagesPerSecond(), weight);
+    }
+
+    synchronized void evaluated(EvaluationRecord evaluation) {
+        accuracy = evaluation.accuracy();
+    }
+
+    synchronized double epoch() {
+        return epoch;
+    }
+
+    synchronized String text() {
+        double elapsed = (System.nanoTime() - started) * 1e-9;
+        double left = epoch > 0 ? elapsed * (epochs - epoch) / epoch : Double.NaN;
+        return String.format(
+                Locale.ROOT,
+                "epoch %4.1f/%.4g  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s  %s",
+                epoch,
+                epochs,
+                updates,
+                batch,
+                known("%6.4f", loss),
+                known("%5.2f %%", 100 * accuracy),
+                known("%,6.0f", imagesPerSecond),
+                epoch >= epochs ? "took " + Duration.text(elapsed) : Duration.text(left) + " left");
+    }
+
+    private static double mixed(double old, double now, double weight) {
+        return Double.isNaN(old) ? now : old + weight * (now - old);
+    }
+
+    private static String known(String pattern, double value) {
+        return Double.isNaN(value) ? "-" : String.format(Locale.ROOT, pattern, value);
+    }
+}

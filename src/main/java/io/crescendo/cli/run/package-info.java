@@ -1,0 +1,18 @@
+/**
+ * One run on disk and on the screen.
+ *
+ * <p>Decides: the folder's files and their form, what is printed while training, what Ctrl-C leaves. Hears the trainer
+ * through a {@link io.crescendo.train.TrainingListener} and never touches tensors.
+ *
+ * <pre>{@code
+ * try (MetricsFile metrics = MetricsFile.create(folder, environment)) {
+ *     trainer.listen(metrics);
+ *     metrics.finished(trainer.run("increasing"));
+ * }
+ * RunLog log = RunLog.read(folder); // what plots and tests read
+ * }</pre>
+ */
+@NullMarked
+package io.crescendo.cli.run;
+
+import org.jspecify.annotations.NullMarked;
