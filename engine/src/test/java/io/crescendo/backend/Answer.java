@@ -52,6 +52,11 @@ final class Answer {
         put(kind + GAPS, all);
     }
 
+    /** Adds everything of another answer, its packs named after the moment it was taken. */
+    void append(String moment, Answer other) {
+        other.arrays.forEach((name, values) -> arrays.put(moment + "-" + name, values));
+    }
+
     /** Fails with the first element that lies too far from the reference. */
     static void compare(
             String what, Answer candidate, Answer reference, List<Answer> moved, double roundoff, double longestSum) {

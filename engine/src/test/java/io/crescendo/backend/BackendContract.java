@@ -100,17 +100,35 @@ public abstract class BackendContract {
     }
 
     @Test
+    public void wideNetworksRunLikeTheReference() {
+        try (Backend backend = open()) {
+            for (NetworkCase network : NetworkCase.wide(random)) {
+                checkTraining(backend, network, backend.fusions(), List.of(network.batch()));
+                checkInference(backend, network, backend.fusions());
+            }
+        }
+    }
+
+    @Test
     public void everyOperationInfersLikeTheReference() {
         try (Backend backend = open()) {
             for (NetworkCase network : NetworkCase.operations(random)) {
-                for (Set<Fusion> fusions : List.of(backend.fusions(), UNFUSED)) {
-                    Feed feed = Rig.feed(random, network, network.batch());
-                    long weightSeed = random.nextLong();
-                    compare(
-                            network,
-                            infer(backend, network.inference(fusions), weightSeed, feed, 0),
-                            move -> infer(reference(), network.inference(UNFUSED), weightSeed, feed, move));
-                }
+                checkInference(backend, network, backend.fusions());
+                checkInference(backend, network, UNFUSED);
+            }
+        }
+    }
+
+    @Test
+    public void trainingAndInferenceShareOneModel() {
+        try (Backend backend = open()) {
+            for (NetworkCase network : NetworkCase.networks(random)) {
+                Feed feed = Rig.feed(random, network, network.batch());
+                long weightSeed = random.nextLong();
+                compare(
+                        network,
+                        trainThenInfer(backend, network, backend.fusions(), weightSeed, feed, 0),
+                        move -> trainThenInfer(reference(), network, UNFUSED, weightSeed, feed, move));
             }
         }
     }
@@ -290,6 +308,15 @@ public abstract class BackendContract {
                 move -> train(reference(), network, UNFUSED, microBatches, weightSeed, feed, move));
     }
 
+    private void checkInference(Backend backend, NetworkCase network, Set<Fusion> fusions) {
+        Feed feed = Rig.feed(random, network, network.batch());
+        long weightSeed = random.nextLong();
+        compare(
+                network,
+                infer(backend, network.inference(fusions), weightSeed, feed, 0),
+                move -> infer(reference(), network.inference(UNFUSED), weightSeed, feed, move));
+    }
+
     /** One run from inputs moved by random amounts that follow from {@code move}; 0 moves nothing. */
     private interface Run {
         Answer with(int move);
@@ -389,6 +416,43 @@ public abstract class BackendContract {
                 update.apply(new UpdateScalars(0.01 / i, 0.9, scale, 1e-3, i));
             }
             return read(backend, rig, true);
+        }
+    }
+
+    /**
+     * Inference sees what updates, training runs and writes from outside (a checkpoint, say) left in the packs: a
+     * backend that caches weights in another layout must notice all three.
+     */
+    private Answer trainThenInfer(
+            Backend backend, NetworkCase network, Set<Fusion> fusions, long weightSeed, Feed feed, int move) {
+        Feed fed = moved(feed, move);
+        Program training = network.training(fusions);
+        try (ModelMemory model = ModelMemory.allocate(backend, training, weightSeed);
+                Rig step = new Rig(backend, training, model);
+                Rig check = new Rig(backend, network.inference(fusions), model);
+                UpdateKernel update =
+                        backend.prepareUpdate(new UpdateRule.Momentum(), model, training.parameters(), p -> true)) {
+            move(model, move);
+            Answer answer = new Answer();
+            backend.metrics().clear();
+            check.executable.run(fed);
+            answer.append("before", read(backend, check, false));
+            step.executable.run(fed);
+            update.apply(new UpdateScalars(0.02, 0.9, 1.0 / network.batch(), 1e-3, 1));
+            backend.metrics().clear();
+            check.executable.run(fed);
+            answer.append("after", read(backend, check, false));
+            float[] weights = Rig.read(model.weights());
+            for (int i = 0; i < weights.length; i++) {
+                weights[i] *= 0.75f;
+            }
+            model.weights().write(0, weights);
+            backend.metrics().clear();
+            check.executable.run(fed);
+            answer.append("written", read(backend, check, false));
+            step.executable.run(fed);
+            answer.append("trained", read(backend, step, true));
+            return answer;
         }
     }
 

@@ -20,17 +20,7 @@ import org.opentest4j.AssertionFailedError;
 class BackendContractTest {
     private static void caught(
             String mistake, Consumer<BackendContract> check, String complaint, Supplier<Backend> backend) {
-        BackendContract contract = new BackendContract() {
-            @Override
-            protected Backend open() {
-                return backend.get();
-            }
-
-            @Override
-            protected double tolerance() {
-                return 0x1p-24;
-            }
-        };
+        BackendContract contract = new TamperedContract(backend);
         contract.draw();
         try {
             check.accept(contract);
@@ -228,6 +218,25 @@ class BackendContractTest {
                     @Override
                     public void clear() {}
                 };
+            }
+        });
+    }
+
+    @Test
+    void weightsCachedBeyondAWrite() {
+        caught("stale weights", BackendContract::trainingAndInferenceShareOneModel, "", () -> new TamperedBackend() {
+            private double[] first = {};
+
+            @Override
+            void run(Executable executable, Feed feed, ModelMemory model) {
+                double[] weights = values(model.weights());
+                if (first.length != weights.length) {
+                    first = weights.clone();
+                }
+                double[] now = weights.clone();
+                System.arraycopy(first, 0, weights, 0, first.length);
+                executable.run(feed);
+                System.arraycopy(now, 0, weights, 0, now.length);
             }
         });
     }

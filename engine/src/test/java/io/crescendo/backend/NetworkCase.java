@@ -149,6 +149,32 @@ public record NetworkCase(
         return cases;
     }
 
+    /** Channel counts past the vector registers and blocked layouts of real libraries, mostly not multiples of them. */
+    public static List<NetworkCase> wide(Random random) {
+        List<NetworkCase> cases = new ArrayList<>();
+        Maker m = new Maker(random, cases);
+        int a = 17 + random.nextInt(20);
+        int b = 30 + random.nextInt(40);
+        m.add("wide conv " + a + " to " + b, (l, x) -> l.conv(l.conv(x, a, 1, 1), b, 3, 1));
+        m.add("wide conv 32 to 64 stride 2", (l, x) -> l.tape().relu(l.conv(l.conv(x, 32, 1, 1), 64, 3, 2)));
+        m.add("wide norm add relu " + a, (l, x) -> {
+            Value stem = l.conv(x, a, 1, 1);
+            return l.tape().relu(l.tape().add(l.norm(l.conv(stem, a, 3, 1)), stem));
+        });
+        m.add("wide norm add relu 32", (l, x) -> {
+            Value stem = l.tape().relu(l.norm(l.conv(x, 32, 1, 1)));
+            return l.tape().relu(l.tape().add(stem, l.norm(l.conv(stem, 32, 3, 1))));
+        });
+        m.add("wide concat and pools " + a + " " + b, (l, x) -> {
+            Value left = l.tape().maxPool(l.conv(x, a, 1, 1), Window.square(3, 2, 1));
+            Value right = l.tape().averagePool(l.conv(x, b, 1, 1), Window.square(3, 2, 1));
+            return l.conv(l.tape().concat(List.of(left, right)), 16, 1, 1);
+        });
+        m.add("wide groups", (l, x) -> l.conv(l.conv(x, 34, 1, 1), 68, Window.square(3, 1, 1), 2, true));
+        m.add("wide dense " + b, (l, x) -> l.tape().relu(l.dense(l.conv(x, a, 1, 1), b, true)));
+        return cases;
+    }
+
     /** Small whole networks: a plain one and a residual one with strided shortcuts. */
     public static List<NetworkCase> networks(Random random) {
         List<NetworkCase> cases = new ArrayList<>();
