@@ -43,6 +43,10 @@ public final class Backends {
         if (missing.length() > 0) {
             throw new IllegalStateException("device '" + device + "' cannot be used here:" + missing);
         }
+        if (device.equals("auto")) {
+            throw new IllegalStateException("no device is on the class path that 'auto' may choose; add the artifact"
+                    + " io.crescendo:crescendo-kernels, or ask for the slow 'reference' by name");
+        }
         throw new IllegalArgumentException("unknown device '" + device + "'; known are auto, "
                 + providers.stream().map(BackendProvider::name).collect(Collectors.joining(", ")));
     }
