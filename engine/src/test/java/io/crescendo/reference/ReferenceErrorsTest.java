@@ -1,0 +1,122 @@
+package io.crescendo.reference;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.Feed;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.NetworkCase;
+import io.crescendo.backend.Rig;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
+
+/** Wrong use is refused with the values in the message. */
+class ReferenceErrorsTest {
+    private final NetworkCase network =
+            NetworkCase.networks(new Random(1)).get(0).withBatch(3, 3);
+    private final Feed feed = Rig.feed(new Random(2), network, 3);
+
+    private static void refused(Class<? extends Exception> kind, Executable mistake, String... words) {
+        String message = String.valueOf(assertThrows(kind, mistake).getMessage());
+        for (String word : words) {
+            assertTrue(message.contains(word), () -> "'" + word + "' is missing in: " + message);
+        }
+    }
+
+    @Test
+    void feedsThatDoNotFit() {
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Rig rig = new Rig(backend, network.training(backend.fusions()), 1)) {
+            refused(IllegalArgumentException.class, () -> rig.executable.run(Rig.part(feed, 0, 2)), "3 samples", "2");
+            refused(
+                    IllegalArgumentException.class,
+                    () -> rig.executable.run(
+                            new Feed(feed.images(), feed.labels().slice(0, 2), 3, 0, 0)),
+                    "2 labels",
+                    "3");
+            refused(
+                    IllegalArgumentException.class,
+                    () -> rig.executable.run(new Feed(feed.images().slice(0, 7), feed.labels(), 3, 0, 0)),
+                    "7 image elements");
+            feed.labels().put(1, network.classes());
+            refused(
+                    IllegalArgumentException.class,
+                    () -> rig.executable.run(feed),
+                    "sample 1",
+                    "" + network.classes(),
+                    "0 to " + (network.classes() - 1));
+        }
+    }
+
+    @Test
+    void workspaceShrunkTooFar() {
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Rig rig = new Rig(backend, network.training(backend.fusions()), 1)) {
+            backend.workspace().shrink(rig.plan.totalBytes() - 1);
+            refused(IllegalStateException.class, () -> rig.executable.run(feed), "" + rig.plan.totalBytes(), "shrunk");
+        }
+    }
+
+    @Test
+    void valuesThatWereNotKept() {
+        try (ReferenceBackend backend = new ReferenceBackend();
+                Rig rig = new Rig(backend, network.training(backend.fusions()), 1)) {
+            refused(
+                    IllegalArgumentException.class,
+                    () -> rig.executable.read(rig.program.ops().get(0).outputs().get(0), new float[1]),
+                    "not kept",
+                    "conv0");
+            refused(
+                    IllegalArgumentException.class,
+                    () -> rig.executable.read(rig.program.kept().get(0), new float[1]),
+                    "1",
+                    "" + 3 * network.classes());
+        }
+    }
+
+    @Test
+    void modelsOfAnotherProgram() {
+        try (ReferenceBackend backend = new ReferenceBackend()) {
+            Program program = network.training(backend.fusions());
+            ModelMemory small = new ModelMemory(backend.allocate(16), backend.allocate(16), backend.allocate(0));
+            refused(
+                    IllegalArgumentException.class,
+                    () -> new Rig(backend, program, small).close(),
+                    "weights",
+                    "16",
+                    "" + program.parameters().elements());
+        }
+    }
+
+    @Test
+    void memoryOutsideItsBounds() {
+        try (ReferenceBackend backend = new ReferenceBackend();
+                DeviceMemory memory = backend.allocate(5)) {
+            refused(IllegalArgumentException.class, () -> memory.write(3, new float[3]), "3 to 6", "5 elements");
+            refused(IllegalArgumentException.class, () -> memory.read(-1, new float[1]), "-1", "5 elements");
+            refused(IllegalArgumentException.class, () -> backend.allocate(1L << 40), "" + (1L << 40));
+        }
+    }
+
+    @Test
+    void backendsAreFoundByName() {
+        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
+            assertEquals("reference", backend.name());
+        }
+        refused(
+                IllegalArgumentException.class,
+                () -> Backends.open("abacus", BackendOptions.DEFAULT),
+                "abacus",
+                "auto",
+                "reference");
+        // In this module only the reference is there, and that is never chosen automatically.
+        refused(IllegalStateException.class, () -> Backends.open("auto", BackendOptions.DEFAULT), "auto", "reference");
+    }
+}
