@@ -18,9 +18,28 @@ import org.opentest4j.AssertionFailedError;
 
 /** The contract can fail: each of these mistakes is caught, whatever numbers were drawn. */
 class BackendContractTest {
+    /** Nested and private, so that test runners, which look for test methods in every class, leave it alone. */
+    private static final class Tampered extends BackendContract {
+        private final Supplier<Backend> backend;
+
+        Tampered(Supplier<Backend> backend) {
+            this.backend = backend;
+        }
+
+        @Override
+        protected Backend open() {
+            return backend.get();
+        }
+
+        @Override
+        protected double tolerance() {
+            return 0x1p-24;
+        }
+    }
+
     private static void caught(
             String mistake, Consumer<BackendContract> check, String complaint, Supplier<Backend> backend) {
-        BackendContract contract = new TamperedContract(backend);
+        BackendContract contract = new Tampered(backend);
         contract.draw();
         try {
             check.accept(contract);
