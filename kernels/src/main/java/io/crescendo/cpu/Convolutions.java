@@ -145,17 +145,20 @@ final class Convolutions {
         dnnl_primitive_attr attributes = plan.attributes();
         dnnl_primitive_desc chosen = plan.choose(
                 "convolution's input gradient",
-                pd -> dnnl_convolution_backward_data_primitive_desc_create(
+                pd -> createInputGradient(
                         pd,
-                        section.oneDnn().engine,
-                        dnnl_convolution_direct,
-                        Layout.any(section.scope(), inputExtents).descriptor(),
-                        Layout.any(section.scope(), weightExtents).descriptor(),
-                        Layout.any(section.scope(), outputExtents).descriptor(),
-                        g.strides,
-                        g.dilations,
-                        g.padBefore,
-                        g.padAfter,
+                        inputExtents,
+                        weightExtents,
+                        section.operand(op.outputGradient()).layout(),
+                        g,
+                        forward,
+                        attributes),
+                pd -> createInputGradient(
+                        pd,
+                        inputExtents,
+                        weightExtents,
+                        Layout.any(section.scope(), outputExtents),
+                        g,
                         forward,
                         attributes));
         plan.primitive(
@@ -177,6 +180,29 @@ final class Convolutions {
         return plan;
     }
 
+    private int createInputGradient(
+            dnnl_primitive_desc inputGradient,
+            long[] inputExtents,
+            long[] weightExtents,
+            Layout outputGradient,
+            Geometry g,
+            dnnl_primitive_desc forward,
+            dnnl_primitive_attr attributes) {
+        return dnnl_convolution_backward_data_primitive_desc_create(
+                inputGradient,
+                section.oneDnn().engine,
+                dnnl_convolution_direct,
+                Layout.any(section.scope(), inputExtents).descriptor(),
+                Layout.any(section.scope(), weightExtents).descriptor(),
+                outputGradient.descriptor(),
+                g.strides,
+                g.dilations,
+                g.padBefore,
+                g.padAfter,
+                forward,
+                attributes);
+    }
+
     OpPlan weightGradient(Op.Conv2dWeightGradient op) {
         OpPlan plan = section.plan();
         long[] weightExtents = weightExtents(op.weightGradient(), op.groups());
@@ -192,18 +218,22 @@ final class Convolutions {
         dnnl_primitive_attr attributes = plan.attributes();
         dnnl_primitive_desc chosen = plan.choose(
                 "convolution's weight gradient",
-                pd -> dnnl_convolution_backward_weights_primitive_desc_create(
+                pd -> createWeightGradient(
                         pd,
-                        section.oneDnn().engine,
-                        dnnl_convolution_direct,
-                        input.descriptor(),
-                        Layout.any(section.scope(), weightExtents).descriptor(),
-                        descriptor(biasGradient),
-                        Layout.any(section.scope(), outputExtents).descriptor(),
-                        g.strides,
-                        g.dilations,
-                        g.padBefore,
-                        g.padAfter,
+                        section.operand(op.input()).layout(),
+                        weightExtents,
+                        biasGradient,
+                        section.operand(op.outputGradient()).layout(),
+                        g,
+                        forward,
+                        attributes),
+                pd -> createWeightGradient(
+                        pd,
+                        input,
+                        weightExtents,
+                        biasGradient,
+                        Layout.any(section.scope(), outputExtents),
+                        g,
                         forward,
                         attributes));
         Operand weightGradient = plan.scratch(plan.layout(chosen, dnnl_query_diff_weights_md, weightExtents));
@@ -225,5 +255,30 @@ final class Convolutions {
             section.accumulate(plan, biasGradient, section.operand(op.biasGradient()));
         }
         return plan;
+    }
+
+    private int createWeightGradient(
+            dnnl_primitive_desc weightGradient,
+            Layout input,
+            long[] weightExtents,
+            @Nullable Operand biasGradient,
+            Layout outputGradient,
+            Geometry g,
+            dnnl_primitive_desc forward,
+            dnnl_primitive_attr attributes) {
+        return dnnl_convolution_backward_weights_primitive_desc_create(
+                weightGradient,
+                section.oneDnn().engine,
+                dnnl_convolution_direct,
+                input.descriptor(),
+                Layout.any(section.scope(), weightExtents).descriptor(),
+                descriptor(biasGradient),
+                outputGradient.descriptor(),
+                g.strides,
+                g.dilations,
+                g.padBefore,
+                g.padAfter,
+                forward,
+                attributes);
     }
 }

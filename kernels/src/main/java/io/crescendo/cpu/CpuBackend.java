@@ -23,7 +23,15 @@ final class CpuBackend implements Backend {
     private final CpuWorkspace workspace = new CpuWorkspace();
     private final CpuStepMetrics metrics = new CpuStepMetrics();
 
+    private final long shardBytes;
+
     CpuBackend(BackendOptions options) {
+        this(options, Sharding.TARGET_BYTES);
+    }
+
+    /** With another size of shard than the one that suits caches. */
+    CpuBackend(BackendOptions options, long shardBytes) {
+        this.shardBytes = shardBytes;
         threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
         OneDnnLibrary.load();
@@ -35,6 +43,10 @@ final class CpuBackend implements Backend {
 
     OneDnn oneDnn() {
         return oneDnn;
+    }
+
+    long shardBytes() {
+        return shardBytes;
     }
 
     /** Whoever calls, parallel work has this backend's number of threads. */

@@ -30,7 +30,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     CpuLoweredProgram(CpuBackend backend, Program program) {
         this.backend = backend;
         this.program = program;
-        this.shardSamples = Sharding.samples(program);
+        this.shardSamples = Sharding.samples(program, backend.shardBytes());
         try {
             lower(shardSamples);
             int rest = program.microBatch() % shardSamples;

@@ -14,6 +14,8 @@ import org.bytedeco.dnnl.dnnl_memory_desc;
 import org.bytedeco.dnnl.dnnl_primitive;
 import org.bytedeco.dnnl.dnnl_primitive_attr;
 import org.bytedeco.dnnl.dnnl_primitive_desc;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.PointerPointer;
 
 /** How one operation of the program runs: its steps, its scratch memory and what it may overwrite. */
 final class OpPlan {
@@ -81,6 +83,32 @@ final class OpPlan {
         OneDnn.check(create.applyAsInt(chosen), "prepare a " + what + " for " + description);
         scope.onClose(() -> dnnl_primitive_desc_destroy(chosen));
         return chosen;
+    }
+
+    /**
+     * Chooses for the layouts at hand if there is an implementation compiled for this processor, and for any layouts
+     * otherwise: a reorder saved is worth more than the last per cent of a primitive's own speed.
+     */
+    dnnl_primitive_desc choose(
+            String what, ToIntFunction<dnnl_primitive_desc> atHand, ToIntFunction<dnnl_primitive_desc> any) {
+        dnnl_primitive_desc chosen = new dnnl_primitive_desc();
+        if (atHand.applyAsInt(chosen) == dnnl_success) {
+            scope.onClose(() -> dnnl_primitive_desc_destroy(chosen));
+            if (isCompiled(chosen)) {
+                return chosen;
+            }
+        }
+        return choose(what, any);
+    }
+
+    /** Generated for the instruction set at hand, as opposed to a generic loop or a detour over a matrix product. */
+    private static boolean isCompiled(dnnl_primitive_desc chosen) {
+        try (PointerPointer<BytePointer> name = new PointerPointer<>(1)) {
+            OneDnn.check(
+                    dnnl_primitive_desc_query(chosen, dnnl_query_impl_info_str, 0, name), "name an implementation");
+            String implementation = name.get(BytePointer.class, 0).getString();
+            return implementation.startsWith("jit") || implementation.startsWith("brg");
+        }
     }
 
     /** The layout that an implementation chose for one of its arguments. */

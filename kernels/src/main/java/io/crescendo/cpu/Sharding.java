@@ -13,14 +13,14 @@ final class Sharding {
      * Results of this many bytes, forward and backward together, still find most of their readers in a shared cache of
      * common size, and are enough work per primitive that starting it does not count.
      */
-    private static final long TARGET_BYTES = 32L << 20;
+    static final long TARGET_BYTES = 32L << 20;
 
     private Sharding() {}
 
     /** The whole micro-batch, or a multiple of the ghost batch if there are statistics over ghost batches. */
-    static int samples(Program program) {
+    static int samples(Program program, long targetBytes) {
         int granule = program.usesGhostBatches() ? program.ghostBatch() : 1;
-        long fitting = Math.max(1, TARGET_BYTES / Math.max(1, bytesPerSample(program)));
+        long fitting = Math.max(1, targetBytes / Math.max(1, bytesPerSample(program)));
         long samples = Math.max(1, fitting / granule) * granule;
         return Math.toIntExact(Math.min(samples, program.microBatch()));
     }
