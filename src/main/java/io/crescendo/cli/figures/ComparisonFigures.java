@@ -30,10 +30,16 @@ public final class ComparisonFigures {
         figures.add(figure(
                 "schedules",
                 "Learning rate and batch against epochs: one noise scale, reached in different ways.",
-                "Schedules",
                 List.of(
-                        new Panel("epoch", "learning rate", false, true, steps(trained, UpdateRecord::learningRate)),
                         new Panel(
+                                "Learning rate",
+                                "epoch",
+                                "learning rate",
+                                false,
+                                true,
+                                steps(trained, UpdateRecord::learningRate)),
+                        new Panel(
+                                "Batch",
                                 "epoch",
                                 "batch (samples per update)",
                                 false,
@@ -42,27 +48,48 @@ public final class ComparisonFigures {
         figures.add(figure(
                 "training-loss",
                 "Training loss (running mean over one epoch) against epochs and against parameter updates.",
-                "Training loss",
                 List.of(
-                        new Panel("epoch", "training loss", false, false, loss(trained, false)),
-                        new Panel(updatesLabel, "training loss", logUpdates, false, loss(trained, true)))));
+                        new Panel(
+                                "Training loss against epochs",
+                                "epoch",
+                                "training loss",
+                                false,
+                                true,
+                                loss(trained, false)),
+                        new Panel(
+                                "Training loss against updates",
+                                updatesLabel,
+                                "training loss",
+                                logUpdates,
+                                true,
+                                loss(trained, true)))));
         List<RunLog> evaluated =
                 trained.stream().filter(run -> !run.evaluations().isEmpty()).toList();
         if (!evaluated.isEmpty()) {
             figures.add(figure(
                     "test-accuracy",
                     "Test accuracy against epochs and against parameter updates.",
-                    "Test accuracy",
                     List.of(
-                            new Panel("epoch", "test accuracy, %", false, false, accuracy(evaluated, false)),
                             new Panel(
-                                    updatesLabel, "test accuracy, %", logUpdates, false, accuracy(evaluated, true)))));
+                                    "Test accuracy against epochs",
+                                    "epoch",
+                                    "test accuracy, %",
+                                    false,
+                                    false,
+                                    accuracy(evaluated, false)),
+                            new Panel(
+                                    "Test accuracy against updates",
+                                    updatesLabel,
+                                    "test accuracy, %",
+                                    logUpdates,
+                                    false,
+                                    accuracy(evaluated, true)))));
         }
         return figures;
     }
 
-    private static Figure figure(String name, String caption, String title, List<Panel> panels) {
-        return new Figure(name, caption, Drawing.svg(name, title, panels));
+    private static Figure figure(String name, String caption, List<Panel> panels) {
+        return new Figure(name, caption, Drawing.svg(name, panels));
     }
 
     private static boolean logarithmic(List<RunLog> runs) {
@@ -123,7 +150,9 @@ public final class ComparisonFigures {
                 UpdateRecord update = updates.get(i);
                 sum += update.loss() * update.batch();
                 samples += update.batch();
-                while (updates.get(oldest).epoch() <= update.epoch() - 1) {
+                // Shorter at the start, where the loss falls so fast that a mean over an epoch says little.
+                double window = Math.min(1, update.epoch() / 2);
+                while (updates.get(oldest).epoch() <= update.epoch() - window) {
                     sum -= updates.get(oldest).loss() * updates.get(oldest).batch();
                     samples -= updates.get(oldest).batch();
                     oldest++;

@@ -5,13 +5,14 @@ import java.util.List;
 /**
  * One pair of axes.
  *
+ * @param title above the axes
  * @param xLabel what runs to the right, with its unit
  * @param yLabel what runs upwards, with its unit
  * @param logX whether x is drawn by its logarithm
  * @param logY whether y is drawn by its logarithm
  * @param curves at least one, each with at least one point
  */
-record Panel(String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
+record Panel(String title, String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
     Panel {
         curves = List.copyOf(curves);
     }
