@@ -1,6 +1,7 @@
 package io.crescendo.reference;
 
 import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
 import org.jspecify.annotations.Nullable;
 
@@ -113,7 +114,7 @@ final class Convolution {
         return sum;
     }
 
-    private static @Nullable Tensor optional(io.crescendo.autograd.@Nullable Value value, Operands operands) {
+    private static @Nullable Tensor optional(@Nullable Value value, Operands operands) {
         return value == null ? null : operands.at(value);
     }
 

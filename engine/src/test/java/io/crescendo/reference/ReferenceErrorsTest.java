@@ -4,15 +4,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.NetworkCase;
 import io.crescendo.backend.Rig;
+import io.crescendo.memory.MemoryRequirements;
+import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.memory.WorkspacePlanner;
+import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -61,6 +69,38 @@ class ReferenceErrorsTest {
                 Rig rig = new Rig(backend, network.training(backend.fusions()), 1)) {
             backend.workspace().shrink(rig.plan.totalBytes() - 1);
             refused(IllegalStateException.class, () -> rig.executable.run(feed), "" + rig.plan.totalBytes(), "shrunk");
+        }
+    }
+
+    /** The point of running on planned offsets: a plan made for values half as large gives no numbers at all. */
+    @Test
+    void wrongPlansShow() {
+        try (ReferenceBackend backend = new ReferenceBackend(EnumSet.allOf(Fusion.class), true)) {
+            Program program = network.training(backend.fusions());
+            try (LoweredProgram lowered = backend.lower(program);
+                    ModelMemory model = ModelMemory.allocate(backend, program, 1)) {
+                MemoryRequirements right = lowered.requirements();
+                WorkspacePlan plan = WorkspacePlanner.plan(program, new MemoryRequirements() {
+                    @Override
+                    public long bytes(Value value) {
+                        return right.bytes(value) / 2;
+                    }
+
+                    @Override
+                    public long scratchBytes(int opIndex) {
+                        return right.scratchBytes(opIndex);
+                    }
+
+                    @Override
+                    public boolean mayOverwrite(int opIndex, Value input) {
+                        return right.mayOverwrite(opIndex, input);
+                    }
+                });
+                backend.workspace().reserve(4 * plan.totalBytes()); // the last value reaches past the plan's end
+                lowered.bind(plan, model).run(feed);
+                double[] gradients = ReferenceMemory.of(model.gradients()).values();
+                assertTrue(Arrays.stream(gradients).anyMatch(Double::isNaN), "living values overlapped in silence");
+            }
         }
     }
 

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Tape;
 import io.crescendo.autograd.Value;
+import io.crescendo.autograd.Window;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.NetworkCase;
@@ -60,7 +61,7 @@ class SplittingTest {
                     values[i] = (float) drawn.nextGaussian();
                 }
             });
-            io.crescendo.autograd.Window window = io.crescendo.autograd.Window.square(1, 1, 0);
+            Window window = Window.square(1, 1, 0);
             return tape.conv2d(l.norm(tape.conv2d(x, weight, null, window, 1)), weight, null, window, 1);
         });
         Feed feed = Rig.feed(random, network, 9);
