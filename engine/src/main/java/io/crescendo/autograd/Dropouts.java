@@ -38,13 +38,30 @@ public final class Dropouts {
      */
     public static void keeps(
             long seed, long key, long sample, long firstElement, double rate, boolean[] kept, int offset, int length) {
+        keeps(seed, key, sample, firstElement, rate, kept, offset, length, new int[WORDS]);
+    }
+
+    /**
+     * The same without allocating anything.
+     *
+     * @param words room for four numbers; what it holds afterwards means nothing
+     */
+    public static void keeps(
+            long seed,
+            long key,
+            long sample,
+            long firstElement,
+            double rate,
+            boolean[] kept,
+            int offset,
+            int length,
+            int[] words) {
         if (firstElement % WORDS != 0) {
             throw new IllegalArgumentException(
                     "the first element must be a multiple of " + WORDS + ", but is " + firstElement);
         }
         int stream = stream(key);
         long threshold = threshold(rate);
-        int[] words = new int[WORDS];
         for (int i = 0; i < length; i++) {
             if (i % WORDS == 0) {
                 block(seed, stream, sample, (firstElement + i) / WORDS, words);

@@ -23,6 +23,7 @@ final class CpuBackend implements Backend {
     private final CpuWorkspace workspace = new CpuWorkspace();
     private final CpuStepMetrics metrics = new CpuStepMetrics();
 
+    private final Workers workers;
     private final long shardBytes;
 
     CpuBackend(BackendOptions options) {
@@ -39,10 +40,16 @@ final class CpuBackend implements Backend {
         oneDnn = new OneDnn();
         scope.onClose(oneDnn::close);
         scope.onClose(workspace::close);
+        workers = new Workers(threads);
+        scope.onClose(workers::close);
     }
 
     OneDnn oneDnn() {
         return oneDnn;
+    }
+
+    Workers workers() {
+        return workers;
     }
 
     long shardBytes() {

@@ -19,6 +19,7 @@ final class CpuExecutable implements Executable {
     private final List<BoundSection> sections;
     private final List<Kept> kept;
     private final boolean readsImages;
+    private final long imageElements;
     private final boolean readsLabels;
     private final Binding.FedBuffers fedBuffers = new Binding.FedBuffers();
     private final Shard shard = new Shard();
@@ -38,6 +39,8 @@ final class CpuExecutable implements Executable {
         this.sections = sections;
         this.kept = kept;
         this.readsImages = reads(program, Home.IMAGES);
+        this.imageElements =
+                program.images().map(images -> images.shape().elements()).orElse(0L);
         this.readsLabels = reads(program, Home.LABELS);
     }
 
@@ -105,11 +108,10 @@ final class CpuExecutable implements Executable {
                     + " samples, but the feed has " + feed.samples());
         }
         if (readsImages) {
-            long needed = program.images().orElseThrow().shape().elements();
             if (!feed.images().isDirect() || feed.images().order() != ByteOrder.nativeOrder()) {
                 throw new IllegalArgumentException("the feed's images must be a direct buffer in native byte order");
             }
-            requireRoom("images", feed.images().limit(), needed);
+            requireRoom("images", feed.images().limit(), imageElements);
         }
         if (readsLabels) {
             requireRoom("labels", feed.labels().limit(), program.microBatch());

@@ -20,9 +20,12 @@ import java.util.function.Predicate;
  * updated there and copied back: memory is read and written once, and the copies in the cache cost less than scalar
  * arithmetic would.
  */
-final class CpuUpdateKernel implements UpdateKernel {
+final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     /** Floats per chunk; four arrays of them fit into a first-level cache of 32 KiB. */
     private static final int CHUNK = 2048;
+
+    /** Below this many parameters waking another thread takes longer than the update. */
+    private static final int WORTH_SHARING = 1 << 17;
 
     private final Arithmetic arithmetic;
     private final List<Run> runs;
@@ -30,13 +33,28 @@ final class CpuUpdateKernel implements UpdateKernel {
     private final FloatBuffer gradients;
     private final List<CpuDeviceMemory> state;
     private final FloatBuffer[] stateViews;
-    private final float[] w = new float[CHUNK];
-    private final float[] g = new float[CHUNK];
-    private final float[] a = new float[CHUNK];
-    private final float[] b = new float[CHUNK];
+    private final Workers workers;
+    private final Arrays[] arraysByPart;
     private final float[] zeros = new float[CHUNK];
+    private final int elements;
+    private float decay;
 
-    private CpuUpdateKernel(Arithmetic arithmetic, List<Run> runs, ModelMemory model, List<CpuDeviceMemory> state) {
+    /** One thread's copies of a chunk: weights, gradients, state. */
+    private static final class Arrays {
+        final float[] w = new float[CHUNK];
+        final float[] g = new float[CHUNK];
+        final float[] a = new float[CHUNK];
+        final float[] b = new float[CHUNK];
+    }
+
+    private CpuUpdateKernel(
+            Workers workers, Arithmetic arithmetic, List<Run> runs, ModelMemory model, List<CpuDeviceMemory> state) {
+        this.workers = workers;
+        this.arraysByPart = new Arrays[workers.count()];
+        for (int i = 0; i < arraysByPart.length; i++) {
+            arraysByPart[i] = new Arrays();
+        }
+        this.elements = Math.toIntExact(model.weights().elements());
         this.arithmetic = arithmetic;
         this.runs = runs;
         this.state = state;
@@ -59,7 +77,7 @@ final class CpuUpdateKernel implements UpdateKernel {
         for (int i = 0; i < rule.stateSlots(); i++) {
             state.add((CpuDeviceMemory) backend.allocate(parameters.elements()));
         }
-        return new CpuUpdateKernel(Arithmetic.of(rule), Run.of(parameters, decayed), model, state);
+        return new CpuUpdateKernel(backend.workers(), Arithmetic.of(rule), Run.of(parameters, decayed), model, state);
     }
 
     /** Neighbouring parameters that are treated alike, alignment gaps between them included: those are all zero. */
@@ -85,32 +103,46 @@ final class CpuUpdateKernel implements UpdateKernel {
     @Override
     public void apply(UpdateScalars scalars) {
         arithmetic.set(scalars);
+        decay = (float) scalars.weightDecay();
+        if (elements < WORTH_SHARING) {
+            run(0, 1);
+        } else {
+            workers.run(this);
+        }
+    }
+
+    /** Updates one of several equal shares of the pack; cut at cache lines, so that no two threads write to one. */
+    @Override
+    public void run(int part, int parts) {
+        int lines = (elements + ParameterPack.ALIGNMENT - 1) / ParameterPack.ALIGNMENT;
+        int from = (int) ((long) lines * part / parts) * ParameterPack.ALIGNMENT;
+        int to = Math.min(elements, (int) ((long) lines * (part + 1) / parts) * ParameterPack.ALIGNMENT);
         for (int i = 0; i < runs.size(); i++) {
             Run run = runs.get(i);
-            float decay = run.decayed ? (float) scalars.weightDecay() : 0;
-            for (int from = run.from; from < run.to; from += CHUNK) {
-                chunk(from, Math.min(CHUNK, run.to - from), decay);
+            int end = Math.min(to, run.to);
+            for (int at = Math.max(from, run.from); at < end; at += CHUNK) {
+                chunk(arraysByPart[part], at, Math.min(CHUNK, end - at), run.decayed ? decay : 0);
             }
         }
     }
 
-    private void chunk(int from, int count, float decay) {
-        weights.get(from, w, 0, count);
-        gradients.get(from, g, 0, count);
+    private void chunk(Arrays arrays, int from, int count, float chunkDecay) {
+        weights.get(from, arrays.w, 0, count);
+        gradients.get(from, arrays.g, 0, count);
         if (stateViews.length > 0) {
-            stateViews[0].get(from, a, 0, count);
+            stateViews[0].get(from, arrays.a, 0, count);
         }
         if (stateViews.length > 1) {
-            stateViews[1].get(from, b, 0, count);
+            stateViews[1].get(from, arrays.b, 0, count);
         }
-        arithmetic.update(w, g, a, b, count, decay);
-        weights.put(from, w, 0, count);
+        arithmetic.update(arrays.w, arrays.g, arrays.a, arrays.b, count, chunkDecay);
+        weights.put(from, arrays.w, 0, count);
         gradients.put(from, zeros, 0, count);
         if (stateViews.length > 0) {
-            stateViews[0].put(from, a, 0, count);
+            stateViews[0].put(from, arrays.a, 0, count);
         }
         if (stateViews.length > 1) {
-            stateViews[1].put(from, b, 0, count);
+            stateViews[1].put(from, arrays.b, 0, count);
         }
     }
 

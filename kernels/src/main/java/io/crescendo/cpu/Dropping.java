@@ -27,6 +27,7 @@ final class Dropping {
         int elements = Math.toIntExact(op.output().shape().elementsPerSample());
         float scale = (float) (1 / (1 - op.rate()));
         boolean[] kept = new boolean[CHUNK];
+        int[] words = new int[4];
         plan.step((binding, steps) -> {
             Binding.Floats values = binding.floats(output, (long) samples * elements);
             steps.add(shard -> {
@@ -35,7 +36,15 @@ final class Dropping {
                     for (int first = 0; first < elements; first += CHUNK) {
                         int length = Math.min(CHUNK, elements - first);
                         Dropouts.keeps(
-                                shard.seed(), op.key(), shard.firstSample() + n, first, op.rate(), kept, 0, length);
+                                shard.seed(),
+                                op.key(),
+                                shard.firstSample() + n,
+                                first,
+                                op.rate(),
+                                kept,
+                                0,
+                                length,
+                                words);
                         for (int i = 0; i < length; i++) {
                             int at = n * elements + first + i;
                             buffer.put(at, kept[i] ? buffer.get(at) * scale : 0);

@@ -1,0 +1,177 @@
+package io.crescendo.cpu;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Tape;
+import io.crescendo.autograd.Value;
+import io.crescendo.autograd.Window;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.backend.Feed;
+import io.crescendo.backend.Rig;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.tensor.Initializer;
+import io.crescendo.tensor.Role;
+import io.crescendo.tensor.Shape;
+import java.lang.management.ManagementFactory;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Random;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.Test;
+
+/** What the contract does not ask: no allocation, the same numbers each time, errors that say what to do. */
+@NullMarked
+class CpuExecutableTest {
+    private static final int BATCH = 10;
+    private static final int GHOST_BATCH = 4; // the last group has two samples
+    private static final int CHANNELS = 3;
+    private static final int SIZE = 12;
+    private static final int CLASSES = 5;
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+
+    /** A network with most kinds of operations, forward and backward. */
+    private static Program program(Backend backend) {
+        Tape tape = Tape.training(BATCH, GHOST_BATCH);
+        Value x = tape.images(CHANNELS, SIZE, SIZE);
+        x = tape.name("first").conv2d(x, weight(tape, 20, CHANNELS, 3, 3), null, Window.square(3, 1, 1), 1);
+        x = tape.relu(norm(tape.name("norm1"), x, 20));
+        Value shortcut = x;
+        x = tape.name("second").conv2d(x, weight(tape, 20, 20, 3, 3), null, Window.square(3, 1, 1), 1);
+        x = tape.relu(norm(tape.name("norm2"), tape.add(x, shortcut), 20));
+        x = tape.name("pool").maxPool(x, Window.square(2, 2, 0));
+        x = tape.name("average").globalAveragePool(x);
+        x = tape.name("dropout").dropout(tape.flatten(x), 0.25);
+        tape.name("logits");
+        Value bias = tape.parameter("bias", Shape.of(CLASSES), Role.BIAS, Initializer.constant(0));
+        x = tape.keep(tape.dense(x, weight(tape, CLASSES, 20), bias));
+        tape.softmaxCrossEntropy(x, tape.labels(), 0.1);
+        return tape.program(backend.fusions());
+    }
+
+    private static Value weight(Tape tape, long... extents) {
+        return tape.parameter("weight", Shape.of(extents), Role.WEIGHT, (shape, key, values) -> {
+            Random random = new Random(key);
+            for (int i = 0; i < values.length; i++) {
+                values[i] = (float) (0.2 * random.nextGaussian());
+            }
+        });
+    }
+
+    private static Value norm(Tape tape, Value x, int channels) {
+        Shape vector = Shape.of(channels);
+        return tape.batchNorm(
+                x,
+                tape.parameter("scale", vector, Role.NORM_SCALE, Initializer.constant(1)),
+                tape.parameter("shift", vector, Role.NORM_SHIFT, Initializer.constant(0)),
+                tape.statistic("mean", vector, Role.RUNNING_MEAN, Initializer.constant(0)),
+                tape.statistic("variance", vector, Role.RUNNING_VARIANCE, Initializer.constant(1)),
+                1e-5,
+                0.1);
+    }
+
+    private Feed feed() {
+        Random random = new Random(seed);
+        FloatBuffer images = direct(BATCH * CHANNELS * SIZE * SIZE).asFloatBuffer();
+        for (int i = 0; i < images.capacity(); i++) {
+            images.put(i, (float) random.nextGaussian());
+        }
+        IntBuffer labels = direct(BATCH).asIntBuffer();
+        for (int i = 0; i < BATCH; i++) {
+            labels.put(i, random.nextInt(CLASSES));
+        }
+        return new Feed(images, labels, BATCH, 0, seed);
+    }
+
+    private static ByteBuffer direct(int elements) {
+        return ByteBuffer.allocateDirect(4 * elements).order(ByteOrder.nativeOrder());
+    }
+
+    @Test
+    void replayAndUpdateAllocateNothing() {
+        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+        try (Backend backend = new CpuBackend(new BackendOptions(2));
+                Rig rig = new Rig(backend, program(backend), seed);
+                UpdateKernel update = backend.prepareUpdate(
+                        new UpdateRule.Momentum(), rig.model, rig.program.parameters(), p -> true)) {
+            Feed feed = feed();
+            UpdateScalars scalars = new UpdateScalars(0.01, 0.9, 1.0 / BATCH, 1e-4, 1);
+            long thread = Thread.currentThread().getId();
+            long least = Long.MAX_VALUE;
+            // The virtual machine itself may allocate on this thread once in a while, so one clean round proves it.
+            for (int round = 0; round < 50 && least > 0; round++) {
+                long before = threads.getThreadAllocatedBytes(thread);
+                long overhead = threads.getThreadAllocatedBytes(thread) - before;
+                before = threads.getThreadAllocatedBytes(thread);
+                for (int i = 0; i < 10; i++) {
+                    rig.executable.run(feed);
+                    update.apply(scalars);
+                }
+                least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - overhead);
+            }
+            assertEquals(0, least, "bytes allocated on the Java heap by ten steps");
+        }
+    }
+
+    @Test
+    void theSameSeedGivesTheSameBits() {
+        float[] first = gradients();
+        float[] second = gradients();
+        assertArrayEquals(first, second, "seed " + seed);
+        float sum = 0;
+        for (float gradient : first) {
+            sum += Math.abs(gradient);
+        }
+        assertTrue(sum > 0, "seed " + seed + ": there are gradients to compare");
+    }
+
+    private float[] gradients() {
+        try (Backend backend = new CpuBackend(new BackendOptions(2));
+                Rig rig = new Rig(backend, program(backend), seed)) {
+            rig.executable.run(feed());
+            return Rig.read(rig.model.gradients());
+        }
+    }
+
+    @Test
+    void feedsThatDoNotFitAreRefused() {
+        try (Backend backend = new CpuBackend(new BackendOptions(1));
+                Rig rig = new Rig(backend, program(backend), seed)) {
+            Feed good = feed();
+            Feed tooFew = new Feed(good.images(), good.labels(), BATCH - 1, 0, seed);
+            assertMessage("10 samples, but the feed has 9", () -> rig.executable.run(tooFew));
+            Feed onHeap = new Feed(FloatBuffer.allocate(good.images().capacity()), good.labels(), BATCH, 0, seed);
+            assertMessage("direct buffer", () -> rig.executable.run(onHeap));
+            Feed tooShort = new Feed(direct(7).asFloatBuffer(), good.labels(), BATCH, 0, seed);
+            assertMessage("images hold 7 numbers, but the program reads 4320", () -> rig.executable.run(tooShort));
+            IntBuffer labels = direct(BATCH).asIntBuffer().put(3, CLASSES);
+            Feed badLabel = new Feed(good.images(), labels, BATCH, 0, seed);
+            assertMessage("sample 3 of the feed has label 5", () -> rig.executable.run(badLabel));
+        }
+    }
+
+    private static void assertMessage(String part, Runnable action) {
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, action::run).getMessage());
+        assertTrue(message.contains(part), "'" + message + "' should contain '" + part + "'");
+    }
+
+    @Test
+    void itIsFoundByName() {
+        try (Backend backend = Backends.open("cpu", new BackendOptions(1))) {
+            assertEquals("cpu", backend.name());
+            assertTrue(backend.description().startsWith("oneDNN 3."), backend.description());
+            assertTrue(backend.description().endsWith("1 thread"), backend.description());
+        }
+    }
+}
