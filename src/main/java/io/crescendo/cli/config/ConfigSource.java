@@ -17,6 +17,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.regex.Pattern;
@@ -85,7 +86,7 @@ public final class ConfigSource {
         } catch (InvalidKeyException e) {
             throw UserError.usage(place(e.key(), text) + e.getMessage(), e);
         } catch (JsonProcessingException e) {
-            throw UserError.usage(describe(place("", text), e), e);
+            throw UserError.usage(describe(place("", text), text, e), e);
         }
     }
 
@@ -95,26 +96,24 @@ public final class ConfigSource {
     }
 
     private String place(String key, String text) {
-        String first = key.isEmpty() ? "" : key.substring(0, Math.max(key.indexOf('.'), 0));
-        String top = first.isEmpty() ? key : first;
+        String top = key.replaceAll("\\..*", "");
         if (options.containsKey(top)) {
-            return "--" + top.replaceAll("([A-Z])", "-$1").toLowerCase(java.util.Locale.ROOT) + ": ";
+            return "--" + top.replaceAll("([A-Z])", "-$1").toLowerCase(Locale.ROOT) + ": ";
         }
         if (file == null) {
             return "preset '" + preset + "': ";
         }
-        long line = lineOf(key.substring(key.lastIndexOf('.') + 1), text);
+        long line = lineOf(key, text, Long.MAX_VALUE);
         return file + (line > 0 ? ":" + line : "") + ": ";
     }
 
-    private static long lineOf(String key, String text) {
-        if (key.isEmpty()) {
-            return 0;
-        }
-        Pattern stated = Pattern.compile("^[\\s{]*" + Pattern.quote(key) + "\\s*:.*");
+    /** The last line up to a given one that states a dotted key, or 0 if none does. */
+    private static long lineOf(String key, String text, long upTo) {
+        String name = key.substring(key.lastIndexOf('.') + 1);
+        Pattern stated = Pattern.compile((name.equals(key) ? "^" : "(^\\s+|[{,]\\s*)") + Pattern.quote(name) + "\\s*:");
         List<String> lines = text.lines().toList();
-        for (int i = 0; i < lines.size(); i++) {
-            if (stated.matcher(lines.get(i)).matches()) {
+        for (int i = (int) Math.min(lines.size(), upTo) - 1; i >= 0; i--) {
+            if (stated.matcher(lines.get(i)).find()) {
                 return i + 1L;
             }
         }
@@ -129,21 +128,24 @@ public final class ConfigSource {
             }
             if (!(tree instanceof ObjectNode object)) {
                 throw UserError.usage(origin + ": expected keys and values such as 'epochs: 20', found "
-                        + tree.getNodeType().toString().toLowerCase(java.util.Locale.ROOT));
+                        + tree.getNodeType().toString().toLowerCase(Locale.ROOT));
             }
             // Read once for its faults: a tree no longer knows its lines.
             mapper.readValue(text, RunConfig.class);
             return object;
         } catch (JsonProcessingException e) {
-            throw UserError.usage(describe(origin + ": ", e), e);
+            throw UserError.usage(describe(origin + ": ", text, e), e);
         }
     }
 
-    private static String describe(String place, JsonProcessingException e) {
+    private static String describe(String place, String text, JsonProcessingException e) {
         @Nullable JsonLocation location = e.getLocation();
-        String at = location != null && location.getLineNr() > 0 && place.endsWith(": ")
-                ? place.substring(0, place.length() - 2) + ":" + location.getLineNr() + ": "
-                : place;
+        long line = location == null ? 0 : location.getLineNr();
+        if (e instanceof JsonMappingException mapping && !mapping.getPath().isEmpty()) {
+            // The reader may have gone on to the next line before it found the fault.
+            line = lineOf(path(mapping), text, line);
+        }
+        String at = line > 0 ? place.substring(0, place.length() - 2) + ":" + line + ": " : place;
         if (e instanceof UnrecognizedPropertyException unknown) {
             List<String> known = Objects.requireNonNullElse(unknown.getKnownPropertyIds(), List.of()).stream()
                     .map(String::valueOf)

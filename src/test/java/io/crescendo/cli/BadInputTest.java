@@ -1,0 +1,140 @@
+package io.crescendo.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Whatever a user gets wrong is answered by one message that names it, a fitting status and no stack trace. */
+class BadInputTest {
+    @TempDir
+    Path folder;
+
+    static Stream<Arguments> wrongArguments() {
+        return Stream.of(
+                Arguments.of(List.of("plann"), "plann"),
+                Arguments.of(List.of("plan", "--presset", "x"), "--preset"),
+                Arguments.of(List.of("plan", "--preset", "cifar10-figur1"), "did you mean 'cifar10-figure1'?"),
+                Arguments.of(List.of("plan", "--schedule", "increasng"), "did you mean 'increasing'?"),
+                Arguments.of(List.of("plan", "--ragged", "kep"), "did you mean 'keep'?"),
+                Arguments.of(List.of("plan", "--epochs", "-3"), "--epochs: epochs must be positive, but is -3.0"),
+                Arguments.of(List.of("plan", "--epochs", "many"), "many"),
+                Arguments.of(List.of("plan", "--csv", "--json"), "mutually exclusive"),
+                Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
+                Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown"),
+                Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
+                Arguments.of(
+                        List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),
+                Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
+                Arguments.of(List.of("compare", "--seeds", "1,two"), "two"),
+                Arguments.of(List.of("plot", "no/such/folder"), "no/such/folder: there is no such folder"),
+                Arguments.of(List.of("plan", "--config", "no.yaml"), "no.yaml: there is no such file"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("wrongArguments")
+    void isNamedInTheMessage(List<String> arguments, String expected) {
+        Run run = Run.of(arguments.toArray(String[]::new));
+        assertMessage(run, UserError.USAGE, expected);
+    }
+
+    static Stream<Arguments> wrongFiles() {
+        return Stream.of(
+                Arguments.of("epoch: 3\n", ":2: unknown key 'epoch'; did you mean 'epochs'?"),
+                Arguments.of("momentun: 0.5\n", ":2: unknown key 'momentun'; did you mean 'momentum'?"),
+                Arguments.of(
+                        "learningRate: {schedule: staircase, initial: 1, factr: 2}\n",
+                        "unknown key 'learningRate.factr'; did you mean 'factor'?"),
+                Arguments.of("momentum: 1.0\n", ":2: momentum must be in [0, 1), but is 1.0"),
+                Arguments.of("momentum: -0.1\n", ":2: momentum must be in [0, 1)"),
+                Arguments.of("batch: many\n", "batch is 'many', but must be a whole number"),
+                Arguments.of("batch: 9000\n", "batch is 9000, which is more than the data set's 8000 training samples"),
+                Arguments.of("batch: 32\nbatch: 64\n", "batch"),
+                Arguments.of("batch: [1, 2\n", "not readable as YAML"),
+                Arguments.of("- a list\n", "expected keys and values"),
+                Arguments.of("optimizer: addam\n", "did you mean 'adam'?"),
+                Arguments.of("hybridSteps: 7\n", "hybrid(7)"),
+                Arguments.of("batchCap: 8\n", "8"),
+                Arguments.of("learningRate: {schedule: cosine, initial: 0.1, factor: 3}\n", "factor has no meaning"),
+                Arguments.of("learningRate: {schedule: staircase, initial: 0.1, factor: 3}\n", "epochs is missing"),
+                Arguments.of("learningRate: {schedule: cosin, initial: 0.1}\n", "did you mean 'cosine'?"),
+                Arguments.of("name: ../up\n", "cannot name a folder"));
+    }
+
+    @ParameterizedTest
+    @MethodSource("wrongFiles")
+    void isNamedWithFileAndLine(String yaml, String expected) throws IOException {
+        Path file = folder.resolve("my.yaml");
+        Files.writeString(file, "# a comment on line 1\n" + yaml);
+        Run run = Run.of("plan", "--preset", "fashion-mini-quick", "--config", file.toString());
+        assertMessage(run, UserError.USAGE, expected);
+        assertTrue(run.err().contains("my.yaml"), run.err());
+    }
+
+    @Test
+    void namesTheModelAndListsTheKnownOnes() throws IOException {
+        Path file = folder.resolve("my.yaml");
+        Files.writeString(file, "model: fashion-cn\n");
+        Run run = Run.of(
+                "train",
+                "--preset",
+                "fashion-mini-quick",
+                "--config",
+                file.toString(),
+                "--out",
+                out("never").toString());
+        assertEquals(1, run.status());
+        assertTrue(run.err().contains("unknown model 'fashion-cn'") && run.err().contains("wide-resnet"), run.err());
+        assertFalse(Files.exists(out("never")), "nothing is created before the input is sound");
+    }
+
+    @Test
+    void refusesTrainingSamplesThatAreNotThere() throws IOException {
+        Path file = folder.resolve("my.yaml");
+        Files.writeString(file, "trainingSamples: 7000\nbatch: 10\nbatchCap: 100\n");
+        Run run = Run.of("train", "--preset", "fashion-mini-quick", "--config", file.toString());
+        assertMessage(run, UserError.USAGE, "trainingSamples is 7000, but data set 'fashion-mini' has 8000");
+    }
+
+    @Test
+    void findsAnUnwritableFolderBeforeTraining() throws IOException {
+        Path file = folder.resolve("file");
+        Files.writeString(file, "in the way");
+        Run run = Run.of("compare", "--out", file.resolve("below").toString());
+        assertMessage(run, UserError.USAGE, file + " is a file");
+        assertFalse(run.out().contains("epoch"), run.out());
+    }
+
+    @Test
+    void namesTheMissingDataFolder() {
+        Run run =
+                Run.of("train", "--preset", "fashion-wrn", "--data", out("none").toString());
+        assertMessage(run, UserError.FAILURE, "--data " + out("none"));
+    }
+
+    @Test
+    void showsAStackTraceOnRequest() {
+        assertTrue(Run.of("plan", "--preset", "x", "--stacktrace").err().contains("\tat "));
+    }
+
+    private Path out(String name) {
+        return folder.resolve(name);
+    }
+
+    private static void assertMessage(Run run, int status, String expected) {
+        assertEquals(status, run.status(), run.err());
+        assertTrue(run.err().contains(expected), () -> "expected '" + expected + "' in: " + run.err());
+        assertFalse(run.err().contains("\tat ") || run.err().contains("Exception"), run.err());
+        assertFalse(run.err().contains("internal error"), run.err());
+    }
+}

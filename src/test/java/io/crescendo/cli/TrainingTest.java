@@ -1,0 +1,163 @@
+package io.crescendo.cli;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.backend.Backends;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.regex.Pattern;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Real runs, as short as they can be. */
+class TrainingTest {
+    @TempDir
+    Path folder;
+
+    @Test
+    void comparisonLeavesItsFilesWhole() throws IOException {
+        Path out = folder.resolve("run");
+        Run run = Run.of("compare", "--device", device(), "--epochs", "0.05", "--out", out.toString());
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("% of the updates"), run.out());
+        List<String> summary = Files.readAllLines(out.resolve("summary.csv"));
+        assertEquals(4, summary.size());
+        int line = 1;
+        for (String schedule : List.of("decaying", "hybrid", "increasing")) {
+            assertTrue(summary.get(line).startsWith(schedule + ",1,"), summary.get(line));
+            line++;
+            List<JsonNode> records = records(out.resolve(schedule).resolve("metrics.jsonl"));
+            assertEquals("run", records.get(0).path("type").asText());
+            assertEquals("phase", records.get(1).path("type").asText());
+            assertEquals("summary", records.get(records.size() - 1).path("type").asText());
+            assertTrue(Files.readString(out.resolve(schedule).resolve("config.yaml"))
+                    .contains("schedule: " + schedule));
+        }
+        for (String figure : List.of("schedules", "training-loss", "test-accuracy")) {
+            assertTrue(Files.exists(out.resolve(figure + ".svg")), figure);
+        }
+        String report = Files.readString(out.resolve("report.html"));
+        assertTrue(report.contains("<svg") && report.contains("Results") && report.contains("noise scale"), "parts");
+        // Self-contained: nothing is fetched. Names of XML namespaces are no addresses.
+        String fetched = report.replaceAll("xmlns(:\\w+)?=\"[^\"]*\"", "");
+        assertFalse(
+                Pattern.compile("(src|href)=|@import|url\\((?!#)|<script|<link")
+                        .matcher(fetched)
+                        .find(),
+                "fetches");
+        assertEquals(UserError.USAGE, Run.of("compare", "--out", out.toString()).status(), "no silent overwriting");
+        assertEquals(
+                0,
+                Run.of("plot", out.toString(), "--out", folder.resolve("again").toString())
+                        .status());
+        assertEquals(
+                Files.readString(out.resolve("training-loss.svg")),
+                Files.readString(folder.resolve("again/training-loss.svg")));
+    }
+
+    @Test
+    void oneSeedGivesOneMetricsFileTimingsAside() throws IOException {
+        List<JsonNode> first = train("a", "5");
+        assertEquals(first, train("b", "5"));
+        assertFalse(first.equals(train("c", "6")), "another seed must differ, or the test sees nothing");
+    }
+
+    private List<JsonNode> train(String name, String seed) throws IOException {
+        Path out = folder.resolve(name);
+        Run run = Run.of(
+                "train",
+                "--device",
+                device(),
+                "--epochs",
+                "0.03",
+                "--seed",
+                seed,
+                "--threads",
+                "2",
+                "--out",
+                out.toString());
+        assertEquals(0, run.status(), run.err());
+        List<JsonNode> records = records(out.resolve("metrics.jsonl"));
+        records.forEach(record -> ((ObjectNode) record).remove("timing"));
+        return records;
+    }
+
+    @Test
+    void interruptionLeavesFilesWholeAndATable() throws IOException, InterruptedException {
+        Path out = folder.resolve("run");
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-Djava.io.tmpdir=" + System.getProperty("java.io.tmpdir"),
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        "io.crescendo.cli.Main",
+                        "compare",
+                        "--device",
+                        device(),
+                        "--out",
+                        out.toString())
+                .redirectErrorStream(true)
+                .redirectOutput(folder.resolve("log.txt").toFile())
+                .start();
+        try {
+            Path metrics = out.resolve("decaying/metrics.jsonl");
+            while (process.isAlive()
+                    && (!Files.exists(metrics) || Files.readAllLines(metrics).size() < 6)) {
+                Thread.sleep(50);
+            }
+            process.destroy(); // the signal TERM; the shell's Ctrl-C takes the same way through the JVM
+            assertTrue(process.waitFor(60, TimeUnit.SECONDS), "did not end");
+            String log = Files.readString(folder.resolve("log.txt"));
+            assertTrue(log.contains("interrupted"), log);
+            assertEquals(128 + 15, process.exitValue(), log);
+            List<JsonNode> records = records(metrics);
+            JsonNode last = records.get(records.size() - 1);
+            assertEquals("summary", last.path("type").asText());
+            assertTrue(last.path("interrupted").asBoolean());
+            assertEquals(2, Files.readAllLines(out.resolve("summary.csv")).size());
+            assertEquals(0, Run.of("plot", out.toString()).status());
+        } finally {
+            process.destroyForcibly();
+        }
+    }
+
+    @Test
+    void aBudgetTooSmallIsExplained() {
+        Run run = Run.of(
+                "train",
+                "--device",
+                device(),
+                "--memory-budget",
+                "1KiB",
+                "--out",
+                folder.resolve("x").toString());
+        assertEquals(1, run.status(), run.err());
+        assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
+    }
+
+    /** The fast backend where it runs; the slow one gives the same evidence. */
+    private static String device() {
+        return Backends.providers().stream()
+                        .anyMatch(provider -> provider.name().equals("cpu")
+                                && provider.availability().available())
+                ? "cpu"
+                : "reference";
+    }
+
+    private static List<JsonNode> records(Path file) throws IOException {
+        List<JsonNode> records = new ArrayList<>();
+        for (String line : Files.readAllLines(file)) {
+            records.add(new ObjectMapper().readTree(line));
+        }
+        return records;
+    }
+}

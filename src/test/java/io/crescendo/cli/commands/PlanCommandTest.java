@@ -1,0 +1,127 @@
+package io.crescendo.cli.commands;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.crescendo.cli.Run;
+import io.crescendo.cli.config.Presets;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class PlanCommandTest {
+    /** Updates of the published tables, an epoch's partial batch dropped and kept. */
+    @ParameterizedTest
+    @CsvSource({
+        "cifar10-figure1, decaying, 78000, 78200",
+        "cifar10-figure1, hybrid, 34320, 34520",
+        "cifar10-figure1, increasing, 28800, 29000",
+        "cifar10-figure5-original, , 78000, 78200",
+        "cifar10-figure5-increasing, , 29040, 29240",
+        "cifar10-figure5-learning-rate, , 6300, 6500",
+        "cifar10-figure5-momentum, , 2160, 2360",
+        "imagenet-inception-decaying, , 14040, 14130",
+        "imagenet-inception-increasing, , 5580, 5670",
+        "imagenet-inception-momentum90, , 5820, 5910",
+        "imagenet-inception-momentum95, , 3480, 3570",
+        "imagenet-inception-momentum975, , 2310, 2400",
+        "imagenet-resnet50-constant, , 14040, 14130",
+        "imagenet-resnet50-increasing, , 9360, 9450",
+        "imagenet-resnet50-large, , 7020, 7110"
+    })
+    void countsThePublishedUpdates(String preset, @Nullable String schedule, long drop, long keep) throws IOException {
+        assertEquals(drop, json(preset, schedule, "drop").path("updates").asLong());
+        assertEquals(keep, json(preset, schedule, "keep").path("updates").asLong());
+    }
+
+    private static JsonNode json(String preset, @Nullable String schedule, String ragged) throws IOException {
+        List<String> arguments = new ArrayList<>(List.of("plan", "--preset", preset, "--ragged", ragged, "--json"));
+        if (schedule != null) {
+            arguments.addAll(List.of("--schedule", schedule));
+        }
+        Run run = Run.of(arguments.toArray(String[]::new));
+        assertEquals(0, run.status(), run.err());
+        return new ObjectMapper().readTree(run.out());
+    }
+
+    @Test
+    void jsonHasTheKeysThatScriptsRelyOn() throws IOException {
+        JsonNode plan = json("cifar10-figure5-increasing", null, "drop");
+        long sum = 0;
+        for (JsonNode phase : plan.path("phases")) {
+            for (String key :
+                    List.of("firstEpoch", "lastEpoch", "batch", "learningRate", "momentum", "noiseScale", "updates")) {
+                assertTrue(phase.path(key).isNumber(), key + " in " + phase);
+            }
+            sum += phase.path("updates").asLong();
+        }
+        assertEquals(4, plan.path("phases").size());
+        assertEquals(sum, plan.path("updates").asLong());
+        assertEquals(5120, plan.path("phases").get(3).path("batch").asLong());
+        // 0.1·(1/5)³ at 128 has the noise scale of 0.032 at 5120; only rounding may differ.
+        assertEquals(0.032, plan.path("phases").get(3).path("learningRate").asDouble(), 1e-12);
+    }
+
+    @Test
+    void csvHasOneLinePerPhaseAfterItsHeader() {
+        List<String> lines = Run.of("plan", "--preset", "cifar10-figure1", "--csv")
+                .out()
+                .lines()
+                .toList();
+        assertEquals(5, lines.size());
+        assertTrue(
+                lines.get(0).startsWith("firstEpoch,lastEpoch,batch,learningRate,momentum,noiseScale,updates"),
+                lines.get(0));
+        assertEquals(lines.get(0).split(",").length, lines.get(4).split(",").length);
+    }
+
+    @Test
+    void textShowsAllThreeSchedules() {
+        String out = Run.of("plan").out();
+        assertTrue(out.startsWith("fashion-mini-quick"), out);
+        for (String text :
+                List.of("\ndecaying\n", "\nhybrid (", "\nincreasing (37.6 % of the updates)\n", "3750", "1410")) {
+            assertTrue(out.contains(text), () -> text + " in " + out);
+        }
+    }
+
+    @Test
+    void everyPresetHasAPlanForEverySchedule() {
+        for (String preset : Presets.names()) {
+            Run run = Run.of("plan", "--preset", preset);
+            assertEquals(0, run.status(), preset + ": " + run.err());
+            assertTrue(run.out().contains("increasing"), preset);
+        }
+    }
+
+    @Test
+    void aShorterRunKeepsItsShape() {
+        String out = Run.of("plan", "--preset", "cifar10-figure1", "--epochs", "20", "--schedule", "increasing")
+                .out();
+        assertTrue(out.contains("6 - 12") && out.contains("16 - 20"), out);
+    }
+
+    @Test
+    void yamlCanBeFedBack(@TempDir Path folder) throws IOException {
+        for (String preset : Presets.names()) {
+            Run yaml = Run.of("plan", "--preset", preset, "--yaml");
+            Path file = folder.resolve(preset + ".yaml");
+            Files.writeString(file, yaml.out());
+            assertEquals(
+                    yaml.out(),
+                    Run.of("plan", "--config", file.toString(), "--yaml").out());
+            assertEquals(
+                    Run.of("plan", "--preset", preset).out(),
+                    Run.of("plan", "--config", file.toString()).out());
+        }
+    }
+}

@@ -1,0 +1,66 @@
+package io.crescendo.cli.config;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+
+import io.crescendo.schedule.PlanVariant;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ConfigSourceTest {
+    @TempDir
+    Path folder;
+
+    @Test
+    void optionsGoBeforeTheFileAndTheFileBeforeThePreset() throws IOException {
+        Path file = folder.resolve("mine.yaml");
+        Files.writeString(file, "momentum: 0.5\nseed: 3\nweightDecay: 1e-4\n");
+        RunConfig config =
+                ConfigSource.of("fashion-mini-quick", file).with("seed", 4L).load();
+        assertEquals(0.5, config.momentum());
+        assertEquals(4, config.seed());
+        assertEquals(1e-4, config.weightDecay());
+        assertEquals("fashion-cnn", config.model());
+    }
+
+    @Test
+    void aFileAloneIsNamedAfterItself() throws IOException {
+        Path file = folder.resolve("mine.yaml");
+        Files.writeString(
+                file,
+                "dataset: fashion-mini\nepochs: 2\nbatch: 16\nlearningRate: {schedule: constant, initial: 0.01}\n");
+        assertEquals("mine", ConfigSource.of(null, file).load().name());
+    }
+
+    @Test
+    void smoothSchedulesWarmUpAndQuantumReachThePlan() throws IOException {
+        Path file = folder.resolve("mine.yaml");
+        Files.writeString(file, """
+                dataset: fashion-mini
+                trainingSamples: 8000
+                epochs: 10
+                batch: 32
+                batchCap: 320
+                quantum: 64
+                learningRate: {schedule: cosine, initial: 0.1, last: 0.001, warmUp: {epochs: 1, initial: 0.01}}
+                """);
+        RunConfig config = ConfigSource.of(null, file).load();
+        for (long batch : config.plan(PlanVariant.INCREASING, 8000).distinctBatches()) {
+            assertEquals(0, batch == 32 ? 0 : batch % 64, "batch " + batch);
+        }
+        assertNotEquals(
+                config.plan(PlanVariant.DECAYING, 8000).updates(),
+                config.plan(PlanVariant.INCREASING, 8000).updates());
+    }
+
+    @Test
+    void suggestsOnlyWhatIsNear() {
+        List<String> known = List.of("epochs", "batch");
+        assertEquals("; did you mean 'epochs'?", Suggestion.didYouMean("epocs", known));
+        assertEquals("", Suggestion.didYouMean("somethingElse", known));
+    }
+}

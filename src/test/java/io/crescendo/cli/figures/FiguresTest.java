@@ -1,0 +1,104 @@
+package io.crescendo.cli.figures;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.cli.run.RunLog;
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.UpdateRecord;
+import java.io.StringReader;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.junit.jupiter.api.RepeatedTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+import org.xml.sax.InputSource;
+
+class FiguresTest {
+    @Test
+    void everyFigureIsWellFormedAndNamesItsSchedules() throws Exception {
+        List<Figure> figures =
+                ComparisonFigures.of(List.of(run("decaying", 1, 60), run("hybrid", 1, 30), run("increasing", 1, 20)));
+        assertEquals(
+                List.of("schedules", "training-loss", "test-accuracy"),
+                figures.stream().map(Figure::name).toList());
+        for (Figure figure : figures) {
+            DocumentBuilderFactory.newInstance()
+                    .newDocumentBuilder()
+                    .parse(new InputSource(new StringReader(figure.svg())));
+            for (String text : List.of("decaying", "hybrid", "increasing", "#0072b2", "#d55e00", "#009e73")) {
+                assertTrue(figure.svg().contains(text), () -> text + " in " + figure.name());
+            }
+        }
+    }
+
+    @Test
+    void equalRunsGiveEqualFiles() {
+        List<RunLog> runs = List.of(run("decaying", 1, 60), run("increasing", 2, 7), run("increasing", 3, 9));
+        assertEquals(ComparisonFigures.of(runs), ComparisonFigures.of(runs));
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 2})
+    void shortRunsCanBeDrawn(int updates) {
+        List<Figure> figures = ComparisonFigures.of(List.of(run("mine", 1, updates)));
+        assertEquals(updates == 0 ? 0 : 3, figures.size());
+    }
+
+    @RepeatedTest(20)
+    void labelsKeepTheirDistanceAndStayInside() {
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        List<Curve> curves = new ArrayList<>();
+        for (int i = 0; i < 1 + random.nextInt(6); i++) {
+            curves.add(new Curve(
+                    "s" + i, List.of(new Curve.Point(0, 1), new Curve.Point(10, 1 + random.nextDouble() * 0.3))));
+        }
+        Panel panel = new Panel("t", "x", "y", false, random.nextBoolean(), curves);
+        Axis y = Axis.of(panel, false);
+        Map<String, Curve.Point> labels = EndLabels.place(panel, Axis.of(panel, true), y);
+        assertEquals(curves.size(), labels.size(), "seed " + seed);
+        double[] heights = labels.values().stream()
+                .mapToDouble(label -> y.share(label.y()))
+                .sorted()
+                .toArray();
+        for (int i = 0; i < heights.length; i++) {
+            // 1e-9: shares pass through logarithms and back.
+            assertTrue(heights[i] > 0.03 - 1e-9 && heights[i] < 0.97 + 1e-9, "seed " + seed);
+            assertTrue(i == 0 || heights[i] - heights[i - 1] > 0.065 - 1e-9, "seed " + seed);
+        }
+    }
+
+    @Test
+    void ticksAreRound() {
+        assertEquals(List.of(50.0, 100.0, 200.0, 500.0), new Axis(28, 900, true).ticks());
+        assertEquals(List.of(0.0, 5.0, 10.0, 15.0), new Axis(0, 15, false).ticks());
+        assertEquals("3,750", Axis.label(3750));
+        assertEquals("0.0005", Axis.label(5e-4));
+    }
+
+    /** A run of one epoch per ten updates. */
+    private static RunLog run(String schedule, long seed, int count) {
+        ObjectNode head = new ObjectMapper().createObjectNode();
+        head.put("schedule", schedule);
+        head.put("seed", seed);
+        List<UpdateRecord> updates = new ArrayList<>();
+        List<EvaluationRecord> evaluations = new ArrayList<>();
+        for (int i = 1; i <= count; i++) {
+            int batch = i > count / 2 ? 160 : 32;
+            updates.add(
+                    new UpdateRecord(i, i * 32L, i / 10.0, batch, 32, 1, 0.1 / i, 0.9, 1, 2.0 / i, 0.5, 1000, 1 << 20));
+            if (i % 10 == 0 || i == count) {
+                evaluations.add(new EvaluationRecord(i, i / 10.0, 100, 0.5, 0.8 + 0.001 * i));
+            }
+        }
+        return new RunLog(Path.of("nowhere"), head, updates, evaluations, null);
+    }
+}
