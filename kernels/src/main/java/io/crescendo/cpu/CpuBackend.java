@@ -23,6 +23,7 @@ final class CpuBackend implements Backend {
     private final CpuWorkspace workspace = new CpuWorkspace();
     private final CpuStepMetrics metrics = new CpuStepMetrics();
 
+    private final boolean setsThreads;
     private final Workers workers;
     private final long shardBytes;
 
@@ -35,7 +36,7 @@ final class CpuBackend implements Backend {
         this.shardBytes = shardBytes;
         threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
-        OneDnnLibrary.load();
+        setsThreads = OneDnnLibrary.load();
         useThreads();
         oneDnn = new OneDnn();
         scope.onClose(oneDnn::close);
@@ -58,7 +59,9 @@ final class CpuBackend implements Backend {
 
     /** Whoever calls, parallel work has this backend's number of threads. */
     void useThreads() {
-        OpenMp.omp_set_num_threads(threads);
+        if (setsThreads) {
+            OpenMp.omp_set_num_threads(threads);
+        }
     }
 
     @Override
@@ -68,7 +71,8 @@ final class CpuBackend implements Backend {
 
     @Override
     public String description() {
-        return OneDnnLibrary.version() + ", float32, " + threads + (threads == 1 ? " thread" : " threads");
+        return OneDnnLibrary.version() + ", float32, "
+                + (setsThreads ? threads + (threads == 1 ? " thread" : " threads") : "threads left to OpenMP");
     }
 
     @Override

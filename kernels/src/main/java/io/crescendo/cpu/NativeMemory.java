@@ -14,6 +14,9 @@ final class NativeMemory implements AutoCloseable {
     /** A cache line and the widest vector register. */
     private static final long ALIGNMENT_BYTES = 64;
 
+    /** A huge page: large blocks are aligned to it, so that the kernel can use few large pages for many small ones. */
+    private static final long HUGE_PAGE_BYTES = 2 << 20;
+
     private final Pointer block;
     private final long address;
     private final long bytes;
@@ -21,12 +24,16 @@ final class NativeMemory implements AutoCloseable {
 
     NativeMemory(long bytes) {
         this.bytes = bytes;
-        block = Pointer.malloc(Math.addExact(bytes, ALIGNMENT_BYTES));
+        long alignment = bytes < 2 * HUGE_PAGE_BYTES ? ALIGNMENT_BYTES : HUGE_PAGE_BYTES;
+        block = Pointer.malloc(Math.addExact(bytes, alignment));
         if (block == null || block.isNull()) {
             throw new OutOfMemoryError(
                     "cannot allocate " + bytes + " bytes of native memory; lower the memory budget or the batch");
         }
-        address = (block.address() + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
+        address = (block.address() + alignment - 1) / alignment * alignment;
+        if (alignment == HUGE_PAGE_BYTES) {
+            HugePages.advise(address, bytes);
+        }
         clear();
     }
 

@@ -17,13 +17,27 @@ import org.bytedeco.javacpp.Loader;
 final class OneDnnLibrary {
     private OneDnnLibrary() {}
 
-    /** Loads everything; harmless when it is loaded already. */
-    static synchronized void load() {
+    /**
+     * Loads everything; harmless when it is loaded already.
+     *
+     * @return whether {@link OpenMp#omp_set_num_threads} can be called
+     */
+    static synchronized boolean load() {
+        // JavaCPP refuses small allocations once the process as a whole exceeds a multiple of the Java heap; here the
+        // arena is the large part of the process, and it has a budget of its own.
+        unlessSet("org.bytedeco.javacpp.maxBytes");
+        unlessSet("org.bytedeco.javacpp.maxPhysicalBytes");
         OpenMp.configure();
         String path = Loader.load(dnnl.class);
         // Visible to the whole process, so that the OpenMP runtime it brought along can be called.
         Loader.loadGlobal(path);
-        OpenMp.attach();
+        return OpenMp.attach();
+    }
+
+    private static void unlessSet(String limit) {
+        if (System.getProperty(limit) == null) {
+            System.setProperty(limit, "0"); // no limit
+        }
     }
 
     static Availability probe() {

@@ -17,10 +17,11 @@ import java.util.Map;
  */
 final class OpenMp {
     /**
-     * Rounds an idle thread spins before it sleeps: some ten microseconds, longer than most gaps between operations.
+     * Rounds an idle thread spins before it sleeps: some tens of microseconds, longer than most gaps between
+     * operations.
      */
     private static final Map<String, String> SETTINGS =
-            Map.of("OMP_WAIT_POLICY", "passive", "GOMP_SPINCOUNT", "20000", "KMP_BLOCKTIME", "0");
+            Map.of("OMP_WAIT_POLICY", "passive", "GOMP_SPINCOUNT", "4000", "KMP_BLOCKTIME", "0");
 
     private OpenMp() {}
 
@@ -33,15 +34,24 @@ final class OpenMp {
         SETTINGS.forEach((name, value) -> setenv.invokeInt(new Object[] {name, value, 0}));
     }
 
-    /** After the runtime is loaded and visible to the whole process: finds its functions. */
-    static void attach() {
-        Native.register(OpenMp.class, NativeLibrary.getProcess());
+    /**
+     * After the runtime is loaded and visible to the whole process: finds its functions.
+     *
+     * @return whether the number of threads can be set; a build of oneDNN with another runtime works too, with as many
+     *     threads as that runtime likes
+     */
+    static boolean attach() {
+        try {
+            Native.register(OpenMp.class, NativeLibrary.getProcess());
+            return true;
+        } catch (UnsatisfiedLinkError e) {
+            return false;
+        }
     }
 
     /**
      * Threads for parallel work that the calling thread starts from now on. Costs nanoseconds, so it is called before
      * each run: whichever Java thread comes, it gets the backend's number of threads.
      */
-    @SuppressWarnings("checkstyle:MethodName") // the C name
     static native void omp_set_num_threads(int threads);
 }
