@@ -69,10 +69,15 @@ public final class InfoCommand implements Callable<Integer> {
 
     private String dataSet(String name) {
         try {
+            @Nullable String place = Datasets.whereabouts(name, DataSearch.standard(data));
+            if (place == null) {
+                return "not here; training with it says how to get it";
+            }
             DataSplit split = Datasets.load(name, DataSearch.standard(data));
             return String.format(
                     Locale.ROOT,
-                    "%,d training and %,d test images of %dx%dx%d, %d classes",
+                    "%s: %,d training and %,d test images of %dx%dx%d, %d classes",
+                    place,
                     split.training().size(),
                     split.test().size(),
                     split.training().shape().channels(),
@@ -80,7 +85,7 @@ public final class InfoCommand implements Callable<Integer> {
                     split.training().shape().width(),
                     split.training().classes());
         } catch (DataException e) {
-            return "not available: " + e.getMessage();
+            return "not usable: " + e.getMessage();
         }
     }
 

@@ -12,7 +12,7 @@ final class BarView implements ProgressView {
     /** The bar counts thousandths of an epoch: epochs may be fractional. */
     private static final double STEPS_PER_EPOCH = 1000;
 
-    private static final int BAR = 16;
+    private static final int BAR = 12;
     private static final int REDRAW_MILLIS = 200;
 
     private final Standing standing;
@@ -27,14 +27,11 @@ final class BarView implements ProgressView {
                 .setRenderer((progress, width) -> {
                     double done = Math.min(1, progress.getCurrent() / (double) Math.max(1, progress.getMax()));
                     int full = (int) Math.floor(done * BAR);
-                    String line = String.format(
-                            Locale.ROOT,
-                            "%-10s %3.0f%% |%s%s|  %s",
-                            label,
-                            Math.floor(100 * done),
-                            "█".repeat(full),
-                            " ".repeat(BAR - full),
-                            standing.text());
+                    String percent = String.format(Locale.ROOT, "%-10s %3.0f%%", label, Math.floor(100 * done));
+                    String line = percent + " |" + "█".repeat(full) + " ".repeat(BAR - full) + "|  " + standing.text();
+                    if (line.length() > width) {
+                        line = percent + " " + standing.shortText();
+                    }
                     return line.length() <= width ? line : line.substring(0, Math.max(0, width));
                 })
                 .build();

@@ -1,6 +1,8 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.RunSummary;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -88,7 +90,10 @@ public final class ResultTable {
         return List.of(
                 summary.schedule(),
                 seed,
-                format("%.4g", summary.epochs()),
+                new BigDecimal(summary.epochs())
+                        .round(new MathContext(4))
+                        .stripTrailingZeros()
+                        .toPlainString(),
                 format("%,d", summary.updates()),
                 format("%.4f", summary.trainLoss()),
                 format("%.4f", summary.testLoss()),

@@ -2,6 +2,8 @@ package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.Locale;
 
 /** Where a run stands right now, in one line: what both kinds of progress display show. */
@@ -40,20 +42,48 @@ final class Standing {
         return epoch;
     }
 
+    /** All of it, with names. */
     synchronized String text() {
-        double elapsed = (System.nanoTime() - started) * 1e-9;
-        double left = epoch > 0 ? elapsed * (epochs - epoch) / epoch : Double.NaN;
         return String.format(
                 Locale.ROOT,
-                "epoch %4.1f/%.4g  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s  %s",
+                "epoch %4.1f/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s  %s",
                 epoch,
-                epochs,
+                length(),
                 updates,
                 batch,
                 known("%6.4f", loss),
                 known("%5.2f %%", 100 * accuracy),
                 known("%,6.0f", imagesPerSecond),
-                epoch >= epochs ? "took " + Duration.text(elapsed) : Duration.text(left) + " left");
+                time());
+    }
+
+    /** The same for narrow terminals. */
+    synchronized String shortText() {
+        return String.format(
+                Locale.ROOT,
+                "%.1f/%s ep %,d upd batch %d loss %s acc %s %s/s %s",
+                epoch,
+                length(),
+                updates,
+                batch,
+                known("%.3f", loss),
+                known("%.1f%%", 100 * accuracy),
+                known("%.0f", imagesPerSecond),
+                time());
+    }
+
+    private String length() {
+        return new BigDecimal(epochs)
+                .round(new MathContext(4))
+                .stripTrailingZeros()
+                .toPlainString();
+    }
+
+    private String time() {
+        double elapsed = (System.nanoTime() - started) * 1e-9;
+        return epoch >= epochs
+                ? "took " + Duration.text(elapsed)
+                : Duration.text(epoch > 0 ? elapsed * (epochs - epoch) / epoch : Double.NaN) + " left";
     }
 
     private static double mixed(double old, double now, double weight) {

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * CIFAR-10 in its binary version: 50,000 training and 10,000 test images of 32×32 RGB pixels in 10 balanced classes.
@@ -32,6 +33,8 @@ public final class Cifar10 {
             .mapToObj(number -> "data_batch_" + number + ".bin")
             .toList();
     private static final List<String> TEST_FILES = List.of("test_batch.bin");
+    private static final List<String> FILES =
+            Stream.concat(TRAINING_FILES.stream(), TEST_FILES.stream()).toList();
     private static final List<String> SUBDIRECTORIES = List.of(NAME, "cifar-10-batches-bin");
     private static final ImageShape SHAPE = new ImageShape(3, 32, 32);
     private static final int RECORDS_PER_FILE = 10_000;
@@ -49,11 +52,9 @@ public final class Cifar10 {
     }
 
     static DataSplit load(DataSearch search, int recordsPerFile) {
-        List<String> files =
-                Stream.concat(TRAINING_FILES.stream(), TEST_FILES.stream()).toList();
-        Path directory = search.find(SUBDIRECTORIES, files);
+        Path directory = find(search);
         if (directory == null) {
-            throw new DataException("CIFAR-10 was not found. Searched for " + String.join(", ", files) + " in:\n"
+            throw new DataException("CIFAR-10 was not found. Searched for " + String.join(", ", FILES) + " in:\n"
                     + search.describe(SUBDIRECTORIES) + "Get " + ARCHIVE
                     + ", unpack it, and name the directory with --data DIR or $CRESCENDO_DATA,\n"
                     + "or unpack it in " + search.cache());
@@ -61,6 +62,11 @@ public final class Cifar10 {
         return new DataSplit(
                 read(directory, "training", TRAINING_FILES, recordsPerFile),
                 read(directory, "test", TEST_FILES, recordsPerFile));
+    }
+
+    /** The directory that holds the files, or null. */
+    static @Nullable Path find(DataSearch search) {
+        return search.find(SUBDIRECTORIES, FILES);
     }
 
     private static Dataset read(Path directory, String part, List<String> files, int recordsPerFile) {

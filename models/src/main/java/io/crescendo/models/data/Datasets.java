@@ -1,7 +1,9 @@
 package io.crescendo.models.data;
 
 import io.crescendo.data.DataException;
+import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** The data sets by name. */
 public final class Datasets {
@@ -24,6 +26,25 @@ public final class Datasets {
             case Cifar10.NAME -> Cifar10.load(search);
             default -> throw unknown(name);
         };
+    }
+
+    /**
+     * Where a data set lies, found without reading or downloading anything: a directory, or {@code embedded}; null if
+     * it is not here.
+     *
+     * @throws DataException if the name is unknown, or a directory that the user named is none
+     */
+    public static @Nullable String whereabouts(String name, DataSearch search) {
+        return switch (name) {
+            case FashionMini.NAME -> "embedded";
+            case FashionMnist.NAME -> text(FashionMnist.find(search));
+            case Cifar10.NAME -> text(Cifar10.find(search));
+            default -> throw unknown(name);
+        };
+    }
+
+    private static @Nullable String text(@Nullable Path directory) {
+        return directory == null ? null : directory.toString();
     }
 
     private static DataException unknown(String name) {

@@ -7,6 +7,7 @@ import java.net.URI;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Fashion-MNIST: 60,000 training and 10,000 test images of 28×28 grey pixels in 10 balanced classes.
@@ -61,13 +62,18 @@ public final class FashionMnist {
     }
 
     static DataSplit load(DataSearch search, Release release) {
-        Path directory = search.find(List.of(NAME), FILES);
+        Path directory = find(search);
         if (directory == null) {
             directory = download(search, release);
         }
         return new DataSplit(
                 read(directory, "training", TRAINING_IMAGES, TRAINING_LABELS),
                 read(directory, "test", TEST_IMAGES, TEST_LABELS));
+    }
+
+    /** The directory that holds the files, or null. */
+    static @Nullable Path find(DataSearch search) {
+        return search.find(List.of(NAME), FILES);
     }
 
     private static Dataset read(Path directory, String part, String images, String labels) {
