@@ -6,11 +6,15 @@ import io.crescendo.cli.commands.InfoCommand;
 import io.crescendo.cli.commands.PlanCommand;
 import io.crescendo.cli.commands.PlotCommand;
 import io.crescendo.cli.commands.TrainCommand;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ScopeType;
+import picocli.CommandLine.Spec;
 
 /** The program's entry point. */
 @Command(
@@ -35,12 +39,15 @@ import picocli.CommandLine.ScopeType;
             "  crescendo train --schedule increasing       one of the schedules",
             "  crescendo help compare                      all options of a command"
         })
-public final class Main {
+public final class Main implements Callable<Integer> {
     @Option(
             names = "--stacktrace",
             scope = ScopeType.INHERIT,
             description = "Show where in the program an error arose.")
     private boolean stacktrace;
+
+    @Spec
+    private @Nullable CommandSpec spec;
 
     private Main() {}
 
@@ -49,6 +56,15 @@ public final class Main {
         // Charts are drawn to files; a display would only be in the way.
         System.setProperty("java.awt.headless", "true");
         System.exit(commandLine().execute(arguments));
+    }
+
+    /** Without a command: says which there are. */
+    @Override
+    public Integer call() {
+        if (spec != null) {
+            spec.commandLine().usage(spec.commandLine().getErr());
+        }
+        return UserError.USAGE;
     }
 
     /** The command line with its handling of errors, ready to execute arguments. */

@@ -31,7 +31,7 @@ class BadInputTest {
                 Arguments.of(List.of("plan", "--epochs", "many"), "many"),
                 Arguments.of(List.of("plan", "--csv", "--json"), "mutually exclusive"),
                 Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
-                Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown"),
+                Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
                 Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
                 Arguments.of(
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),

@@ -5,11 +5,18 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.MemoryForecast;
+import io.crescendo.models.Models;
+import io.crescendo.models.data.DataForm;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.Datasets;
+import io.crescendo.nn.Network;
 import io.crescendo.schedule.PlanRow;
 import io.crescendo.schedule.PlanTable;
 import io.crescendo.schedule.PlanVariant;
@@ -37,6 +44,7 @@ import picocli.CommandLine.Spec;
             "Examples:",
             "  crescendo plan --preset cifar10-figure1",
             "  crescendo plan --preset cifar10-figure5-momentum --ragged keep",
+            "  crescendo plan --preset fashion-wrn --memory-budget 512MiB",
             "  crescendo plan --config my.yaml --schedule increasing --json"
         })
 public final class PlanCommand implements Callable<Integer> {
@@ -71,6 +79,23 @@ public final class PlanCommand implements Callable<Integer> {
         private boolean yaml;
     }
 
+    @Option(names = "--memory", description = "Add how each batch is split, and the workspace it takes on the device.")
+    private boolean memory;
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            defaultValue = "auto",
+            description = "The device that --memory is about (default: ${DEFAULT-VALUE}).")
+    private String device = "auto";
+
+    @Option(
+            names = "--memory-budget",
+            paramLabel = "SIZE",
+            converter = MemorySize.class,
+            description = "Most memory for the workspace, such as 8GiB; implies --memory.")
+    private @Nullable Long memoryBudget;
+
     @Option(names = "--data", paramLabel = "DIR", description = "Where data sets lie, if their size must be looked up.")
     private @Nullable Path data;
 
@@ -93,7 +118,6 @@ public final class PlanCommand implements Callable<Integer> {
     }
 
     private void text(ConfigSource source, RunConfig run, PrintWriter out) {
-        List<PlanVariant> variants = schedule != null ? List.of(schedule) : List.of(PlanVariant.values());
         out.println(run.name() + (run.description() == null ? "" : ": " + run.description()));
         out.printf(
                 Locale.ROOT,
@@ -102,6 +126,29 @@ public final class PlanCommand implements Callable<Integer> {
                 Commands.number(run.epochs()),
                 run.model(),
                 run.ragged());
+        if (!memory && memoryBudget == null) {
+            phases(source, run, out, null);
+            return;
+        }
+        DataForm form = Datasets.form(run.dataset());
+        Network network = Models.named(
+                run.model(),
+                form.images().channels(),
+                form.images().height(),
+                form.images().width(),
+                form.classes());
+        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT)) {
+            out.println("memory on " + backend.description());
+            phases(
+                    source,
+                    run,
+                    out,
+                    new MemoryForecast(backend, network, run, memoryBudget == null ? Long.MAX_VALUE : memoryBudget));
+        }
+    }
+
+    private void phases(ConfigSource source, RunConfig run, PrintWriter out, @Nullable MemoryForecast forecast) {
+        List<PlanVariant> variants = schedule != null ? List.of(schedule) : List.of(PlanVariant.values());
         long most = 0;
         for (PlanVariant variant : variants) {
             TrainingPlan plan = plan(source, run, variant);
@@ -112,7 +159,17 @@ public final class PlanCommand implements Callable<Integer> {
                     + (table.updates() < most
                             ? String.format(Locale.ROOT, " (%.1f %% of the updates)", 100.0 * table.updates() / most)
                             : ""));
-            table.text().lines().forEach(line -> out.println("  " + line));
+            List<String> lines = table.text().lines().toList();
+            for (int line = 0; line < lines.size(); line++) {
+                String addition = "";
+                if (forecast != null && line == 0) {
+                    addition = "  micro-batches, workspace";
+                } else if (forecast != null && line <= table.rows().size()) {
+                    addition = "  "
+                            + forecast.of(table.rows().get(line - 1).batch()).text();
+                }
+                out.println("  " + lines.get(line) + addition);
+            }
             plan.warnings().forEach(warning -> out.println("  note: " + warning));
         }
     }

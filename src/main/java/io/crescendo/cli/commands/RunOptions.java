@@ -70,8 +70,8 @@ final class RunOptions {
         List<String> known = new ArrayList<>(List.of("auto"));
         Backends.providers().stream().map(BackendProvider::name).forEach(known::add);
         if (!known.contains(device)) {
-            throw UserError.usage("--device " + device + ": unknown" + Suggestion.didYouMean(device, known) + " Known: "
-                    + String.join(", ", known));
+            // No guess at what was meant: gpu is one letter from cpu.
+            throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known));
         }
     }
 

@@ -7,7 +7,7 @@ import java.util.Locale;
 public final class Suggestion {
     private Suggestion() {}
 
-    /** {@code "; did you mean 'x'?"} for the nearest candidate, or nothing when none is near. */
+    /** The end of a sentence: {@code "; did you mean 'x'?"}, or a full stop when nothing is near. */
     public static String didYouMean(String word, Collection<String> candidates) {
         String nearest = "";
         int least = Integer.MAX_VALUE;
@@ -18,8 +18,8 @@ public final class Suggestion {
                 nearest = candidate;
             }
         }
-        // With more than a third of the letters wrong a suggestion would be a guess; two slips are always forgiven.
-        return least <= Math.max(2, nearest.length() / 3) ? "; did you mean '" + nearest + "'?" : "";
+        // With more than a third of the letters wrong a suggestion would be a guess; one slip is always forgiven.
+        return least <= Math.max(1, nearest.length() / 3) ? "; did you mean '" + nearest + "'?" : ".";
     }
 
     /** The Levenshtein distance: the fewest insertions, deletions and replacements between two words. */

@@ -104,6 +104,16 @@ class PlanCommandTest {
     }
 
     @Test
+    void memoryIsForecastPerBatch() {
+        Run run = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1GiB");
+        assertEquals(0, run.status(), run.err());
+        assertEquals(4, run.out().lines().filter(line -> line.contains(" MiB")).count(), run.out());
+        Run tight = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1KiB");
+        assertEquals(1, tight.status());
+        assertTrue(tight.err().contains("memory budget of 1024"), tight.err());
+    }
+
+    @Test
     void aShorterRunKeepsItsShape() {
         String out = Run.of("plan", "--preset", "cifar10-figure1", "--epochs", "20", "--schedule", "increasing")
                 .out();

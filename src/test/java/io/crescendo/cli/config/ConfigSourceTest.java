@@ -61,6 +61,6 @@ class ConfigSourceTest {
     void suggestsOnlyWhatIsNear() {
         List<String> known = List.of("epochs", "batch");
         assertEquals("; did you mean 'epochs'?", Suggestion.didYouMean("epocs", known));
-        assertEquals("", Suggestion.didYouMean("somethingElse", known));
+        assertEquals(".", Suggestion.didYouMean("somethingElse", known));
     }
 }

@@ -1,6 +1,7 @@
 package io.crescendo.models.data;
 
 import io.crescendo.data.DataException;
+import io.crescendo.data.ImageShape;
 import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -24,6 +25,19 @@ public final class Datasets {
             case FashionMini.NAME -> FashionMini.load();
             case FashionMnist.NAME -> FashionMnist.load(search);
             case Cifar10.NAME -> Cifar10.load(search);
+            default -> throw unknown(name);
+        };
+    }
+
+    /**
+     * The images' shape and the count of classes, known without any file.
+     *
+     * @throws DataException if the name is unknown
+     */
+    public static DataForm form(String name) {
+        return switch (name) {
+            case FashionMini.NAME, FashionMnist.NAME -> new DataForm(new ImageShape(1, 28, 28), 10);
+            case Cifar10.NAME -> new DataForm(new ImageShape(3, 32, 32), 10);
             default -> throw unknown(name);
         };
     }

@@ -1,0 +1,11 @@
+package io.crescendo.models.data;
+
+import io.crescendo.data.ImageShape;
+
+/**
+ * What a network must know of a data set, known without its files.
+ *
+ * @param images shape of every image
+ * @param classes count of labels
+ */
+public record DataForm(ImageShape images, int classes) {}
