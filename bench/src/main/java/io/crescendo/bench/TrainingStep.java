@@ -1,0 +1,101 @@
+package io.crescendo.bench;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.Feed;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.models.Models;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.Optimizer;
+
+/**
+ * One whole training step, prepared: forward, backward, loss read, update. Benchmarks and comparisons time this.
+ *
+ * <p>The step takes the whole batch at once. Closing it does not close the backend.
+ */
+public final class TrainingStep implements AutoCloseable {
+    /** First values of the weights come from this seed, in every engine. */
+    public static final long WEIGHTS_SEED = 1;
+
+    /** The learning rate of every measured step; small enough that the loss on noise falls from the first updates. */
+    public static final double LEARNING_RATE = 1e-3;
+
+    /** The momentum of every measured step. */
+    public static final double MOMENTUM = 0.9;
+
+    /** The weight decay of every measured step. */
+    public static final double WEIGHT_DECAY = 5e-4;
+
+    private final Backend backend;
+    private final ModelMemory model;
+    private final Executable step;
+    private final UpdateKernel update;
+    private final int batch;
+    private final double weightDecay;
+    private long updates;
+
+    /**
+     * Traces, plans and prepares.
+     *
+     * @param backend runs it
+     * @param network the model
+     * @param batch samples per update
+     * @param ghostBatch samples per batch-norm statistic; 0 for the whole batch
+     * @param optimizer formula of the update, weight decay included
+     */
+    public TrainingStep(Backend backend, Network network, int batch, int ghostBatch, Optimizer optimizer) {
+        this.backend = backend;
+        this.batch = batch;
+        weightDecay = optimizer.weightDecay();
+        Program program = network.trainingProgram(batch, ghostBatch == 0 ? batch : ghostBatch, 0, backend.fusions());
+        model = ModelMemory.allocate(backend, program, WEIGHTS_SEED);
+        try (LoweredProgram lowered = backend.lower(program)) {
+            step = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
+        }
+        update = backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay());
+    }
+
+    /** The network of this name, for 28×28 grey images if it is a fashion network and otherwise 32×32 in colour. */
+    public static Network network(String name) {
+        return name.startsWith("fashion") ? Models.named(name, 1, 28, 28, 10) : Models.named(name, 3, 32, 32, 10);
+    }
+
+    /** One update with the constants every engine is measured with; returns the mean loss before it. */
+    public double run(Feed feed) {
+        return run(feed, LEARNING_RATE, MOMENTUM);
+    }
+
+    /** One update; returns the mean loss over the batch before it. */
+    public double run(Feed feed, double learningRate, double momentum) {
+        step.run(feed);
+        double loss = backend.metrics().read().loss() / batch;
+        backend.metrics().clear();
+        update.apply(new UpdateScalars(learningRate, momentum, 1.0 / batch, weightDecay, ++updates));
+        return loss;
+    }
+
+    /** Ten updates on one batch must lower its loss: a wrong step is not worth timing. */
+    public void assertLearns(Feed feed) {
+        double first = run(feed);
+        double last = first;
+        for (int i = 0; i < 10; i++) {
+            last = run(feed);
+        }
+        if (!(last < first)) {
+            throw new IllegalStateException("ten updates on one batch must lower its loss, but it went from " + first
+                    + " to " + last + "; a wrong step is not worth timing");
+        }
+    }
+
+    @Override
+    public void close() {
+        step.close();
+        update.close();
+        model.close();
+    }
+}
