@@ -83,12 +83,14 @@ public final class Comparison {
                         System.err.println(e.getMessage());
                         failures.put(engine + " " + each, String.valueOf(e.getMessage()));
                     }
+                    // After each sample: a run that is interrupted keeps what it measured.
+                    Files.writeString(
+                            arguments.folder().resolve("results.json"),
+                            JSON.toJson(new Results(List.of(args), ceilings, samples, List.copyOf(failures.values())))
+                                    + "\n");
                 }
             }
         }
-        Files.writeString(
-                arguments.folder().resolve("results.json"),
-                JSON.toJson(new Results(List.of(args), ceilings, samples, List.copyOf(failures.values()))) + "\n");
         requireSameLosses(samples);
         String table = new Table(arguments, machine, ceilings, samples).text();
         Files.writeString(arguments.folder().resolve("table.md"), table);
