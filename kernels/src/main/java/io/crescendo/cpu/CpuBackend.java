@@ -12,12 +12,15 @@ import io.crescendo.backend.UpdateRule;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import java.util.EnumSet;
+import java.util.LinkedHashSet;
+import java.util.List;
 import java.util.Set;
 import java.util.function.Predicate;
 
 /** The processor through oneDNN. */
 final class CpuBackend implements Backend {
     private final NativeScope scope = new NativeScope();
+    private final Set<NativeScope> children = new LinkedHashSet<>();
     private final int threads;
     private final OneDnn oneDnn;
     private final CpuWorkspace workspace = new CpuWorkspace();
@@ -82,9 +85,7 @@ final class CpuBackend implements Backend {
 
     @Override
     public DeviceMemory allocate(long elements) {
-        CpuDeviceMemory memory = new CpuDeviceMemory(elements);
-        scope.onClose(memory::close);
-        return memory;
+        return new CpuDeviceMemory(childScope(), elements);
     }
 
     @Override
@@ -95,14 +96,15 @@ final class CpuBackend implements Backend {
     @Override
     public LoweredProgram lower(Program program) {
         useThreads(); // implementations are chosen, and their memory is sized, for a number of threads
-        CpuLoweredProgram lowered = new CpuLoweredProgram(this, program);
-        scope.onClose(lowered::close);
-        return lowered;
+        return new CpuLoweredProgram(this, program);
     }
 
-    /** Closes an executable with the backend, if nobody did before. */
-    void own(NativeScope executable) {
-        scope.onClose(executable::close);
+    /** A scope that ends with the backend, if nobody ends it before; until then the backend knows of it. */
+    NativeScope childScope() {
+        NativeScope child = new NativeScope();
+        children.add(child);
+        child.onClose(() -> children.remove(child));
+        return child;
     }
 
     @Override
@@ -118,6 +120,7 @@ final class CpuBackend implements Backend {
 
     @Override
     public void close() {
+        List.copyOf(children).forEach(NativeScope::close);
         scope.close();
     }
 }

@@ -7,17 +7,25 @@ import java.nio.FloatBuffer;
 final class CpuDeviceMemory implements DeviceMemory {
     private final NativeMemory memory;
     private final long elements;
+    private final NativeScope scope;
 
-    CpuDeviceMemory(long elements) {
+    /** Allocates inside a scope that the memory ends with, and ends. */
+    CpuDeviceMemory(NativeScope scope, long elements) {
+        this.scope = scope;
         if (elements < 0) {
             throw new IllegalArgumentException("the number of elements must not be negative, but is " + elements);
         }
         this.elements = elements;
         this.memory = new NativeMemory(Math.multiplyExact(elements, (long) Float.BYTES));
+        scope.onClose(memory::close);
     }
 
     long address() {
         return memory.address();
+    }
+
+    void requireOpen() {
+        memory.requireOpen();
     }
 
     /** A Java view of a slice. */
@@ -61,6 +69,6 @@ final class CpuDeviceMemory implements DeviceMemory {
 
     @Override
     public void close() {
-        memory.close();
+        scope.close();
     }
 }

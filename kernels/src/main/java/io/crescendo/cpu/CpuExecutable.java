@@ -6,15 +6,18 @@ import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.ModelMemory;
 import io.crescendo.memory.WorkspacePlan;
 import java.nio.ByteOrder;
 import java.util.List;
+import java.util.Locale;
 
 /** Replays a bound program, shard after shard; allocates nothing. */
 final class CpuExecutable implements Executable {
     private final CpuBackend backend;
     private final Program program;
     private final WorkspacePlan plan;
+    private final ModelMemory model;
     private final NativeScope scope;
     private final List<BoundSection> sections;
     private final List<Kept> kept;
@@ -24,17 +27,20 @@ final class CpuExecutable implements Executable {
     private final Binding.FedBuffers fedBuffers = new Binding.FedBuffers();
     private final Shard shard = new Shard();
     private long generation = -1;
+    private boolean closed;
 
     CpuExecutable(
             CpuBackend backend,
             Program program,
             WorkspacePlan plan,
+            ModelMemory model,
             NativeScope scope,
             List<BoundSection> sections,
             List<Kept> kept) {
         this.backend = backend;
         this.program = program;
         this.plan = plan;
+        this.model = model;
         this.scope = scope;
         this.sections = sections;
         this.kept = kept;
@@ -66,6 +72,7 @@ final class CpuExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
+        requireOpen();
         check(feed);
         backend.useThreads();
         if (generation != backend.workspace().generation()) {
@@ -88,6 +95,19 @@ final class CpuExecutable implements Executable {
         for (Step step : section.steps) {
             step.run(shard);
         }
+    }
+
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("this " + mode() + " program was closed already");
+        }
+        ((CpuDeviceMemory) model.weights()).requireOpen();
+        ((CpuDeviceMemory) model.gradients()).requireOpen();
+        ((CpuDeviceMemory) model.statistics()).requireOpen();
+    }
+
+    private String mode() {
+        return program.mode().name().toLowerCase(Locale.ROOT);
     }
 
     private void move() {
@@ -138,8 +158,7 @@ final class CpuExecutable implements Executable {
             }
         }
         throw new IllegalArgumentException(
-                value + " was not kept by this " + program.mode().name().toLowerCase(java.util.Locale.ROOT)
-                        + " program; call Tape.keep before Tape.program");
+                value + " was not kept by this " + mode() + " program; call Tape.keep before Tape.program");
     }
 
     /** For measurements: runs the steps of one shard and adds each one's time. */
@@ -167,6 +186,7 @@ final class CpuExecutable implements Executable {
 
     @Override
     public void close() {
+        closed = true;
         scope.close();
     }
 }

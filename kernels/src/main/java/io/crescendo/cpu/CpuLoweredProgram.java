@@ -23,13 +23,14 @@ import java.util.List;
 final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     private final CpuBackend backend;
     private final Program program;
-    private final NativeScope scope = new NativeScope();
+    private final NativeScope scope;
     private final int shardSamples;
     private final List<Section> sections = new ArrayList<>();
 
     CpuLoweredProgram(CpuBackend backend, Program program) {
         this.backend = backend;
         this.program = program;
+        this.scope = backend.childScope();
         this.shardSamples = Sharding.samples(program, backend.shardBytes());
         try {
             lower(shardSamples);
@@ -73,7 +74,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
         backend.useThreads();
-        NativeScope owned = new NativeScope();
+        NativeScope owned = backend.childScope();
         try {
             backend.workspace().reserve(plan.totalBytes());
             List<CpuExecutable.Kept> kept = new ArrayList<>();
@@ -88,8 +89,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
             for (Section section : sections) {
                 bound.add(bind(section, plan, model, owned, kept));
             }
-            backend.own(owned);
-            return new CpuExecutable(backend, program, plan, owned, bound, kept);
+            return new CpuExecutable(backend, program, plan, model, owned, bound, kept);
         } catch (RuntimeException e) {
             owned.close();
             throw e;

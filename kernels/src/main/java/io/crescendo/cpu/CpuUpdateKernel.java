@@ -32,6 +32,7 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     private final FloatBuffer weights;
     private final FloatBuffer gradients;
     private final List<CpuDeviceMemory> state;
+    private final List<CpuDeviceMemory> memories;
     private final FloatBuffer[] stateViews;
     private final Workers workers;
     private final Arrays[] arraysByPart;
@@ -58,6 +59,9 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         this.arithmetic = arithmetic;
         this.runs = runs;
         this.state = state;
+        this.memories = new ArrayList<>(state);
+        memories.add((CpuDeviceMemory) model.weights());
+        memories.add((CpuDeviceMemory) model.gradients());
         this.weights = view(model.weights());
         this.gradients = view(model.gradients());
         this.stateViews = state.stream().map(CpuUpdateKernel::view).toArray(FloatBuffer[]::new);
@@ -102,6 +106,9 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
 
     @Override
     public void apply(UpdateScalars scalars) {
+        for (int i = 0; i < memories.size(); i++) {
+            memories.get(i).requireOpen();
+        }
         arithmetic.set(scalars);
         decay = (float) scalars.weightDecay();
         if (elements < WORTH_SHARING) {

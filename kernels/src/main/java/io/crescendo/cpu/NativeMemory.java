@@ -38,6 +38,7 @@ final class NativeMemory implements AutoCloseable {
     }
 
     long address() {
+        requireOpen();
         return address;
     }
 
@@ -47,6 +48,7 @@ final class NativeMemory implements AutoCloseable {
 
     /** A Java view of floats inside the block; valid until {@link #close}. */
     FloatBuffer floats(long firstElement, long elements) {
+        requireOpen();
         return floatsAt(address + firstElement * Float.BYTES, elements);
     }
 
@@ -56,7 +58,15 @@ final class NativeMemory implements AutoCloseable {
         return pointer.capacity(elements * Float.BYTES).asByteBuffer().asFloatBuffer();
     }
 
+    /** Touching freed memory would end the process without a word. */
+    void requireOpen() {
+        if (!open) {
+            throw new IllegalStateException("this memory of " + bytes + " bytes was closed already");
+        }
+    }
+
     void clear() {
+        requireOpen();
         Pointer.memset(new Address().at(address), 0, bytes);
     }
 

@@ -160,6 +160,21 @@ class CpuExecutableTest {
         }
     }
 
+    @Test
+    void whatWasClosedIsRefused() {
+        try (Backend backend = new CpuBackend(new BackendOptions(1))) {
+            Rig rig = new Rig(backend, program(backend), seed);
+            UpdateKernel update =
+                    backend.prepareUpdate(new UpdateRule.Sgd(), rig.model, rig.program.parameters(), p -> true);
+            rig.executable.close();
+            assertThrows(IllegalStateException.class, () -> rig.executable.run(feed()));
+            rig.close();
+            assertThrows(IllegalStateException.class, () -> update.apply(new UpdateScalars(0.1, 0, 1, 0, 1)));
+            assertThrows(IllegalStateException.class, () -> rig.model.weights().read(0, new float[1]));
+            update.close();
+        }
+    }
+
     private static void assertMessage(String part, Runnable action) {
         String message = String.valueOf(
                 assertThrows(IllegalArgumentException.class, action::run).getMessage());
