@@ -1,10 +1,15 @@
 package io.crescendo.cli.commands;
 
+import io.crescendo.cli.config.ConfigSource;
+import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.RunDirectory;
 import io.crescendo.cli.run.RunLog;
+import io.crescendo.schedule.PlanVariant;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
@@ -44,7 +49,31 @@ public final class PlotCommand implements Callable<Integer> {
         }
         Path target = out != null ? out : folders.get(0);
         RunDirectory.requireWritable(target, out != null);
-        Results.write(target, runs, null, Map.of(), Commands.out(spec), Commands.err(spec));
+        @Nullable RunConfig run = configuration(folders.get(0));
+        Results.write(
+                target,
+                runs,
+                run == null ? null : run.description(),
+                run == null ? Map.of() : plans(run, runs),
+                Commands.out(spec),
+                Commands.err(spec));
         return 0;
+    }
+
+    private static @Nullable RunConfig configuration(Path folder) {
+        Path file = folder.resolve("config.yaml");
+        return Files.exists(file) ? ConfigSource.of(null, file).load() : null;
+    }
+
+    /** The plans behind the runs, where the configuration says how large the training set is. */
+    private static Map<String, String> plans(RunConfig run, List<RunLog> runs) {
+        Map<String, String> plans = new LinkedHashMap<>();
+        Long samples = run.trainingSamples();
+        for (PlanVariant variant : PlanVariant.values()) {
+            if (samples != null && runs.stream().anyMatch(log -> log.schedule().equals(variant.label()))) {
+                plans.put(variant.label(), run.plan(variant, samples).table().text());
+            }
+        }
+        return plans;
     }
 }
