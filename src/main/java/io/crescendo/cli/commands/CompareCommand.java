@@ -32,6 +32,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "compare",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description =
                 "Trains the same network under three schedules: decaying learning rate, hybrid and increasing batch.",
         footer = {
@@ -61,6 +62,9 @@ public final class CompareCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         ConfigSource source = config.source();
         RunConfig first = source.load();
+        List<Long> each = seeds == null
+                ? List.of(first.seed())
+                : seeds.stream().distinct().toList();
         Experiment experiment = options.experiment(first);
         Map<String, String> plans = plans(source, experiment);
         Path folder = options.directory(first);
@@ -73,8 +77,8 @@ public final class CompareCommand implements Callable<Integer> {
         out.flush();
         List<RunSummary> summaries = new ArrayList<>();
         try (Interruption interruption = new Interruption()) {
-            for (long seed : seeds == null ? List.of(first.seed()) : seeds) {
-                if (seeds != null && seeds.size() > 1) {
+            for (long seed : each) {
+                if (each.size() > 1) {
                     out.println("seed " + seed);
                 }
                 for (PlanVariant variant : PlanVariant.values()) {
@@ -85,7 +89,7 @@ public final class CompareCommand implements Callable<Integer> {
                             .with("schedule", variant.label())
                             .load();
                     Path place = folder.resolve(variant.label());
-                    Path own = seeds == null || seeds.size() == 1 ? place : place.resolve("seed-" + seed);
+                    Path own = each.size() == 1 ? place : place.resolve("seed-" + seed);
                     summaries.add(Experiment.of(run, experiment.data(), experiment.machine())
                             .train(variant, own, screen, interruption));
                     SummaryFile.write(folder, summaries);

@@ -12,6 +12,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "completion",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = "Prints a completion script for bash and zsh.",
         footer = {"", "Example:", "  source <(crescendo completion)"})
 public final class CompletionCommand implements Callable<Integer> {

@@ -24,10 +24,8 @@ final class ConfigOptions {
             names = "--preset",
             paramLabel = "NAME",
             completionCandidates = PresetNames.class,
-            description = {
-                "An experiment that comes with the program (default: " + DEFAULT_PRESET + "):",
-                "${COMPLETION-CANDIDATES}."
-            })
+            description = "An experiment that comes with the program; 'crescendo info' lists them (default: "
+                    + DEFAULT_PRESET + ").")
     private @Nullable String preset;
 
     @Option(

@@ -22,6 +22,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "info",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = "Shows versions, devices, data sets and presets that are here.",
         footer = {"", "Examples:", "  crescendo info", "  crescendo info --data ~/datasets"})
 public final class InfoCommand implements Callable<Integer> {

@@ -38,6 +38,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "plan",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = "Shows phases, noise scale and updates of a run without running it.",
         footer = {
             "",
@@ -59,10 +60,8 @@ public final class PlanCommand implements Callable<Integer> {
             paramLabel = "NAME",
             converter = ScheduleOption.class,
             completionCandidates = ScheduleOption.Names.class,
-            description = {
-                "One of ${COMPLETION-CANDIDATES} (default: all three; with --csv and --json the one that the",
-                "configuration's key 'schedule' names)."
-            })
+            description =
+                    "One of ${COMPLETION-CANDIDATES} (default: all three; with --csv and --json what the configuration says).")
     private @Nullable PlanVariant schedule;
 
     @ArgGroup(exclusive = true)

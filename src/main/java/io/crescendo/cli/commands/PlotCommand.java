@@ -24,6 +24,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "plot",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = "Draws the figures and the report of recorded runs again, also of interrupted ones.",
         footer = {
             "",

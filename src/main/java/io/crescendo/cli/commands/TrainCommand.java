@@ -29,6 +29,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "train",
         mixinStandardHelpOptions = true,
+        sortOptions = false,
         description = "Trains one network under one schedule.",
         footer = {
             "",

@@ -57,11 +57,11 @@ final class Standing {
                 time());
     }
 
-    /** The same for narrow terminals. */
+    /** The same for narrow terminals; the percentage is the accuracy, the time what is left. */
     synchronized String shortText() {
         return String.format(
                 Locale.ROOT,
-                "%.1f/%s ep %,d upd batch %d loss %s acc %s %s/s %s",
+                "%.1f/%s ep %,d upd batch %d loss %s %s %s/s %s",
                 epoch,
                 length(),
                 updates,
@@ -69,7 +69,7 @@ final class Standing {
                 known("%.3f", loss),
                 known("%.1f%%", 100 * accuracy),
                 known("%.0f", imagesPerSecond),
-                time());
+                time().replaceAll("[ a-z]", ""));
     }
 
     private String length() {

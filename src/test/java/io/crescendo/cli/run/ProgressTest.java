@@ -1,0 +1,40 @@
+package io.crescendo.cli.run;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.UpdateRecord;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class ProgressTest {
+    /** 100 images in 0.05 s. */
+    private static final UpdateRecord UPDATE =
+            new UpdateRecord(1234, 8000, 1.5, 100, 100, 1, 0.1, 0.9, 1, 0.4321, 0.9, 50_000_000, 1);
+
+    @Test
+    void linesSayWhereTheRunStands() {
+        StringWriter out = new StringWriter();
+        try (PlainView view = new PlainView(new PrintWriter(out), "increasing", 3)) {
+            view.updated(UPDATE);
+            assertEquals("", out.toString(), "no line per update");
+            view.evaluated(new EvaluationRecord(1234, 1.5, 100, 0.5, 0.875));
+        }
+        for (String text : List.of(
+                "increasing", "epoch  1.5/3", "1,234 updates", "100", "0.4321", "87.50 %", "2,000 images/s", " left")) {
+            assertTrue(out.toString().contains(text), () -> text + " in " + out);
+        }
+    }
+
+    @Test
+    void theNarrowFormFitsEightyColumns() {
+        Standing standing = new Standing(200);
+        standing.updated(new UpdateRecord(78000, 1, 123.4, 16000, 1, 1, 0.1, 0.9, 1, 0.4321, 0.9, 500_000_000, 1));
+        standing.evaluated(new EvaluationRecord(1, 1, 100, 0.5, 0.875));
+        // Beside it stand the schedule in ten columns and the percentage in six.
+        assertTrue(standing.shortText().length() <= 80 - 16, standing.shortText());
+    }
+}
