@@ -61,7 +61,7 @@ final class Standing {
     synchronized String shortText() {
         return String.format(
                 Locale.ROOT,
-                "%.1f/%s ep %,d upd batch %d loss %s %s %s/s %s",
+                "%.1f/%s ep %,d upd B %d loss %s %s %s/s %s",
                 epoch,
                 length(),
                 updates,
