@@ -96,55 +96,19 @@ final class FusionPass {
                 && fusions.contains(Fusion.CONV_ADD)
                 && conv.addend() == null
                 && !conv.relu()) {
-            return new Fused(
-                    new Op.Conv2d(
-                            conv.input(),
-                            conv.weight(),
-                            conv.bias(),
-                            addend,
-                            add.output(),
-                            conv.window(),
-                            conv.groups(),
-                            false),
-                    index);
+            return new Fused(conv.plus(addend, add.output()), index);
         }
         if (producer instanceof Op.GhostBatchNorm norm
                 && fusions.contains(Fusion.NORM_ADD)
                 && norm.addend() == null
                 && !norm.relu()) {
-            return new Fused(
-                    new Op.GhostBatchNorm(
-                            norm.input(),
-                            norm.scale(),
-                            norm.shift(),
-                            norm.runningMean(),
-                            norm.runningVariance(),
-                            addend,
-                            add.output(),
-                            norm.mean(),
-                            norm.variance(),
-                            null,
-                            norm.ghostBatch(),
-                            norm.epsilon(),
-                            norm.momentum()),
-                    index);
+            return new Fused(norm.plus(addend, add.output()), index);
         }
         if (producer instanceof Op.BatchNormInference norm
                 && fusions.contains(Fusion.NORM_ADD)
                 && norm.addend() == null
                 && !norm.relu()) {
-            return new Fused(
-                    new Op.BatchNormInference(
-                            norm.input(),
-                            norm.scale(),
-                            norm.shift(),
-                            norm.runningMean(),
-                            norm.runningVariance(),
-                            addend,
-                            add.output(),
-                            norm.epsilon(),
-                            false),
-                    index);
+            return new Fused(norm.plus(addend, add.output()), index);
         }
         return null;
     }
@@ -156,49 +120,13 @@ final class FusionPass {
             Value mask = new Value(
                     values.size(), relu.output().name() + ".mask", relu.output().shape(), DType.UINT8, Home.ARENA, 0);
             values.add(mask);
-            return new Fused(
-                    new Op.GhostBatchNorm(
-                            norm.input(),
-                            norm.scale(),
-                            norm.shift(),
-                            norm.runningMean(),
-                            norm.runningVariance(),
-                            norm.addend(),
-                            relu.output(),
-                            norm.mean(),
-                            norm.variance(),
-                            mask,
-                            norm.ghostBatch(),
-                            norm.epsilon(),
-                            norm.momentum()),
-                    index);
+            return new Fused(norm.withRelu(mask, relu.output()), index);
         }
         if (producer instanceof Op.BatchNormInference norm && fusions.contains(Fusion.NORM_RELU) && !norm.relu()) {
-            return new Fused(
-                    new Op.BatchNormInference(
-                            norm.input(),
-                            norm.scale(),
-                            norm.shift(),
-                            norm.runningMean(),
-                            norm.runningVariance(),
-                            norm.addend(),
-                            relu.output(),
-                            norm.epsilon(),
-                            true),
-                    index);
+            return new Fused(norm.withRelu(relu.output()), index);
         }
         if (producer instanceof Op.Conv2d conv && fusions.contains(Fusion.CONV_RELU) && !conv.relu()) {
-            return new Fused(
-                    new Op.Conv2d(
-                            conv.input(),
-                            conv.weight(),
-                            conv.bias(),
-                            conv.addend(),
-                            relu.output(),
-                            conv.window(),
-                            conv.groups(),
-                            true),
-                    index);
+            return new Fused(conv.withRelu(relu.output()), index);
         }
         if (producer instanceof Op.Add add && fusions.contains(Fusion.ADD_RELU) && !add.relu()) {
             return new Fused(new Op.Add(add.left(), add.right(), relu.output(), true), index);

@@ -59,6 +59,16 @@ public sealed interface Op {
             int groups,
             boolean relu)
             implements Op {
+        /** The same with a value added before the ReLU. */
+        Conv2d plus(Value addition, Value sum) {
+            return new Conv2d(input, weight, bias, addition, sum, window, groups, relu);
+        }
+
+        /** The same with a ReLU behind it. */
+        Conv2d withRelu(Value rectified) {
+            return new Conv2d(input, weight, bias, addend, rectified, window, groups, true);
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
@@ -225,6 +235,33 @@ public sealed interface Op {
             return mask != null;
         }
 
+        /** The same with a value added before the ReLU. */
+        GhostBatchNorm plus(Value addition, Value sum) {
+            return with(addition, sum, mask);
+        }
+
+        /** The same with a ReLU behind it, which keeps a mask. */
+        GhostBatchNorm withRelu(Value reluMask, Value rectified) {
+            return with(addend, rectified, reluMask);
+        }
+
+        private GhostBatchNorm with(@Nullable Value newAddend, Value newOutput, @Nullable Value newMask) {
+            return new GhostBatchNorm(
+                    input,
+                    scale,
+                    shift,
+                    runningMean,
+                    runningVariance,
+                    newAddend,
+                    newOutput,
+                    mean,
+                    variance,
+                    newMask,
+                    ghostBatch,
+                    epsilon,
+                    momentum);
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
@@ -298,6 +335,18 @@ public sealed interface Op {
             double epsilon,
             boolean relu)
             implements Op {
+        /** The same with a value added before the ReLU. */
+        BatchNormInference plus(Value addition, Value sum) {
+            return new BatchNormInference(
+                    input, scale, shift, runningMean, runningVariance, addition, sum, epsilon, relu);
+        }
+
+        /** The same with a ReLU behind it. */
+        BatchNormInference withRelu(Value rectified) {
+            return new BatchNormInference(
+                    input, scale, shift, runningMean, runningVariance, addend, rectified, epsilon, true);
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
