@@ -24,9 +24,6 @@ import org.jspecify.annotations.Nullable;
  * thousandths of the convolution's own time); weight gradients are computed in scratch memory and added to the pack.
  */
 final class Convolutions {
-    /** Images of at most this many channels go in as they are: implementations for a first layer want them plain. */
-    private static final long FEW_CHANNELS = 4;
-
     private final SectionLowering section;
 
     Convolutions(SectionLowering section) {
@@ -45,13 +42,6 @@ final class Convolutions {
                 section.operand(weight).place());
     }
 
-    /** How the input may lie: as it is for a first layer, otherwise as the implementation likes. */
-    private Layout inputChoice(Value input) {
-        return input.home() == Home.IMAGES && input.shape().dim(1) <= FEW_CHANNELS
-                ? section.operand(input).layout()
-                : Layout.any(section.scope(), section.extents(input));
-    }
-
     private static @Nullable dnnl_memory_desc descriptor(@Nullable Operand operand) {
         return operand == null ? null : operand.layout().descriptor();
     }
@@ -64,23 +54,33 @@ final class Convolutions {
             long[] outputExtents,
             Window window,
             dnnl_primitive_attr attributes) {
-        Geometry g = new Geometry(window);
         return plan.choose(
-                "convolution",
-                pd -> dnnl_convolution_forward_primitive_desc_create(
-                        pd,
-                        section.oneDnn().engine,
-                        dnnl_forward_training,
-                        dnnl_convolution_direct,
-                        input.descriptor(),
-                        Layout.any(section.scope(), weightExtents).descriptor(),
-                        descriptor(bias),
-                        Layout.any(section.scope(), outputExtents).descriptor(),
-                        g.strides,
-                        g.dilations,
-                        g.padBefore,
-                        g.padAfter,
-                        attributes));
+                "convolution", pd -> createForward(pd, input, weightExtents, bias, outputExtents, window, attributes));
+    }
+
+    private int createForward(
+            dnnl_primitive_desc forward,
+            Layout input,
+            long[] weightExtents,
+            @Nullable Operand bias,
+            long[] outputExtents,
+            Window window,
+            dnnl_primitive_attr attributes) {
+        Geometry g = new Geometry(window);
+        return dnnl_convolution_forward_primitive_desc_create(
+                forward,
+                section.oneDnn().engine,
+                dnnl_forward_training,
+                dnnl_convolution_direct,
+                input.descriptor(),
+                Layout.any(section.scope(), weightExtents).descriptor(),
+                descriptor(bias),
+                Layout.any(section.scope(), outputExtents).descriptor(),
+                g.strides,
+                g.dilations,
+                g.padBefore,
+                g.padAfter,
+                attributes);
     }
 
     OpPlan forward(Op.Conv2d op) {
@@ -97,8 +97,21 @@ final class Convolutions {
             postOps.add(PostOps::relu);
         }
         PostOps.attach(section.scope(), attributes, postOps);
-        dnnl_primitive_desc chosen = chooseForward(
-                plan, inputChoice(op.input()), weightExtents, bias, outputExtents, op.window(), attributes);
+        Layout anyInput = Layout.any(section.scope(), section.extents(op.input()));
+        // A first layer takes the images as they are where an implementation for few channels is compiled.
+        dnnl_primitive_desc chosen = op.input().home() == Home.IMAGES
+                ? plan.choose(
+                        "convolution",
+                        pd -> createForward(
+                                pd,
+                                section.operand(op.input()).layout(),
+                                weightExtents,
+                                bias,
+                                outputExtents,
+                                op.window(),
+                                attributes),
+                        pd -> createForward(pd, anyInput, weightExtents, bias, outputExtents, op.window(), attributes))
+                : chooseForward(plan, anyInput, weightExtents, bias, outputExtents, op.window(), attributes);
 
         Operand output = section.define(op.output(), plan.layout(chosen, dnnl_query_dst_md, outputExtents));
         if (op.addend() != null) {
@@ -209,7 +222,7 @@ final class Convolutions {
         long[] inputExtents = section.extents(op.input());
         long[] outputExtents = section.extents(op.outputGradient());
         Geometry g = new Geometry(op.window());
-        Layout input = inputChoice(op.input());
+        Layout input = Layout.any(section.scope(), section.extents(op.input()));
         Operand biasGradient = op.biasGradient() == null
                 ? null
                 : plan.scratch(section.operand(op.biasGradient()).layout());
