@@ -1,0 +1,94 @@
+// All kernels as one library for the host, called by name as the driver would call them.
+#include "cuda_on_host.h"
+//
+#include "channels.cu"
+#include "cross_entropy.cu"
+#include "dropout.cu"
+#include "gather.cu"
+#include "ghost_norm.cu"
+#include "gradient_sum.cu"
+#include "pointwise.cu"
+#include "pooling.cu"
+#include "update.cu"
+
+// Kernels for the tests of the emulation itself.
+
+// Right: reverses the numbers of a block through shared memory.
+extern "C" void probe_barrier(int* y, const int* x) {
+    __shared__ int shared[THREADS];
+    shared[threadIdx.x] = x[threadIdx.x];
+    __syncthreads();
+    y[threadIdx.x] = shared[THREADS - 1 - threadIdx.x];
+}
+
+// Wrong: the same without the barrier.
+extern "C" void probe_missing_barrier(int* y, const int* x) {
+    __shared__ int shared[THREADS];
+    shared[threadIdx.x] = x[threadIdx.x];
+    y[threadIdx.x] = shared[THREADS - 1 - threadIdx.x];
+}
+
+// Wrong: half of the threads return before the barrier.
+extern "C" void probe_divergent_barrier(int* y, const int* x) {
+    if (threadIdx.x % 2) return;
+    __syncthreads();
+    y[threadIdx.x] = x[threadIdx.x];
+}
+
+// Wrong: writes one element too many.
+extern "C" void probe_overrun(int* y, const int* x) { y[threadIdx.x + 1] = x[threadIdx.x]; }
+
+#define ENTRY(NAME) cuda_on_host::entry(#NAME, NAME)
+#define BOTH(NAME) ENTRY(NAME##_f32), ENTRY(NAME##_bf16)
+
+static const cuda_on_host::Entry ENTRIES[] = {
+    BOTH(copy_channels),
+    BOTH(transpose),
+    ENTRY(transpose_f32_to_bf16),
+    ENTRY(transpose_bf16_to_f32),
+    BOTH(cross_entropy),
+    BOTH(dropout),
+    BOTH(gather),
+    BOTH(ghost_norm_statistics),
+    BOTH(ghost_norm_apply),
+    BOTH(ghost_norm_gradient_sums),
+    BOTH(ghost_norm_gradient),
+    BOTH(gradient_sum),
+    BOTH(relu),
+    BOTH(relu_gradient),
+    BOTH(add),
+    BOTH(scale),
+    BOTH(fill),
+    ENTRY(cast_f32_to_bf16),
+    ENTRY(cast_bf16_to_f32),
+    BOTH(max_pool),
+    BOTH(max_pool_gradient),
+    BOTH(average_pool),
+    BOTH(average_pool_gradient),
+    ENTRY(update_sgd),
+    ENTRY(update_momentum),
+    ENTRY(update_nesterov),
+    ENTRY(update_adam),
+    ENTRY(update_adamw),
+    ENTRY(probe_barrier),
+    ENTRY(probe_missing_barrier),
+    ENTRY(probe_divergent_barrier),
+    ENTRY(probe_overrun),
+};
+
+// The name of kernel `index`, or null past the last.
+extern "C" const char* kernel_name(int index) {
+    return index < (int)(sizeof ENTRIES / sizeof *ENTRIES) ? ENTRIES[index].name : nullptr;
+}
+
+// Launches a kernel on a grid of (x, y) blocks of `threads` threads; `arguments` points to the
+// values of its `count` parameters. An empty answer is success, anything else says what was wrong.
+extern "C" const char* launch_kernel(const char* name, unsigned x, unsigned y, unsigned threads,
+                                     void** arguments, int count, uint64_t seed) {
+    for (const cuda_on_host::Entry& entry : ENTRIES) {
+        if (strcmp(entry.name, name) != 0) continue;
+        if (entry.parameters != count) return "wrong number of arguments";
+        return entry.launch(entry.kernel, {x, y, 1}, {threads, 1, 1}, arguments, seed);
+    }
+    return "no such kernel";
+}

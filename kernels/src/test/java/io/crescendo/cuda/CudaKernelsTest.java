@@ -1,0 +1,210 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.cuda.DeviceBuffer.Type;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.Random;
+import java.util.function.Consumer;
+import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestInstance;
+
+/**
+ * Every CUDA kernel against its twin, on the host: random shapes, types, alignments, ragged ends, orders of threads.
+ *
+ * <p>This shows that the kernels' logic is right. What only a device shows (registers, real races between warps, its
+ * arithmetic's last bit) is left to a device.
+ */
+@NullMarked
+// One instance: compiling the kernels takes longer than most comparisons.
+@TestInstance(TestInstance.Lifecycle.PER_CLASS)
+class CudaKernelsTest {
+    private static final int ROUNDS = 100;
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+    private @Nullable CudaOnHost device;
+
+    @BeforeAll
+    void compile() {
+        String reason = CudaOnHost.missing("g++");
+        if (reason != null) {
+            // Printed as well: a skipped test is easily overlooked in a long log.
+            System.err.println("CUDA kernels are not run on the host: " + reason);
+        }
+        Assumptions.assumeTrue(reason == null, () -> "no host compiler: " + reason);
+        device = CudaOnHost.compile("kernels", Map.of());
+    }
+
+    @AfterAll
+    void close() {
+        if (device != null) {
+            device.close();
+        }
+    }
+
+    private CudaOnHost device() {
+        CudaOnHost compiled = device;
+        if (compiled == null) {
+            throw new IllegalStateException("the kernels were not compiled");
+        }
+        return compiled;
+    }
+
+    private void compare(Consumer<Trial> check) {
+        compare(device(), check);
+    }
+
+    private void compare(CudaOnHost kernels, Consumer<Trial> check) {
+        Random seeds = new Random(seed);
+        for (int round = 0; round < ROUNDS; round++) {
+            long trialSeed = seeds.nextLong();
+            Type type = round % 2 == 0 ? Type.F32 : Type.BF16;
+            try {
+                check.accept(new Trial(kernels, new Random(trialSeed), type));
+            } catch (AssertionError e) {
+                throw new AssertionError(
+                        "-Dcrescendo.seed=" + seed + ", round " + round + ", " + type + ": " + e.getMessage(), e);
+            }
+        }
+    }
+
+    @Test
+    void updates() {
+        compare(UpdateCheck::rules);
+    }
+
+    @Test
+    void gradientSums() {
+        compare(UpdateCheck::gradientSum);
+    }
+
+    @Test
+    void ghostNormForward() {
+        compare(GhostNormCheck::forward);
+    }
+
+    @Test
+    void ghostNormGradient() {
+        compare(GhostNormCheck::gradient);
+    }
+
+    @Test
+    void crossEntropy() {
+        compare(LossCheck::crossEntropy);
+    }
+
+    @Test
+    void gather() {
+        compare(DataCheck::gather);
+    }
+
+    @Test
+    void elementwise() {
+        compare(PointwiseCheck::elementwise);
+    }
+
+    @Test
+    void dropout() {
+        compare(PointwiseCheck::dropout);
+    }
+
+    @Test
+    void concat() {
+        compare(PointwiseCheck::concat);
+    }
+
+    @Test
+    void layouts() {
+        compare(PointwiseCheck::layouts);
+    }
+
+    @Test
+    void pooling() {
+        compare(PoolingCheck::pooling);
+    }
+
+    /** One wrong constant, comparison or index per kernel, and the comparison that must notice it. */
+    @Test
+    void wrongNumbersAreNoticed() {
+        Map<String, String> changes = new LinkedHashMap<>();
+        changes.put("v = s.momentum * v + ", "v = 1.001f * s.momentum * v + ");
+        changes.put("b * s.secondCorrection", "b");
+        changes.put("square = fmaf(part.at[j], part.at[j], square)", "square = fmaf(part.at[j], 1.001f, square)");
+        changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
+        changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
+        changes.put("other < largest", "other > largest");
+        changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
+        changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
+        changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
+        changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
+        changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
+            requireNoticed(wrong, "updates", UpdateCheck::rules);
+            requireNoticed(wrong, "gradient sum", UpdateCheck::gradientSum);
+            requireNoticed(wrong, "ghost norm", GhostNormCheck::forward);
+            requireNoticed(wrong, "ghost norm gradient", GhostNormCheck::gradient);
+            requireNoticed(wrong, "cross-entropy", LossCheck::crossEntropy);
+            requireNoticed(wrong, "gather", DataCheck::gather);
+            requireNoticed(wrong, "pointwise", PointwiseCheck::elementwise);
+            requireNoticed(wrong, "dropout", PointwiseCheck::dropout);
+            requireNoticed(wrong, "concat", PointwiseCheck::concat);
+            requireNoticed(wrong, "pooling", PoolingCheck::pooling);
+        }
+    }
+
+    /** Barriers left out, and ends of arrays overrun. */
+    @Test
+    void wrongProtocolsAreNoticed() {
+        Map<String, String> changes = new LinkedHashMap<>();
+        changes.put("__syncthreads();\n        if (slab.row < left - half)", "if (slab.row < left - half)");
+        changes.put("__syncthreads();\n        for (int j = first; j < TILE", "for (int j = first; j < TILE");
+        changes.put("return left < N ? (int)left : N;", "return left < 0 ? 0 : N;");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-protocols", changes)) {
+            requireNoticed(wrong, "ghost norm without a barrier", GhostNormCheck::forward);
+            requireNoticed(wrong, "ghost norm gradient without a barrier", GhostNormCheck::gradient);
+            requireNoticed(wrong, "transpose without a barrier", PointwiseCheck::layouts);
+            requireNoticed(wrong, "pointwise beyond the end", PointwiseCheck::elementwise);
+            requireNoticed(wrong, "update beyond the end", UpdateCheck::rules);
+        }
+    }
+
+    private void requireNoticed(CudaOnHost wrong, String what, Consumer<Trial> check) {
+        AssertionError noticed = assertThrows(AssertionError.class, () -> compare(wrong, check), what);
+        assertTrue(String.valueOf(noticed.getMessage()).contains("crescendo.seed"), what);
+    }
+
+    @Test
+    void theEmulationKnowsItsRules() {
+        double[] numbers = new double[Trial.THREADS];
+        Arrays.setAll(numbers, i -> i);
+        double[] reversed = new double[numbers.length];
+        Arrays.setAll(reversed, i -> numbers.length - 1 - i);
+        Trial trial = new Trial(device(), new Random(seed), Type.F32);
+        DeviceBuffer x = trial.written(Type.I32, numbers);
+        DeviceBuffer y = trial.buffer(Type.I32, numbers.length);
+        trial.launchGrid("probe_barrier", 1, 1, y, x);
+        Trial.closeFloats("reversed", reversed, y, 0);
+        trial.launchGrid("probe_missing_barrier", 1, 1, y, x);
+        assertThrows(AssertionError.class, () -> Trial.closeFloats("reversed", reversed, y, 0), "a missing barrier");
+
+        AssertionError stuck =
+                assertThrows(AssertionError.class, () -> trial.launchGrid("probe_divergent_barrier", 1, 1, y, x));
+        assertTrue(String.valueOf(stuck.getMessage()).contains("never reach"), stuck.getMessage());
+        AssertionError overrun =
+                assertThrows(AssertionError.class, () -> trial.launchGrid("probe_overrun", 1, 1, y, x));
+        assertTrue(String.valueOf(overrun.getMessage()).contains("wrote outside argument 0"), overrun.getMessage());
+
+        DeviceBuffer z = trial.buffer(Type.I32, numbers.length);
+        trial.launchGrid("probe_barrier", 1, 1, z, x); // an error leaves nothing behind
+        assertEquals(reversed[0], z.read()[0]);
+    }
+}

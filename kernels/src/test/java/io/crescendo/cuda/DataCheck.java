@@ -1,0 +1,94 @@
+package io.crescendo.cuda;
+
+import io.crescendo.cuda.DeviceBuffer.Type;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.Batch;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.InMemoryDataset;
+import io.crescendo.data.Normalization;
+import io.crescendo.data.SampleOrder;
+import org.jspecify.annotations.NullMarked;
+
+/** gather.cu: the very same batches, to the bit in float32. */
+@NullMarked
+final class DataCheck {
+    private static final int LEVELS = 256;
+
+    private DataCheck() {}
+
+    static void gather(Trial trial) {
+        ImageShape shape = new ImageShape(trial.between(1, 4), trial.between(2, 24), trial.between(2, 24));
+        int samples = trial.between(1, 40);
+        byte[] pixels = new byte[samples * shape.pixels()];
+        trial.random().nextBytes(pixels);
+        byte[] labels = new byte[samples];
+        trial.random().nextBytes(labels);
+        Dataset dataset = new InMemoryDataset("random", LEVELS, shape, pixels, labels);
+        int padding = trial.random().nextInt(Math.min(shape.height(), shape.width()));
+        boolean flip = trial.random().nextBoolean();
+        long seed = trial.random().nextLong();
+        int epoch = trial.random().nextInt(1000);
+        int position = trial.random().nextInt(samples);
+        int count = trial.between(1, samples - position);
+        Normalization normalization = Normalization.of(dataset);
+
+        SampleOrder order = SampleOrder.shuffled(samples, seed);
+        double[] permutation = new double[samples];
+        for (int i = 0; i < samples; i++) {
+            permutation[i] = order.sample(epoch, i);
+        }
+        DeviceBuffer images = trial.buffer(count * shape.pixels());
+        DeviceBuffer classes = trial.buffer(Type.I32, count);
+        trial.launch(
+                trial.named("gather"),
+                trial.written(Type.U8, unsigned(pixels)),
+                trial.written(Type.U8, unsigned(labels)),
+                trial.written(Type.I32, permutation),
+                trial.written(Type.F32, table(normalization)),
+                new DeviceBuffer(Type.I64, 3, 0).writeLongs(seed, epoch, position),
+                images,
+                classes,
+                count,
+                shape.channels(),
+                shape.height(),
+                shape.width(),
+                padding,
+                flip ? 1 : 0);
+
+        try (BatchStream stream = new BatchStream(dataset, normalization, new Augmentation(flip, padding), seed)) {
+            Batch batch = stream.next(epoch, position, count);
+            double[] expected = new double[count * shape.pixels()];
+            double[] expectedClasses = new double[count];
+            for (int i = 0; i < expected.length; i++) {
+                expected[i] = trial.rounded(batch.images().get(i));
+            }
+            for (int n = 0; n < count; n++) {
+                expectedClasses[n] = batch.labels().get(n);
+            }
+            String what = count + " of " + samples + " images " + shape + ", padding " + padding + ", flip " + flip;
+            int plane = shape.height() * shape.width();
+            Trial.closeFloats(what, Trial.toNhwc(expected, shape.channels(), plane), images, 0);
+            Trial.closeFloats("labels of " + what, expectedClasses, classes, 0);
+        }
+    }
+
+    private static double[] table(Normalization normalization) {
+        float[] mean = normalization.mean();
+        float[] deviation = normalization.standardDeviation();
+        double[] table = new double[mean.length * LEVELS];
+        for (int i = 0; i < table.length; i++) {
+            table[i] = (i % LEVELS / 255.0 - mean[i / LEVELS]) / deviation[i / LEVELS];
+        }
+        return table;
+    }
+
+    private static double[] unsigned(byte[] bytes) {
+        double[] values = new double[bytes.length];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = bytes[i] & 0xFF;
+        }
+        return values;
+    }
+}

@@ -1,0 +1,328 @@
+package io.crescendo.cuda;
+
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
+import io.crescendo.cuda.DeviceBuffer.Type;
+import io.crescendo.reference.Twin;
+import java.util.Arrays;
+import org.jspecify.annotations.NullMarked;
+
+/** ghost_norm.cu. */
+@NullMarked
+final class GhostNormCheck {
+    private static final double EPSILON = 1e-3;
+    private static final double MOMENTUM = 0.1;
+
+    private final Trial trial;
+    private final int samples;
+    private final int channels;
+    private final int height;
+    private final int width;
+    private final int plane;
+    private final int ghostBatch;
+    private final int groups;
+    private final int splits;
+    private final int slabs;
+    private final Twin twin = new Twin();
+
+    private GhostNormCheck(Trial trial) {
+        this.trial = trial;
+        samples = trial.between(1, 7);
+        channels = trial.anyChannels();
+        height = trial.between(1, channels > 100 ? 3 : 9);
+        width = trial.between(1, channels > 100 ? 3 : 9);
+        plane = height * width;
+        ghostBatch = trial.between(1, samples + 1);
+        groups = (samples + ghostBatch - 1) / ghostBatch;
+        splits = trial.random().nextBoolean() ? 1 : trial.between(1, 5);
+        slabs = trial.slabs(channels);
+    }
+
+    @Override
+    public String toString() {
+        return "(" + samples + ", " + channels + ", " + height + ", " + width + ") by " + ghostBatch + ", " + splits
+                + " splits";
+    }
+
+    static void forward(Trial trial) {
+        new GhostNormCheck(trial).forward();
+    }
+
+    static void gradient(Trial trial) {
+        new GhostNormCheck(trial).gradient();
+    }
+
+    private void forward() {
+        // A mean that is far from zero in many trials: the naive formula E[x^2] - E[x]^2 would lose its digits.
+        double mean = trial.random().nextBoolean() ? 0 : trial.type() == Type.F32 ? 300 : 4;
+        double[] x = Arrays.stream(trial.activations(samples * channels * plane))
+                .map(v -> trial.rounded(v + mean))
+                .toArray();
+        boolean added = trial.random().nextBoolean();
+        boolean relu = trial.random().nextBoolean();
+        double[] addend = trial.activations(x.length);
+        double[] scale = trial.floats(channels);
+        double[] shift = trial.floats(channels);
+        double[] runningMean = trial.floats(channels);
+        double[] runningVariance =
+                Arrays.stream(trial.floats(channels)).map(Math::abs).toArray();
+        DeviceBuffer deviceMean = trial.written(Type.F32, runningMean);
+        DeviceBuffer deviceVariance = trial.written(Type.F32, runningVariance);
+
+        Value addendValue = added ? tensor(addend) : null;
+        Value mask = relu ? twin.zeros(samples, channels, height, width) : null;
+        Op.GhostBatchNorm op = new Op.GhostBatchNorm(
+                tensor(x),
+                twin.value(scale, channels),
+                twin.value(shift, channels),
+                twin.value(runningMean, channels),
+                twin.value(runningVariance, channels),
+                addendValue,
+                twin.zeros(samples, channels, height, width),
+                twin.zeros(groups, channels),
+                twin.zeros(groups, channels),
+                mask,
+                ghostBatch,
+                EPSILON,
+                MOMENTUM);
+        twin.run(op);
+
+        DeviceBuffer input = nhwc(x);
+        DeviceBuffer means = trial.buffer(Type.F32, groups * channels);
+        DeviceBuffer variances = trial.buffer(Type.F32, groups * channels);
+        DeviceBuffer partials = new DeviceBuffer(Type.F32, groups * splits * 2 * channels, 0);
+        DeviceBuffer tickets = new DeviceBuffer(Type.I32, groups * slabs, 0).zero();
+        trial.launchGrid(
+                trial.named("ghost_norm_statistics"),
+                groups * splits,
+                slabs,
+                input,
+                means,
+                variances,
+                partials,
+                tickets,
+                samples,
+                channels,
+                plane,
+                ghostBatch,
+                splits);
+        // Float32 numbers about `mean`, averaged: the rounding of the numbers, a few times.
+        double tolerance = 2e-6 * (1 + mean);
+        Trial.closeFloats("mean of " + this, twin.of(op.mean()), means, tolerance);
+        Trial.closeFloats("variance of " + this, twin.of(op.variance()), variances, 10 * tolerance);
+        Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
+
+        DeviceBuffer output = added ? nhwc(addend) : trial.buffer(x.length); // the result may lie on the addend
+        DeviceBuffer bits = relu ? trial.buffer(Type.U8, samples * plane * packs()) : null;
+        trial.launchGrid(
+                trial.named("ghost_norm_apply"),
+                groups * splits,
+                slabs,
+                input,
+                added ? output : null,
+                trial.written(Type.F32, scale),
+                trial.written(Type.F32, shift),
+                means,
+                variances,
+                output,
+                bits,
+                deviceMean,
+                deviceVariance,
+                samples,
+                channels,
+                plane,
+                ghostBatch,
+                splits,
+                (float) EPSILON,
+                (float) MOMENTUM,
+                relu ? 1 : 0);
+        // 1/sqrt(epsilon) = 32 may multiply what is left of the mean's rounding, and scale three of it.
+        trial.close("y of " + this, nhwcArray(twin.of(op.output())), output, 100 * tolerance);
+        if (bits != null) {
+            requirePositive(output.read(), bits);
+        }
+        Trial.closeFloats("running mean of " + this, twin.of(op.runningMean()), deviceMean, tolerance);
+        Trial.closeFloats("running variance of " + this, twin.of(op.runningVariance()), deviceVariance, 10 * tolerance);
+        inference(input, scale, shift, deviceMean, deviceVariance, relu);
+    }
+
+    /** The same kernel with the running averages, one group and nothing to update. */
+    private void inference(
+            DeviceBuffer input,
+            double[] scale,
+            double[] shift,
+            DeviceBuffer mean,
+            DeviceBuffer variance,
+            boolean relu) {
+        Twin other = new Twin();
+        double[] x = input.read();
+        Value y = other.zeros((long) samples * plane, channels, 1, 1);
+        other.run(new Op.BatchNormInference(
+                other.value(x, (long) samples * plane, channels, 1, 1),
+                other.value(scale, channels),
+                other.value(shift, channels),
+                other.value(mean.read(), channels),
+                other.value(variance.read(), channels),
+                null,
+                y,
+                EPSILON,
+                relu));
+        trial.launchGrid(
+                trial.named("ghost_norm_apply"),
+                splits,
+                slabs,
+                input,
+                null,
+                trial.written(Type.F32, scale),
+                trial.written(Type.F32, shift),
+                mean,
+                variance,
+                input, // y may lie on x, too: every element is read before it is written
+                null,
+                null,
+                null,
+                samples,
+                channels,
+                plane,
+                samples,
+                splits,
+                (float) EPSILON,
+                (float) MOMENTUM,
+                relu ? 1 : 0);
+        double largest = Arrays.stream(other.of(y)).map(Math::abs).max().orElse(0);
+        trial.close("inference of " + this, other.of(y), input, 2e-6 * (1 + largest));
+    }
+
+    private void gradient() {
+        int count = samples * channels * plane;
+        double[] x = trial.activations(count);
+        double[] dy = trial.activations(count);
+        double[] scale = trial.floats(channels);
+        double[] mean = trial.floats(groups * channels);
+        double[] variance = Arrays.stream(trial.floats(groups * channels))
+                .map(v -> (float) (0.2 + Math.abs(v)))
+                .toArray();
+        double[] scaleGradient = trial.floats(channels); // gradients are added to
+        double[] shiftGradient = trial.floats(channels);
+        DeviceBuffer dscale = trial.written(Type.F32, scaleGradient);
+        DeviceBuffer dshift = trial.written(Type.F32, shiftGradient);
+        boolean relu = trial.random().nextBoolean();
+        boolean added = trial.random().nextBoolean();
+        double[] mask = new double[count];
+        for (int i = 0; i < count; i++) {
+            mask[i] = trial.random().nextInt(2);
+        }
+
+        Value maskValue = relu ? tensor(mask) : null;
+        Value addendGradient = added ? twin.zeros(samples, channels, height, width) : null;
+        Op.GhostBatchNormGradient op = new Op.GhostBatchNormGradient(
+                tensor(x),
+                tensor(dy),
+                twin.value(scale, channels),
+                twin.value(mean, groups, channels),
+                twin.value(variance, groups, channels),
+                maskValue,
+                twin.zeros(samples, channels, height, width),
+                addendGradient,
+                twin.value(scaleGradient, channels),
+                twin.value(shiftGradient, channels),
+                ghostBatch,
+                EPSILON);
+        twin.run(op);
+
+        DeviceBuffer input = nhwc(x);
+        DeviceBuffer gradient = nhwc(dy);
+        DeviceBuffer means = trial.written(Type.F32, mean);
+        DeviceBuffer variances = trial.written(Type.F32, variance);
+        DeviceBuffer bits = relu ? trial.written(Type.U8, pack(nhwcArray(mask))) : null;
+        DeviceBuffer sums = trial.buffer(Type.F32, 2 * groups * channels);
+        DeviceBuffer partials = new DeviceBuffer(Type.F32, groups * splits * 2 * channels, 0);
+        DeviceBuffer tickets = new DeviceBuffer(Type.I32, groups * slabs, 0).zero();
+        trial.launchGrid(
+                trial.named("ghost_norm_gradient_sums"),
+                groups * splits,
+                slabs,
+                input,
+                gradient,
+                means,
+                variances,
+                bits,
+                sums,
+                partials,
+                tickets,
+                samples,
+                channels,
+                plane,
+                ghostBatch,
+                splits,
+                (float) EPSILON);
+        Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
+        DeviceBuffer daddend = added ? trial.buffer(count) : null;
+        DeviceBuffer dx = trial.random().nextBoolean() ? gradient : trial.buffer(count); // dx may lie on dy
+        trial.launchGrid(
+                trial.named("ghost_norm_gradient"),
+                groups * splits,
+                slabs,
+                input,
+                gradient,
+                trial.written(Type.F32, scale),
+                means,
+                variances,
+                bits,
+                sums,
+                dx,
+                daddend,
+                dscale,
+                dshift,
+                samples,
+                channels,
+                plane,
+                ghostBatch,
+                splits,
+                (float) EPSILON);
+        // Sums of up to 567 terms about 5 in size, in a tree: some ten roundings of sums below 200; dx has the
+        // mean of them, times x^ and scale / deviation of up to 10.
+        trial.close("dx of " + this, nhwcArray(twin.of(op.inputGradient())), dx, 2e-4);
+        Trial.closeFloats("dscale of " + this, twin.of(op.scaleGradient()), dscale, 3e-4);
+        Trial.closeFloats("dshift of " + this, twin.of(op.shiftGradient()), dshift, 3e-4);
+        if (daddend != null && addendGradient != null) {
+            trial.close("daddend of " + this, nhwcArray(twin.of(addendGradient)), daddend, 0);
+        }
+    }
+
+    private int packs() {
+        return (channels + trial.packed() - 1) / trial.packed();
+    }
+
+    /** Bit by bit as the contract says, from one number per element. */
+    private double[] pack(double[] positive) {
+        double[] bytes = new double[samples * plane * packs()];
+        for (int i = 0; i < positive.length; i++) {
+            int c = i % channels;
+            if (positive[i] != 0) {
+                bytes[i / channels * packs() + c / trial.packed()] += 1 << (c % trial.packed());
+            }
+        }
+        return bytes;
+    }
+
+    private void requirePositive(double[] output, DeviceBuffer bits) {
+        Trial.closeFloats(
+                "mask of " + this,
+                pack(Arrays.stream(output).map(v -> v > 0 ? 1 : 0).toArray()),
+                bits,
+                0);
+    }
+
+    private Value tensor(double[] values) {
+        return twin.value(values, samples, channels, height, width);
+    }
+
+    private double[] nhwcArray(double[] values) {
+        return Trial.toNhwc(values, channels, plane);
+    }
+
+    private DeviceBuffer nhwc(double[] values) {
+        return trial.written(nhwcArray(values));
+    }
+}

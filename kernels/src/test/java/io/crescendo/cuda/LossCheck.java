@@ -1,0 +1,70 @@
+package io.crescendo.cuda;
+
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.cuda.DeviceBuffer.Type;
+import io.crescendo.reference.Twin;
+import org.jspecify.annotations.NullMarked;
+
+/** cross_entropy.cu. */
+@NullMarked
+final class LossCheck {
+    private LossCheck() {}
+
+    static void crossEntropy(Trial trial) {
+        int samples = trial.between(1, 40);
+        int classes = trial.between(1, trial.random().nextBoolean() ? 12 : 200);
+        double smoothing =
+                trial.random().nextBoolean() ? 0 : (float) (0.5 * trial.random().nextDouble());
+        boolean wantsGradient = trial.random().nextInt(4) > 0;
+        double[] logits = new double[samples * classes];
+        double[] labels = new double[samples];
+        double height = trial.random().nextBoolean() ? 0 : 80; // exp(80) squared overflows
+        for (int n = 0; n < samples; n++) {
+            labels[n] = trial.random().nextInt(classes);
+            for (int k = 0; k < classes; k++) {
+                // Halves, so that several logits are the largest and the first of them must win.
+                logits[n * classes + k] = height
+                        + (k == labels[n]
+                                ? 2
+                                : 0.5 * Math.rint(3 * trial.random().nextGaussian()));
+            }
+        }
+        double[] bare = logits.clone();
+        Twin twin = new Twin();
+        Value gradient = wantsGradient ? twin.zeros(samples, classes) : null;
+        StepMetrics.Sums sums = twin.run(new Op.SoftmaxCrossEntropy(
+                twin.value(bare, samples, classes), twin.value(labels, samples), gradient, smoothing));
+
+        int blocks = trial.between(1, 6);
+        DeviceBuffer input = trial.written(logits);
+        DeviceBuffer output = trial.random().nextBoolean() ? input : trial.buffer(logits.length);
+        DeviceBuffer loss = new DeviceBuffer(Type.F64, 1, 0).write(1);
+        DeviceBuffer hits = new DeviceBuffer(Type.I64, 1, 0).write(10);
+        DeviceBuffer ticket = new DeviceBuffer(Type.I32, 1, 0).zero();
+        trial.launchGrid(
+                trial.named("cross_entropy"),
+                blocks,
+                1,
+                input,
+                trial.written(Type.I32, labels),
+                wantsGradient ? output : null,
+                loss,
+                hits,
+                new DeviceBuffer(Type.F64, 2 * blocks, 0),
+                ticket,
+                samples,
+                classes,
+                (float) smoothing);
+        String what = "(" + samples + ", " + classes + ")";
+        // A few float32 roundings of numbers below 20 per sample; the sum itself is in double.
+        Trial.closeFloats("loss of " + what, new double[] {1 + sums.loss()}, loss, 5e-6 * samples);
+        Trial.closeFloats("hits of " + what, new double[] {10 + sums.hits()}, hits, 0);
+        Trial.closeFloats("ticket", new double[1], ticket, 0);
+        if (gradient != null) {
+            // Probabilities below one, whose exponent is known to some 1e-6.
+            trial.close("gradient of " + what, twin.of(gradient), output, 5e-6);
+        }
+    }
+}

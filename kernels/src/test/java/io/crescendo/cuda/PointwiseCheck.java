@@ -1,0 +1,224 @@
+package io.crescendo.cuda;
+
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
+import io.crescendo.cuda.DeviceBuffer.Type;
+import io.crescendo.reference.Twin;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.NullMarked;
+
+/** pointwise.cu, dropout.cu and channels.cu. */
+@NullMarked
+final class PointwiseCheck {
+    // One float32 rounding of numbers below ten.
+    private static final double TOLERANCE = 1e-6;
+
+    private PointwiseCheck() {}
+
+    static void elementwise(Trial trial) {
+        int count = trial.between(1, 5000);
+        Twin twin = new Twin();
+        double[] a = trial.activations(count);
+        double[] b = trial.activations(count);
+        Value left = twin.value(a, count);
+        Value right = twin.value(b, count);
+        String what = " of " + count;
+
+        Value relu = twin.zeros(count);
+        twin.run(new Op.Relu(left, relu));
+        DeviceBuffer y = trial.buffer(count);
+        trial.launch(trial.named("relu"), y, trial.written(a), (long) count);
+        trial.close("relu" + what, twin.of(relu), y, 0);
+
+        Value reluGradient = twin.zeros(count);
+        twin.run(new Op.ReluGradient(relu, right, reluGradient));
+        DeviceBuffer dx = trial.written(b); // in place
+        trial.launch(trial.named("relu_gradient"), dx, y, dx, (long) count);
+        trial.close("relu_gradient" + what, twin.of(reluGradient), dx, 0);
+
+        boolean rectified = trial.random().nextBoolean();
+        Value sum = twin.zeros(count);
+        twin.run(new Op.Add(left, right, sum, rectified));
+        DeviceBuffer total = trial.written(a);
+        trial.launch(trial.named("add"), total, total, trial.written(b), (long) count, rectified ? 1 : 0);
+        trial.close("add" + what, twin.of(sum), total, TOLERANCE);
+
+        float factor = (float) trial.random().nextGaussian();
+        Value scaled = twin.zeros(count);
+        twin.run(new Op.Scale(left, scaled, factor));
+        DeviceBuffer product = trial.buffer(count);
+        trial.launch(trial.named("scale"), product, trial.written(a), (long) count, factor);
+        trial.close("scale" + what, twin.of(scaled), product, TOLERANCE);
+
+        double[] filled = new double[count];
+        Arrays.fill(filled, trial.rounded(factor));
+        trial.launch(trial.named("fill"), product, (long) count, factor);
+        trial.close("fill" + what, filled, product, 0);
+
+        casts(trial, count);
+    }
+
+    /** Exactly the nearest bf16, ties and infinities included, and back. */
+    private static void casts(Trial trial, int count) {
+        double[] values = trial.floats(count);
+        double[] rounded = new double[count];
+        for (int i = 0; i < count; i++) {
+            if (trial.random().nextInt(3) == 0) {
+                int upper = trial.random().nextInt() & 0x7F7F_0000;
+                values[i] = Float.intBitsToFloat(upper | (trial.random().nextBoolean() ? 0x8000 : 0x7FFF));
+            } else if (trial.random().nextInt(100) == 0) {
+                values[i] = Double.NEGATIVE_INFINITY;
+            }
+            rounded[i] = nearestBf16((float) values[i]);
+        }
+        DeviceBuffer half = trial.buffer(Type.BF16, count);
+        trial.launch("cast_f32_to_bf16", half, trial.written(Type.F32, values), (long) count);
+        DeviceBuffer full = trial.buffer(Type.F32, count);
+        trial.launch("cast_bf16_to_f32", full, half, (long) count);
+        double[] actual = full.read();
+        for (int i = 0; i < count; i++) {
+            if (actual[i] != rounded[i]) { // infinities, too: their difference is no number
+                throw new AssertionError(
+                        "cast[" + i + "] of " + values[i] + " is " + actual[i] + ", not " + rounded[i]);
+            }
+        }
+    }
+
+    /** Found by comparing both neighbours, not by the trick that the kernels use. */
+    private static double nearestBf16(float value) {
+        if (Float.isInfinite(value)) {
+            return value;
+        }
+        int bits = Float.floatToRawIntBits(value);
+        float below = Float.intBitsToFloat(bits & 0xFFFF_0000);
+        float above = Float.intBitsToFloat((bits & 0xFFFF_0000) + 0x1_0000);
+        double down = Math.abs((double) value - below);
+        // Beyond the largest number lies 2^128, which counts as infinity.
+        double up = Math.abs((Float.isInfinite(above) ? Math.copySign(0x1p128, above) : above) - value);
+        boolean even = (bits & 0x1_0000) == 0;
+        return down < up || (down == up && even) ? below : above;
+    }
+
+    static void dropout(Trial trial) {
+        int samples = trial.between(1, 4);
+        int channels = trial.between(1, 40);
+        int height = trial.between(1, 6);
+        int width = trial.between(1, 6);
+        int count = samples * channels * height * width;
+        double rate = 0.9 * trial.random().nextDouble();
+        int key = trial.random().nextInt(1000);
+        long seed = trial.random().nextLong();
+        long firstSample = trial.random().nextLong() >>> 8;
+        Twin twin = new Twin();
+        double[] x = trial.activations(count);
+        Value y = twin.zeros(samples, channels, height, width);
+        twin.run(new Op.Dropout(twin.value(x, samples, channels, height, width), y, rate, key), seed, firstSample);
+
+        int plane = height * width;
+        DeviceBuffer input = trial.written(Trial.toNhwc(x, channels, plane));
+        DeviceBuffer output = trial.random().nextBoolean() ? input : trial.buffer(count);
+        trial.launch(
+                trial.named("dropout"),
+                output,
+                input,
+                new DeviceBuffer(Type.I64, 2, 0).writeLongs(seed, firstSample),
+                samples,
+                channels,
+                plane,
+                key,
+                (int) (long) (rate * 0x1p32),
+                (float) (1 / (1 - rate)));
+        String what = "dropout of (" + samples + ", " + channels + ", " + height + ", " + width + ")";
+        // Up to ten times a number below ten, rounded twice.
+        trial.close(what, Trial.toNhwc(twin.of(y), channels, plane), output, 1e-5);
+    }
+
+    static void concat(Trial trial) {
+        int samples = trial.between(1, 5);
+        int height = trial.between(1, 6);
+        int width = trial.between(1, 6);
+        int plane = height * width;
+        int parts = trial.between(1, 4);
+        Twin twin = new Twin();
+        List<Value> inputs = new ArrayList<>();
+        List<Value> gradients = new ArrayList<>();
+        int total = 0;
+        for (int i = 0; i < parts; i++) {
+            int channels = trial.random().nextInt(8) == 0 ? trial.anyChannels() : trial.between(1, 20);
+            inputs.add(twin.value(trial.activations(samples * channels * plane), samples, channels, height, width));
+            gradients.add(twin.zeros(samples, channels, height, width));
+            total += channels;
+        }
+        Value whole = twin.zeros(samples, total, height, width);
+        twin.run(new Op.Concat(inputs, whole));
+        twin.run(new Op.ConcatGradient(whole, gradients));
+
+        DeviceBuffer y = trial.buffer(samples * plane * total);
+        int first = 0;
+        for (Value input : inputs) {
+            int channels = input.shape().intDim(1);
+            DeviceBuffer part = trial.written(Trial.toNhwc(twin.of(input), channels, plane));
+            copy(trial, y, part, samples * plane, channels, total, first, channels, 0);
+            first += channels;
+        }
+        trial.close("concat", Trial.toNhwc(twin.of(whole), total, plane), y, 0);
+        first = 0;
+        for (Value gradient : gradients) {
+            int channels = gradient.shape().intDim(1);
+            DeviceBuffer part = trial.buffer(samples * plane * channels);
+            copy(trial, part, y, samples * plane, channels, channels, 0, total, first);
+            trial.close("concat gradient", Trial.toNhwc(twin.of(gradient), channels, plane), part, 0);
+            first += channels;
+        }
+    }
+
+    private static void copy(
+            Trial trial,
+            DeviceBuffer to,
+            DeviceBuffer from,
+            int rows,
+            int channels,
+            int toChannels,
+            int toFirst,
+            int fromChannels,
+            int fromFirst) {
+        trial.launchGrid(
+                trial.named("copy_channels"),
+                trial.between(1, 4),
+                trial.slabs(channels),
+                to,
+                from,
+                rows,
+                channels,
+                toChannels,
+                toFirst,
+                fromChannels,
+                fromFirst);
+    }
+
+    static void layouts(Trial trial) {
+        int batch = trial.between(1, 3);
+        int channels = trial.between(1, 70);
+        int plane = trial.between(1, 90);
+        double[] x = trial.activations(batch * channels * plane);
+        double[] expected = Trial.toNhwc(x, channels, plane);
+        DeviceBuffer y = trial.buffer(x.length);
+        trial.launch(trial.named("transpose"), y, trial.written(x), batch, channels, plane);
+        trial.close("to NHWC", expected, y, 0);
+        DeviceBuffer back = trial.buffer(x.length);
+        trial.launch(trial.named("transpose"), back, y, batch, plane, channels);
+        trial.close("to NCHW", x, back, 0);
+
+        DeviceBuffer half = trial.buffer(Type.BF16, x.length);
+        trial.launch("transpose_f32_to_bf16", half, trial.written(Type.F32, x), batch, channels, plane);
+        double[] rounded =
+                Arrays.stream(expected).map(v -> nearestBf16((float) v)).toArray();
+        Trial.closeFloats("to NHWC bf16", rounded, half, 0);
+        DeviceBuffer full = trial.buffer(Type.F32, x.length);
+        trial.launch("transpose_bf16_to_f32", full, half, batch, plane, channels);
+        double[] returned = Arrays.stream(x).map(v -> nearestBf16((float) v)).toArray();
+        Trial.closeFloats("to NCHW float32", returned, full, 0);
+    }
+}
