@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.crescendo.cuda.DeviceBuffer.Type;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -67,7 +66,7 @@ class CudaKernelsTest {
         Random seeds = new Random(seed);
         for (int round = 0; round < ROUNDS; round++) {
             long trialSeed = seeds.nextLong();
-            Type type = round % 2 == 0 ? Type.F32 : Type.BF16;
+            ElementType type = round % 2 == 0 ? ElementType.F32 : ElementType.BF16;
             try {
                 check.accept(new Trial(kernels, new Random(trialSeed), type));
             } catch (AssertionError e) {
@@ -188,9 +187,9 @@ class CudaKernelsTest {
         Arrays.setAll(numbers, i -> i);
         double[] reversed = new double[numbers.length];
         Arrays.setAll(reversed, i -> numbers.length - 1 - i);
-        Trial trial = new Trial(device(), new Random(seed), Type.F32);
-        DeviceBuffer x = trial.written(Type.I32, numbers);
-        DeviceBuffer y = trial.buffer(Type.I32, numbers.length);
+        Trial trial = new Trial(device(), new Random(seed), ElementType.F32);
+        DeviceBuffer x = trial.written(ElementType.I32, numbers);
+        DeviceBuffer y = trial.buffer(ElementType.I32, numbers.length);
         trial.launchGrid("probe_barrier", 1, 1, y, x);
         Trial.closeFloats("reversed", reversed, y, 0);
         trial.launchGrid("probe_missing_barrier", 1, 1, y, x);
@@ -203,7 +202,7 @@ class CudaKernelsTest {
                 assertThrows(AssertionError.class, () -> trial.launchGrid("probe_overrun", 1, 1, y, x));
         assertTrue(String.valueOf(overrun.getMessage()).contains("wrote outside argument 0"), overrun.getMessage());
 
-        DeviceBuffer z = trial.buffer(Type.I32, numbers.length);
+        DeviceBuffer z = trial.buffer(ElementType.I32, numbers.length);
         trial.launchGrid("probe_barrier", 1, 1, z, x); // an error leaves nothing behind
         assertEquals(reversed[0], z.read()[0]);
     }

@@ -1,6 +1,5 @@
 package io.crescendo.cuda;
 
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
@@ -40,14 +39,14 @@ final class DataCheck {
             permutation[i] = order.sample(epoch, i);
         }
         DeviceBuffer images = trial.buffer(count * shape.pixels());
-        DeviceBuffer classes = trial.buffer(Type.I32, count);
+        DeviceBuffer classes = trial.buffer(ElementType.I32, count);
         trial.launch(
                 trial.named("gather"),
-                trial.written(Type.U8, unsigned(pixels)),
-                trial.written(Type.U8, unsigned(labels)),
-                trial.written(Type.I32, permutation),
-                trial.written(Type.F32, table(normalization)),
-                new DeviceBuffer(Type.I64, 3, 0).writeLongs(seed, epoch, position),
+                trial.written(ElementType.U8, unsigned(pixels)),
+                trial.written(ElementType.U8, unsigned(labels)),
+                trial.written(ElementType.I32, permutation),
+                trial.written(ElementType.F32, table(normalization)),
+                new DeviceBuffer(ElementType.I64, 3, 0).writeLongs(seed, epoch, position),
                 images,
                 classes,
                 count,

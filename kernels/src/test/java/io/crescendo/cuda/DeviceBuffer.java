@@ -12,33 +12,17 @@ import org.jspecify.annotations.NullMarked;
  */
 @NullMarked
 final class DeviceBuffer {
-    /** Element types of kernel arguments. */
-    enum Type {
-        F32(4),
-        BF16(2),
-        F64(8),
-        I32(4),
-        I64(8),
-        U8(1);
-
-        final int bytes;
-
-        Type(int bytes) {
-            this.bytes = bytes;
-        }
-    }
-
     private static final int GUARD_BYTES = 1024;
     private static final int ALIGNMENT_BYTES = 256; // what a device's allocator gives
     private static final byte POISON = (byte) 0xFF;
 
     private final Memory memory;
     private final long offset;
-    private final Type type;
+    private final ElementType type;
     private final int count;
 
     /** {@code count} poisoned elements, {@code misaligned} elements behind an aligned address. */
-    DeviceBuffer(Type type, int count, int misaligned) {
+    DeviceBuffer(ElementType type, int count, int misaligned) {
         this.type = type;
         this.count = count;
         long bytes = (long) (count + misaligned) * type.bytes + 2L * GUARD_BYTES + ALIGNMENT_BYTES;

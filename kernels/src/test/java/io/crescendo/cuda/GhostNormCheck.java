@@ -2,7 +2,6 @@ package io.crescendo.cuda;
 
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.reference.Twin;
 import java.util.Arrays;
 import org.jspecify.annotations.NullMarked;
@@ -54,7 +53,7 @@ final class GhostNormCheck {
 
     private void forward() {
         // A mean that is far from zero in many trials: the naive formula E[x^2] - E[x]^2 would lose its digits.
-        double mean = trial.random().nextBoolean() ? 0 : trial.type() == Type.F32 ? 300 : 4;
+        double mean = trial.random().nextBoolean() ? 0 : trial.type() == ElementType.F32 ? 300 : 4;
         double[] x = Arrays.stream(trial.activations(samples * channels * plane))
                 .map(v -> trial.rounded(v + mean))
                 .toArray();
@@ -66,8 +65,8 @@ final class GhostNormCheck {
         double[] runningMean = trial.floats(channels);
         double[] runningVariance =
                 Arrays.stream(trial.floats(channels)).map(Math::abs).toArray();
-        DeviceBuffer deviceMean = trial.written(Type.F32, runningMean);
-        DeviceBuffer deviceVariance = trial.written(Type.F32, runningVariance);
+        DeviceBuffer deviceMean = trial.written(ElementType.F32, runningMean);
+        DeviceBuffer deviceVariance = trial.written(ElementType.F32, runningVariance);
 
         Value addendValue = added ? tensor(addend) : null;
         Value mask = relu ? twin.zeros(samples, channels, height, width) : null;
@@ -88,10 +87,10 @@ final class GhostNormCheck {
         twin.run(op);
 
         DeviceBuffer input = nhwc(x);
-        DeviceBuffer means = trial.buffer(Type.F32, groups * channels);
-        DeviceBuffer variances = trial.buffer(Type.F32, groups * channels);
-        DeviceBuffer partials = new DeviceBuffer(Type.F32, groups * splits * 2 * channels, 0);
-        DeviceBuffer tickets = new DeviceBuffer(Type.I32, groups * slabs, 0).zero();
+        DeviceBuffer means = trial.buffer(ElementType.F32, groups * channels);
+        DeviceBuffer variances = trial.buffer(ElementType.F32, groups * channels);
+        DeviceBuffer partials = new DeviceBuffer(ElementType.F32, groups * splits * 2 * channels, 0);
+        DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, groups * slabs, 0).zero();
         trial.launchGrid(
                 trial.named("ghost_norm_statistics"),
                 groups * splits,
@@ -113,15 +112,15 @@ final class GhostNormCheck {
         Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
 
         DeviceBuffer output = added ? nhwc(addend) : trial.buffer(x.length); // the result may lie on the addend
-        DeviceBuffer bits = relu ? trial.buffer(Type.U8, samples * plane * packs()) : null;
+        DeviceBuffer bits = relu ? trial.buffer(ElementType.U8, samples * plane * packs()) : null;
         trial.launchGrid(
                 trial.named("ghost_norm_apply"),
                 groups * splits,
                 slabs,
                 input,
                 added ? output : null,
-                trial.written(Type.F32, scale),
-                trial.written(Type.F32, shift),
+                trial.written(ElementType.F32, scale),
+                trial.written(ElementType.F32, shift),
                 means,
                 variances,
                 output,
@@ -173,8 +172,8 @@ final class GhostNormCheck {
                 slabs,
                 input,
                 null,
-                trial.written(Type.F32, scale),
-                trial.written(Type.F32, shift),
+                trial.written(ElementType.F32, scale),
+                trial.written(ElementType.F32, shift),
                 mean,
                 variance,
                 input, // y may lie on x, too: every element is read before it is written
@@ -204,8 +203,8 @@ final class GhostNormCheck {
                 .toArray();
         double[] scaleGradient = trial.floats(channels); // gradients are added to
         double[] shiftGradient = trial.floats(channels);
-        DeviceBuffer dscale = trial.written(Type.F32, scaleGradient);
-        DeviceBuffer dshift = trial.written(Type.F32, shiftGradient);
+        DeviceBuffer dscale = trial.written(ElementType.F32, scaleGradient);
+        DeviceBuffer dshift = trial.written(ElementType.F32, shiftGradient);
         boolean relu = trial.random().nextBoolean();
         boolean added = trial.random().nextBoolean();
         double[] mask = new double[count];
@@ -232,12 +231,12 @@ final class GhostNormCheck {
 
         DeviceBuffer input = nhwc(x);
         DeviceBuffer gradient = nhwc(dy);
-        DeviceBuffer means = trial.written(Type.F32, mean);
-        DeviceBuffer variances = trial.written(Type.F32, variance);
-        DeviceBuffer bits = relu ? trial.written(Type.U8, pack(nhwcArray(mask))) : null;
-        DeviceBuffer sums = trial.buffer(Type.F32, 2 * groups * channels);
-        DeviceBuffer partials = new DeviceBuffer(Type.F32, groups * splits * 2 * channels, 0);
-        DeviceBuffer tickets = new DeviceBuffer(Type.I32, groups * slabs, 0).zero();
+        DeviceBuffer means = trial.written(ElementType.F32, mean);
+        DeviceBuffer variances = trial.written(ElementType.F32, variance);
+        DeviceBuffer bits = relu ? trial.written(ElementType.U8, pack(nhwcArray(mask))) : null;
+        DeviceBuffer sums = trial.buffer(ElementType.F32, 2 * groups * channels);
+        DeviceBuffer partials = new DeviceBuffer(ElementType.F32, groups * splits * 2 * channels, 0);
+        DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, groups * slabs, 0).zero();
         trial.launchGrid(
                 trial.named("ghost_norm_gradient_sums"),
                 groups * splits,
@@ -265,7 +264,7 @@ final class GhostNormCheck {
                 slabs,
                 input,
                 gradient,
-                trial.written(Type.F32, scale),
+                trial.written(ElementType.F32, scale),
                 means,
                 variances,
                 bits,

@@ -3,7 +3,6 @@ package io.crescendo.cuda;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.StepMetrics;
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.reference.Twin;
 import org.jspecify.annotations.NullMarked;
 
@@ -40,19 +39,19 @@ final class LossCheck {
         int blocks = trial.between(1, 6);
         DeviceBuffer input = trial.written(logits);
         DeviceBuffer output = trial.random().nextBoolean() ? input : trial.buffer(logits.length);
-        DeviceBuffer loss = new DeviceBuffer(Type.F64, 1, 0).write(1);
-        DeviceBuffer hits = new DeviceBuffer(Type.I64, 1, 0).write(10);
-        DeviceBuffer ticket = new DeviceBuffer(Type.I32, 1, 0).zero();
+        DeviceBuffer loss = new DeviceBuffer(ElementType.F64, 1, 0).write(1);
+        DeviceBuffer hits = new DeviceBuffer(ElementType.I64, 1, 0).write(10);
+        DeviceBuffer ticket = new DeviceBuffer(ElementType.I32, 1, 0).zero();
         trial.launchGrid(
                 trial.named("cross_entropy"),
                 blocks,
                 1,
                 input,
-                trial.written(Type.I32, labels),
+                trial.written(ElementType.I32, labels),
                 wantsGradient ? output : null,
                 loss,
                 hits,
-                new DeviceBuffer(Type.F64, 2 * blocks, 0),
+                new DeviceBuffer(ElementType.F64, 2 * blocks, 0),
                 ticket,
                 samples,
                 classes,

@@ -1,12 +1,11 @@
 package io.crescendo.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -15,6 +14,7 @@ import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -22,8 +22,8 @@ import org.junit.jupiter.api.Test;
 /** The CUDA sources through NVIDIA's compiler, which needs no GPU: no warning, no spill, and what each kernel uses. */
 @NullMarked
 class NvccTest {
-    private static final List<String> ARCHITECTURES = List.of("sm_80", "sm_90");
-    private static final Pattern ENTRY = Pattern.compile("Compiling entry function '(\\w+)'");
+    private static final Set<String> ARCHITECTURES = new TreeSet<>(Set.of("sm_80", "sm_90"));
+    private static final Pattern ENTRY = Pattern.compile("Compiling entry function '(\\w+)' for '(\\w+)'");
     private static final Pattern SPILLS =
             Pattern.compile("(\\d+) bytes stack frame, (\\d+) bytes spill stores, (\\d+) bytes spill loads");
     private static final Pattern USED = Pattern.compile("Used (\\d+) registers(?:.*?(\\d+) bytes smem)?");
@@ -39,10 +39,8 @@ class NvccTest {
             System.err.println("CUDA kernels are not compiled for a GPU: " + reason);
         }
         Assumptions.assumeTrue(reason == null, () -> "no CUDA compiler: " + reason);
-        Map<String, Map<String, Usage>> report = new TreeMap<>();
-        for (String architecture : ARCHITECTURES) {
-            report.put(architecture, compile(architecture));
-        }
+        Map<String, Map<String, Usage>> report = compile();
+        assertEquals(ARCHITECTURES, report.keySet());
         StringBuilder table = new StringBuilder();
         report.forEach((architecture, kernels) -> kernels.forEach((kernel, usage) -> table.append(String.format(
                 Locale.ROOT,
@@ -60,39 +58,43 @@ class NvccTest {
             try (CudaOnHost device = CudaOnHost.compile("names", Map.of())) {
                 // So no kernel is left out of the comparisons by a name that the host library does not list.
                 Set<String> compared = new TreeSet<>(device.kernels());
-                for (String architecture : ARCHITECTURES) {
-                    assertEquals(compared, report.get(architecture).keySet(), architecture);
-                }
+                report.forEach((architecture, kernels) -> assertEquals(compared, kernels.keySet(), architecture));
             }
         }
     }
 
-    private static Map<String, Usage> compile(String architecture) throws IOException {
-        Path folder = Files.createDirectories(Path.of("target", "nvcc", architecture));
-        Map<String, Usage> kernels = new TreeMap<>();
-        for (Path source : CudaOnHost.sources()) {
-            String name = source.getFileName().toString();
-            if (name.endsWith(".cu")) {
-                CudaOnHost.Result result = CudaOnHost.run(List.of(
-                        "nvcc",
-                        "-std=c++17",
-                        "-arch=" + architecture,
-                        "-Werror=all-warnings",
-                        "-Xptxas=-v,-warn-spills",
-                        "-cubin",
-                        "-o",
-                        folder.resolve(name.replace(".cu", ".cubin")).toString(),
-                        source.toString()));
-                assertEquals(0, result.exit(), () -> "nvcc: " + result.output());
-                kernels.putAll(usages(result.output()));
-            }
+    /** All kernels as one fat binary; what ptxas reports, by architecture and kernel. */
+    private static Map<String, Map<String, Usage>> compile() throws IOException {
+        Path folder = Files.createDirectories(Path.of("target", "nvcc"));
+        Path all = folder.resolve("kernels.cu");
+        Files.writeString(
+                all,
+                CudaOnHost.sources().stream()
+                        .map(source -> source.getFileName().toString())
+                        .filter(name -> name.endsWith(".cu"))
+                        .map(name -> "#include \"" + name + "\"\n")
+                        .collect(Collectors.joining()));
+        List<String> command = new ArrayList<>(List.of(
+                "nvcc",
+                "-std=c++17",
+                "-Werror=all-warnings",
+                "-Xptxas=-v,-warn-spills",
+                "-I" + CudaOnHost.SOURCES,
+                "-fatbin",
+                "-o",
+                folder.resolve("kernels.fatbin").toString()));
+        for (String architecture : ARCHITECTURES) {
+            command.add("-gencode=arch=" + architecture.replace("sm", "compute") + ",code=" + architecture);
         }
-        assertFalse(kernels.isEmpty());
-        return kernels;
+        command.add(all.toString());
+        CudaOnHost.Result result = CudaOnHost.run(command);
+        assertEquals(0, result.exit(), () -> "nvcc: " + result.output());
+        return usages(result.output());
     }
 
     /** Reads the report of ptxas: per kernel a line with its name, one with spills, one with registers. */
-    private static Map<String, Usage> usages(String report) {
+    private static Map<String, Map<String, Usage>> usages(String report) {
+        Map<String, Map<String, Usage>> usages = new TreeMap<>();
         Map<String, Usage> kernels = new TreeMap<>();
         String kernel = "";
         int stack = -1;
@@ -103,6 +105,7 @@ class NvccTest {
             Matcher used = USED.matcher(line);
             if (entry.find()) {
                 kernel = entry.group(1);
+                kernels = usages.computeIfAbsent(entry.group(2), architecture -> new TreeMap<>());
             } else if (spills.find()) {
                 stack = Integer.parseInt(spills.group(1));
                 spilled = Integer.parseInt(spills.group(2)) + Integer.parseInt(spills.group(3));
@@ -111,13 +114,13 @@ class NvccTest {
                 kernels.put(kernel, new Usage(Integer.parseInt(used.group(1)), shared, stack, spilled));
             }
         }
-        return kernels;
+        return usages;
     }
 
     @Test
     void theReportIsUnderstood() {
-        Map<String, Usage> usages = usages("""
-                ptxas info    : Compiling entry function 'first' for 'sm_90'
+        Map<String, Map<String, Usage>> usages = usages("""
+                ptxas info    : Compiling entry function 'first' for 'sm_80'
                 ptxas info    : Function properties for first
                     16 bytes stack frame, 8 bytes spill stores, 4 bytes spill loads
                 ptxas info    : Used 30 registers, used 1 barriers, 4224 bytes smem
@@ -125,7 +128,10 @@ class NvccTest {
                     0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
                 ptxas info    : Used 10 registers, used 0 barriers
                 """);
-        assertEquals(Map.of("first", new Usage(30, 4224, 16, 12), "second", new Usage(10, 0, 0, 0)), usages);
-        assertTrue(usages.values().stream().anyMatch(usage -> usage.spilledBytes() > 0));
+        assertEquals(
+                Map.of(
+                        "sm_80", Map.of("first", new Usage(30, 4224, 16, 12)),
+                        "sm_90", Map.of("second", new Usage(10, 0, 0, 0))),
+                usages);
     }
 }

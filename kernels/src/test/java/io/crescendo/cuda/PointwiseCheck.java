@@ -2,7 +2,6 @@ package io.crescendo.cuda;
 
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.reference.Twin;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -73,9 +72,9 @@ final class PointwiseCheck {
             }
             rounded[i] = nearestBf16((float) values[i]);
         }
-        DeviceBuffer half = trial.buffer(Type.BF16, count);
-        trial.launch("cast_f32_to_bf16", half, trial.written(Type.F32, values), (long) count);
-        DeviceBuffer full = trial.buffer(Type.F32, count);
+        DeviceBuffer half = trial.buffer(ElementType.BF16, count);
+        trial.launch("cast_f32_to_bf16", half, trial.written(ElementType.F32, values), (long) count);
+        DeviceBuffer full = trial.buffer(ElementType.F32, count);
         trial.launch("cast_bf16_to_f32", full, half, (long) count);
         double[] actual = full.read();
         for (int i = 0; i < count; i++) {
@@ -123,7 +122,7 @@ final class PointwiseCheck {
                 trial.named("dropout"),
                 output,
                 input,
-                new DeviceBuffer(Type.I64, 2, 0).writeLongs(seed, firstSample),
+                new DeviceBuffer(ElementType.I64, 2, 0).writeLongs(seed, firstSample),
                 samples,
                 channels,
                 plane,
@@ -211,12 +210,12 @@ final class PointwiseCheck {
         trial.launch(trial.named("transpose"), back, y, batch, plane, channels);
         trial.close("to NCHW", x, back, 0);
 
-        DeviceBuffer half = trial.buffer(Type.BF16, x.length);
-        trial.launch("transpose_f32_to_bf16", half, trial.written(Type.F32, x), batch, channels, plane);
+        DeviceBuffer half = trial.buffer(ElementType.BF16, x.length);
+        trial.launch("transpose_f32_to_bf16", half, trial.written(ElementType.F32, x), batch, channels, plane);
         double[] rounded =
                 Arrays.stream(expected).map(v -> nearestBf16((float) v)).toArray();
         Trial.closeFloats("to NHWC bf16", rounded, half, 0);
-        DeviceBuffer full = trial.buffer(Type.F32, x.length);
+        DeviceBuffer full = trial.buffer(ElementType.F32, x.length);
         trial.launch("transpose_bf16_to_f32", full, half, batch, plane, channels);
         double[] returned = Arrays.stream(x).map(v -> nearestBf16((float) v)).toArray();
         Trial.closeFloats("to NCHW float32", returned, full, 0);

@@ -3,7 +3,6 @@ package io.crescendo.cuda;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.reference.Twin;
 import java.util.ArrayList;
 import java.util.List;
@@ -64,7 +63,7 @@ final class PoolingCheck {
         DeviceBuffer deviceInput = trial.written(Trial.toNhwc(x, channels, plane));
         DeviceBuffer deviceGradient = trial.written(Trial.toNhwc(dy, channels, outPlane));
         DeviceBuffer y = trial.buffer(dy.length);
-        DeviceBuffer winners = trial.buffer(Type.I32, dy.length);
+        DeviceBuffer winners = trial.buffer(ElementType.I32, dy.length);
         DeviceBuffer dx = trial.buffer(x.length);
         launch(trial, "max_pool", shape, deviceInput, y, winners);
         trial.close("max" + what, Trial.toNhwc(twin.of(max), channels, outPlane), y, 0);

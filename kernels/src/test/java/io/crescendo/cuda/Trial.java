@@ -1,13 +1,12 @@
 package io.crescendo.cuda;
 
-import io.crescendo.cuda.DeviceBuffer.Type;
 import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.jspecify.annotations.Nullable;
 
 /** One comparison of a kernel with its twin: random numbers, buffers, launches, and what counts as equal. */
 @NullMarked
-record Trial(CudaOnHost device, Random random, Type type) {
+record Trial(CudaOnHost device, Random random, ElementType type) {
     static final int THREADS = 256;
     private static final double BF16_ROUNDING = 0x1p-8; // half a unit in the last place is at most 2^-9 of the number
 
@@ -18,7 +17,7 @@ record Trial(CudaOnHost device, Random random, Type type) {
 
     /** Name of the kernel for this type of activations. */
     String named(String kernel) {
-        return kernel + (type == Type.F32 ? "_f32" : "_bf16");
+        return kernel + (type == ElementType.F32 ? "_f32" : "_bf16");
     }
 
     /** Elements of a 16-byte pack. */
@@ -36,7 +35,7 @@ record Trial(CudaOnHost device, Random random, Type type) {
     }
 
     double rounded(double value) {
-        return type == Type.F32 ? (float) value : Float.intBitsToFloat(DeviceBuffer.bf16((float) value) << 16);
+        return type == ElementType.F32 ? (float) value : Float.intBitsToFloat(DeviceBuffer.bf16((float) value) << 16);
     }
 
     /** Normally distributed float32 numbers. */
@@ -53,7 +52,7 @@ record Trial(CudaOnHost device, Random random, Type type) {
         return buffer(type, count);
     }
 
-    DeviceBuffer buffer(Type elements, int count) {
+    DeviceBuffer buffer(ElementType elements, int count) {
         return new DeviceBuffer(elements, count, random.nextBoolean() ? 0 : random.nextInt(8));
     }
 
@@ -61,7 +60,7 @@ record Trial(CudaOnHost device, Random random, Type type) {
         return buffer(values.length).write(values);
     }
 
-    DeviceBuffer written(Type elements, double... values) {
+    DeviceBuffer written(ElementType elements, double... values) {
         return buffer(elements, values.length).write(values);
     }
 
@@ -76,7 +75,7 @@ record Trial(CudaOnHost device, Random random, Type type) {
 
     /** Compares activations: within the tolerance, and the rounding of their type. */
     void close(String what, double[] expected, DeviceBuffer actual, double tolerance) {
-        close(what, expected, actual.read(), tolerance, type == Type.BF16 ? BF16_ROUNDING : 0);
+        close(what, expected, actual.read(), tolerance, type == ElementType.BF16 ? BF16_ROUNDING : 0);
     }
 
     /** Compares float32 numbers. */

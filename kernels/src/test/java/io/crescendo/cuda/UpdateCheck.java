@@ -7,7 +7,6 @@ import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
-import io.crescendo.cuda.DeviceBuffer.Type;
 import io.crescendo.reference.ReferenceMemory;
 import io.crescendo.reference.ReferenceProvider;
 import io.crescendo.tensor.Initializer;
@@ -46,14 +45,14 @@ final class UpdateCheck {
                 pack.parameters().get(pack.parameters().size() - 1).end());
         double[] weights = new double[Math.toIntExact(pack.elements())];
         double[] gradients = new double[weights.length];
-        DeviceBuffer w = trial.buffer(Type.F32, count);
-        DeviceBuffer dw = trial.buffer(Type.F32, count);
-        boolean shadowed = trial.type() == Type.BF16;
-        DeviceBuffer shadow = shadowed ? trial.buffer(Type.BF16, count) : null;
+        DeviceBuffer w = trial.buffer(ElementType.F32, count);
+        DeviceBuffer dw = trial.buffer(ElementType.F32, count);
+        boolean shadowed = trial.type() == ElementType.BF16;
+        DeviceBuffer shadow = shadowed ? trial.buffer(ElementType.BF16, count) : null;
         DeviceBuffer decayed = decayMask(pack);
         List<DeviceBuffer> states = new ArrayList<>();
         for (int i = 0; i < rule.stateSlots(); i++) {
-            states.add(trial.buffer(Type.F32, count).zero());
+            states.add(trial.buffer(ElementType.F32, count).zero());
         }
         try (Backend backend = new ReferenceProvider().open(BackendOptions.DEFAULT);
                 ModelMemory model = new ModelMemory(
@@ -94,9 +93,9 @@ final class UpdateCheck {
             DeviceBuffer decayed,
             double[] gradients) {
         double[] before = w.read();
-        DeviceBuffer dw = trial.written(Type.F32, Arrays.copyOf(gradients, w.count()));
+        DeviceBuffer dw = trial.written(ElementType.F32, Arrays.copyOf(gradients, w.count()));
         UpdateScalars scalars = new UpdateScalars(0.1, 0.9, 0.5, 0.01, 3);
-        DeviceBuffer raised = new DeviceBuffer(Type.I32, 1, 0).write(1);
+        DeviceBuffer raised = new DeviceBuffer(ElementType.I32, 1, 0).write(1);
         launch(trial, rule, w, states, dw, null, decayed, scalars, raised, false);
         Trial.closeFloats("weights of a skipped update", before, w, 0);
         Trial.closeFloats("gradient kept", Arrays.copyOf(gradients, w.count()), dw, 0);
@@ -125,15 +124,15 @@ final class UpdateCheck {
             beta2 = adam.beta2();
             epsilon = adam.epsilon();
         }
-        DeviceBuffer numbers = new DeviceBuffer(Type.F32, 8, 0)
+        DeviceBuffer numbers = new DeviceBuffer(ElementType.F32, 8, 0)
                 .write(
                         scalars.learningRate(),
                         scalars.momentum(),
                         scalars.gradientScale(),
                         scalars.weightDecay(),
                         1 - scalars.momentum(),
-                        1 / (1 - Math.pow(scalars.momentum(), scalars.update())),
-                        1 / (1 - Math.pow(beta2, scalars.update())),
+                        1 / (1 - Math.pow(scalars.momentum(), (double) scalars.update())),
+                        1 / (1 - Math.pow(beta2, (double) scalars.update())),
                         Double.NaN);
         List<@Nullable Object> arguments = new ArrayList<>();
         arguments.add(w);
@@ -176,7 +175,7 @@ final class UpdateCheck {
                 words[(int) (i / 512)] |= 1 << (i / 16 % 32);
             }
         }
-        return new DeviceBuffer(Type.I32, words.length, 0)
+        return new DeviceBuffer(ElementType.I32, words.length, 0)
                 .write(Arrays.stream(words).asDoubleStream().toArray());
     }
 
@@ -219,15 +218,20 @@ final class UpdateCheck {
         }
         norms[parts] = Arrays.stream(expected).map(x -> x * x).sum();
 
-        DeviceBuffer sum = trial.buffer(Type.F32, count);
-        DeviceBuffer again = trial.buffer(Type.F32, count);
+        DeviceBuffer sum = trial.buffer(ElementType.F32, count);
+        DeviceBuffer again = trial.buffer(ElementType.F32, count);
         if (accumulate) {
             sum.write(start);
             again.write(start);
         }
-        DeviceBuffer flag = new DeviceBuffer(Type.I32, 1, 0).zero();
-        double[] measured =
-                sum(trial, sum, new DeviceBuffer(Type.I64, parts, 0).writeLongs(addresses), weights, accumulate, flag);
+        DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+        double[] measured = sum(
+                trial,
+                sum,
+                new DeviceBuffer(ElementType.I64, parts, 0).writeLongs(addresses),
+                weights,
+                accumulate,
+                flag);
         // One rounding per part of a sum that is no larger than some tens.
         Trial.closeFloats("sum of " + parts + " parts of " + count, expected, sum, 1e-6 * (parts + 1) * 4);
         for (int k = 0; k <= parts; k++) {
@@ -240,7 +244,7 @@ final class UpdateCheck {
             throw new AssertionError("finite gradients were called not finite");
         }
         for (int k = 0; k < parts; k++) {
-            DeviceBuffer one = new DeviceBuffer(Type.I64, 1, 0).writeLongs(addresses[k]);
+            DeviceBuffer one = new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(addresses[k]);
             sum(trial, again, one, new double[] {weights[k]}, accumulate || k > 0, flag);
         }
         Trial.closeFloats("the same sum, part by part", sum.read(), again, 0);
@@ -249,7 +253,13 @@ final class UpdateCheck {
         double[] broken = buffers[0].read();
         broken[bad] = trial.random().nextBoolean() ? Double.NaN : Double.POSITIVE_INFINITY;
         buffers[0].write(broken);
-        sum(trial, again, new DeviceBuffer(Type.I64, 1, 0).writeLongs(addresses[0]), new double[] {1}, false, flag);
+        sum(
+                trial,
+                again,
+                new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(addresses[0]),
+                new double[] {1},
+                false,
+                flag);
         if (flag.read()[0] != 1) {
             throw new AssertionError("element " + bad + " is " + broken[bad] + ", but no flag was raised");
         }
@@ -264,16 +274,16 @@ final class UpdateCheck {
             DeviceBuffer flag) {
         int blocks = trial.between(1, 5);
         int count = parts.count();
-        DeviceBuffer norms = new DeviceBuffer(Type.F64, count + 1, 0);
-        DeviceBuffer partials = new DeviceBuffer(Type.F32, blocks * (count + 1), 0);
-        DeviceBuffer ticket = new DeviceBuffer(Type.I32, 1, 0).zero();
+        DeviceBuffer norms = new DeviceBuffer(ElementType.F64, count + 1, 0);
+        DeviceBuffer partials = new DeviceBuffer(ElementType.F32, blocks * (count + 1), 0);
+        DeviceBuffer ticket = new DeviceBuffer(ElementType.I32, 1, 0).zero();
         trial.launchGrid(
                 trial.named("gradient_sum"),
                 blocks,
                 1,
                 sum,
                 parts,
-                trial.written(Type.F32, weights),
+                trial.written(ElementType.F32, weights),
                 count,
                 (long) sum.count(),
                 accumulate ? 1 : 0,
