@@ -41,6 +41,14 @@ final class Errors {
         return e instanceof UserError error ? error.exitCode() : UserError.FAILURE;
     }
 
+    /** Java's heap, its direct buffers or native memory are used up. */
+    static UserError outOfMemory(OutOfMemoryError e) {
+        return UserError.failure(
+                "out of memory (" + e.getMessage() + "); split batches with a smaller --memory-budget, start from a"
+                        + " smaller batch, or give Java more, as in JAVA_OPTS=-Xmx8g",
+                e);
+    }
+
     /** The message for a fault outside the program; null for a defect of the program. */
     private static @Nullable String explain(Throwable e) {
         if (e instanceof UserError || e instanceof DataException) {
@@ -57,9 +65,6 @@ final class Errors {
         }
         if (e instanceof IOException) {
             return "reading or writing failed: " + e.getMessage();
-        }
-        if (e instanceof OutOfMemoryError) {
-            return "out of memory";
         }
         // The engine's own checks: their messages name the value and the fix.
         if (e instanceof IllegalArgumentException || e instanceof IllegalStateException) {

@@ -13,6 +13,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.RunLast;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
 
@@ -75,6 +76,14 @@ public final class Main implements Callable<Integer> {
         commandLine.setUsageHelpAutoWidth(true);
         commandLine.setUsageHelpLongOptionsMaxWidth(30);
         commandLine.setParameterExceptionHandler(Errors::unusable);
+        commandLine.setExecutionStrategy(parsed -> {
+            try {
+                return new RunLast().execute(parsed);
+            } catch (OutOfMemoryError e) { // no exception to picocli, but the likeliest fault of a large batch
+                CommandLine command = parsed.commandSpec().commandLine();
+                return Errors.failed(Errors.outOfMemory(e), command, main.stacktrace);
+            }
+        });
         commandLine.setExecutionExceptionHandler((e, command, result) -> Errors.failed(e, command, main.stacktrace));
         return commandLine;
     }

@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -14,6 +16,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import picocli.CommandLine.Command;
 
 /** Whatever a user gets wrong is answered by one message that names it, a fitting status and no stack trace. */
 class BadInputTest {
@@ -37,6 +40,7 @@ class BadInputTest {
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),
                 Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
                 Arguments.of(List.of("compare", "--seeds", "1,two"), "two"),
+                Arguments.of(List.of("compare", "--seeds", "1,2", "--seed", "3"), "--seed and --seeds"),
                 Arguments.of(List.of("plot", "no/such/folder"), "no/such/folder: there is no such folder"),
                 Arguments.of(List.of("plan", "--config", "no.yaml"), "no.yaml: there is no such file"));
     }
@@ -57,6 +61,8 @@ class BadInputTest {
                         "unknown key 'learningRate.factr'; did you mean 'factor'?"),
                 Arguments.of("momentum: 1.0\n", ":2: momentum must be in [0, 1), but is 1.0"),
                 Arguments.of("momentum: -0.1\n", ":2: momentum must be in [0, 1)"),
+                Arguments.of("momentum:\n", ":2: momentum has no value"),
+                Arguments.of("momentum: null\n", ":2: momentum has no value"),
                 Arguments.of("batch: many\n", "batch is 'many', but must be a whole number"),
                 Arguments.of("batch: 9000\n", "batch is 9000, which is more than the data set's 8000 training samples"),
                 Arguments.of("batch: 32\nbatch: 64\n", "batch"),
@@ -120,6 +126,24 @@ class BadInputTest {
         Run run =
                 Run.of("train", "--preset", "fashion-wrn", "--data", out("none").toString());
         assertMessage(run, UserError.FAILURE, "--data " + out("none"));
+    }
+
+    @Command(name = "greedy")
+    static final class Greedy implements Runnable {
+        @Override
+        public void run() {
+            throw new OutOfMemoryError("Java heap space");
+        }
+    }
+
+    @Test
+    void explainsThatMemoryIsUsedUp() {
+        StringWriter err = new StringWriter();
+        int status = Main.commandLine()
+                .addSubcommand(new Greedy())
+                .setErr(new PrintWriter(err, true))
+                .execute("greedy");
+        assertMessage(new Run(status, "", err.toString()), UserError.FAILURE, "out of memory (Java heap space); split");
     }
 
     @Test

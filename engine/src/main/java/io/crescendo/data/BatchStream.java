@@ -75,7 +75,6 @@ public final class BatchStream implements AutoCloseable {
         this.back = new Batch(dataset.shape());
         this.thread = new Thread(this::work, "crescendo-data");
         thread.setDaemon(true); // a program that forgets close still ends
-        thread.start();
     }
 
     /** Samples in one epoch: the size of the data set. */
@@ -170,6 +169,9 @@ public final class BatchStream implements AutoCloseable {
         this.count = count;
         this.failure = null;
         this.state = State.REQUESTED;
+        if (thread.getState() == Thread.State.NEW) {
+            thread.start(); // not before there is work: a stream that nobody came to use needs no close
+        }
         notifyAll();
     }
 

@@ -61,8 +61,11 @@ public final class Evaluator implements AutoCloseable {
         long position = 0;
         for (int size : MicroBatches.split(samples, evaluationBatch)) {
             Batch batch = stream.next(0, position, size);
-            executable(size).run(new Feed(batch.images(), batch.labels(), size, batch.firstSample(), 0));
             position += size;
+            if (position < samples) {
+                stream.prefetch(0, position, (int) Math.min(evaluationBatch, samples - position));
+            }
+            executable(size).run(new Feed(batch.images(), batch.labels(), size, batch.firstSample(), 0));
         }
         StepMetrics.Sums sums = metrics.read();
         metrics.clear();

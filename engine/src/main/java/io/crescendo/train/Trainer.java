@@ -44,6 +44,7 @@ public final class Trainer implements AutoCloseable {
     private final Evaluator evaluator;
     private final List<TrainingListener> listeners = new ArrayList<>();
     private volatile boolean stopped;
+    private boolean ran;
 
     /**
      * Allocates and initialises a model.
@@ -112,8 +113,13 @@ public final class Trainer implements AutoCloseable {
      *
      * @param schedule names the run in its summary
      * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update
+     * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {
+        if (ran) {
+            throw new IllegalStateException("this trainer ran already; make a new one to train from the beginning");
+        }
+        ran = true;
         long started = System.nanoTime();
         long trainingNanos = 0;
         long trained = 0;
@@ -229,7 +235,8 @@ public final class Trainer implements AutoCloseable {
                     + " (epoch " + progress.epoch() + ", samples " + progress.samplesIntoEpoch() + " to "
                     + (progress.samplesIntoEpoch() + planned.samples()) + " of it, batch "
                     + planned.samples() + ", learning rate " + planned.phase().learningRate() + ", momentum "
-                    + planned.phase().momentum() + "); the last finite loss was " + lastLoss
+                    + planned.phase().momentum() + "); "
+                    + (Double.isNaN(lastLoss) ? "no update had a finite loss" : "the last finite loss was " + lastLoss)
                     + ". Lower the learning rate or add a warm-up");
         }
     }

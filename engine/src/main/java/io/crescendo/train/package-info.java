@@ -7,8 +7,9 @@
  * by the batch once.
  *
  * <pre>{@code
- * try (Backend backend = Backends.open("auto", BackendOptions.DEFAULT)) {
- *     Trainer trainer = new Trainer(backend, network, plan, Optimizer.momentum(5e-4), training, test, Augmentation.NONE, TrainingOptions.DEFAULT);
+ * try (Backend backend = Backends.open("auto", BackendOptions.DEFAULT);
+ *         Trainer trainer = new Trainer(backend, network, plan, Optimizer.momentum(5e-4),
+ *                 training, test, Augmentation.NONE, TrainingOptions.DEFAULT)) {
  *     trainer.listen(new TrainingListener() {
  *         public void evaluated(EvaluationRecord r) {
  *             System.out.printf("epoch %.0f  %d updates  accuracy %.4f%n", r.epoch(), r.update(), r.accuracy());

@@ -168,6 +168,34 @@ class TrainerTest {
     }
 
     @Test
+    void stopEndsTheRunAfterThePresentUpdateAndARunCannotBeRepeated() {
+        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
+                Trainer trainer = new Trainer(
+                        backend,
+                        network(),
+                        plan(RaggedEpoch.KEEP),
+                        Optimizer.momentum(1e-3),
+                        TRAINING,
+                        TEST,
+                        Augmentation.NONE,
+                        TrainingOptions.DEFAULT)) {
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    if (update.update() == 3) {
+                        trainer.stop();
+                    }
+                }
+            });
+            RunSummary summary = trainer.run("stopped");
+            assertEquals(3, summary.updates());
+            assertEquals(24.0 / TRAINING.size(), summary.epochs());
+            assertTrue(Double.isFinite(summary.testLoss()), "evaluated once more at the end");
+            assertThrows(IllegalStateException.class, () -> trainer.run("again"));
+        }
+    }
+
+    @Test
     void mismatchedDataAreNamed() {
         Dataset wide = new RandomDataset(90, 3, new ImageShape(2, 6, 9), 11);
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {

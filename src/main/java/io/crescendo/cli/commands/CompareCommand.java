@@ -61,6 +61,12 @@ public final class CompareCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         ConfigSource source = config.source();
+        if (seeds != null) {
+            if (config.statesSeed()) {
+                throw UserError.usage("--seed and --seeds are both given; keep one");
+            }
+            source.with("seed", seeds.get(0));
+        }
         RunConfig first = source.load();
         List<Long> each = seeds == null
                 ? List.of(first.seed())
@@ -68,7 +74,8 @@ public final class CompareCommand implements Callable<Integer> {
         Experiment experiment = options.experiment(first);
         Map<String, String> plans = plans(source, experiment);
         Path folder = options.directory(first);
-        Files.writeString(folder.resolve("config.yaml"), first.toYaml());
+        String others = each.size() == 1 ? "" : "# run with the seeds " + each + "\n";
+        Files.writeString(folder.resolve("config.yaml"), others + first.toYaml());
         PrintWriter out = Commands.out(spec);
         Screen screen = Screen.of(out);
         out.println(first.name() + (first.description() == null ? "" : ": " + first.description()));

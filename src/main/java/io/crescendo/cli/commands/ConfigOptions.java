@@ -46,6 +46,11 @@ final class ConfigOptions {
             description = "What becomes of the samples at an epoch's end that fill no batch.")
     private @Nullable String ragged;
 
+    /** Whether {@code --seed} was given. */
+    boolean statesSeed() {
+        return seed != null;
+    }
+
     /** Preset or file, with the options on top. */
     ConfigSource source() {
         return ConfigSource.of(preset == null && config == null ? DEFAULT_PRESET : preset, config)

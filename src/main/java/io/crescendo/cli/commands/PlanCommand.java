@@ -108,7 +108,7 @@ public final class PlanCommand implements Callable<Integer> {
         } else if (format.csv || format.json) {
             PlanVariant variant = schedule != null ? schedule : run.variant();
             TrainingPlan plan = plan(source, run, variant);
-            out.print(format.csv ? plan.table().csv() : json(run, variant, plan) + "\n");
+            out.print(format.csv ? plan.table().csv() : json(plan) + "\n");
         } else {
             text(source, run, out);
         }
@@ -190,15 +190,10 @@ public final class PlanCommand implements Callable<Integer> {
                         .size();
     }
 
-    private static String json(RunConfig run, PlanVariant variant, TrainingPlan plan) throws JsonProcessingException {
+    private static String json(TrainingPlan plan) throws JsonProcessingException {
         ObjectMapper mapper = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
         PlanTable table = plan.table();
         ObjectNode root = mapper.createObjectNode();
-        root.put("name", run.name());
-        root.put("schedule", variant.label());
-        root.put("epochs", plan.epochs());
-        root.put("samplesPerEpoch", plan.samplesPerEpoch());
-        root.put("ragged", run.ragged());
         ArrayNode phases = root.putArray("phases");
         for (PlanRow row : table.rows()) {
             phases.addObject()

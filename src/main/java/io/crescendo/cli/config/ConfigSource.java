@@ -11,6 +11,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.crescendo.cli.UserError;
 import java.io.IOException;
+import java.lang.reflect.RecordComponent;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -75,6 +76,15 @@ public final class ConfigSource {
         double statedEpochs = merged.path("epochs").asDouble();
         options.forEach((key, value) -> merged.set(key, mapper.valueToTree(value)));
         try {
+            // "momentum:" without a value would be read as zero, and train.
+            for (RecordComponent component : RunConfig.class.getRecordComponents()) {
+                JsonNode stated = merged.path(component.getName());
+                boolean empty = stated.isNull()
+                        || (stated.isTextual() && stated.asText().isBlank());
+                if (component.getType().isPrimitive() && empty) {
+                    throw new InvalidKeyException(component.getName(), "has no value; give one or remove the line");
+                }
+            }
             RunConfig config = mapper.treeToValue(merged, RunConfig.class);
             // A shorter run keeps the shape of its learning rate.
             if (options.containsKey("epochs") && statedEpochs > 0 && config.learningRate() != null) {

@@ -99,11 +99,13 @@ public record LearningRateConfig(
 
     /** The same shape over a run that is so many times as long. */
     LearningRateConfig stretched(double factor) {
+        // A staircase's factor is per step, an exponential's per epoch: f^e over E epochs is (f^(1/s))^(s·e) over s·E.
+        boolean perEpoch = "exponential".equals(schedule) && this.factor != null; // not yet validated
         return new LearningRateConfig(
                 schedule,
                 initial,
                 last,
-                this.factor,
+                perEpoch ? Double.valueOf(Math.pow(given(this.factor), 1 / factor)) : this.factor,
                 epochs == null
                         ? null
                         : epochs.stream().map(e -> tidy(e * factor)).toList(),

@@ -5,11 +5,11 @@
  * through a {@link io.crescendo.train.TrainingListener} and never touches tensors.
  *
  * <pre>{@code
- * try (MetricsFile metrics = MetricsFile.create(folder, environment)) {
+ * try (MetricsFile metrics = MetricsFile.create(folder, config, "increasing", environment)) {
  *     trainer.listen(metrics);
- *     metrics.finished(trainer.run("increasing"));
+ *     metrics.finished(trainer.run("increasing"), false);
  * }
- * RunLog log = RunLog.read(folder); // what plots and tests read
+ * List<RunLog> logs = RunLog.below(folder); // what plots and tests read
  * }</pre>
  */
 @NullMarked

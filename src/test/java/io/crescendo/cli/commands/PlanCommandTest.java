@@ -56,11 +56,14 @@ class PlanCommandTest {
     @Test
     void jsonHasTheKeysThatScriptsRelyOn() throws IOException {
         JsonNode plan = json("cifar10-figure5-increasing", null, "drop");
+        assertEquals(List.of("phases", "updates"), names(plan));
         long sum = 0;
         for (JsonNode phase : plan.path("phases")) {
-            for (String key :
-                    List.of("firstEpoch", "lastEpoch", "batch", "learningRate", "momentum", "noiseScale", "updates")) {
-                assertTrue(phase.path(key).isNumber(), key + " in " + phase);
+            assertEquals(
+                    List.of("firstEpoch", "lastEpoch", "batch", "learningRate", "momentum", "noiseScale", "updates"),
+                    names(phase));
+            for (JsonNode value : phase) {
+                assertTrue(value.isNumber(), phase.toString());
             }
             sum += phase.path("updates").asLong();
         }
@@ -69,6 +72,12 @@ class PlanCommandTest {
         assertEquals(5120, plan.path("phases").get(3).path("batch").asLong());
         // 0.1·(1/5)³ at 128 has the noise scale of 0.032 at 5120; only rounding may differ.
         assertEquals(0.032, plan.path("phases").get(3).path("learningRate").asDouble(), 1e-12);
+    }
+
+    private static List<String> names(JsonNode object) {
+        List<String> names = new ArrayList<>();
+        object.fieldNames().forEachRemaining(names::add);
+        return names;
     }
 
     @Test

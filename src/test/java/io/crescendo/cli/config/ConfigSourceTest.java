@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
 import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.Progress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -55,6 +56,22 @@ class ConfigSourceTest {
         assertNotEquals(
                 config.plan(PlanVariant.DECAYING, 8000).updates(),
                 config.plan(PlanVariant.INCREASING, 8000).updates());
+    }
+
+    @Test
+    void anExponentialKeepsItsShapeInAShorterRun() throws IOException {
+        Path file = folder.resolve("mine.yaml");
+        Files.writeString(file, """
+                dataset: fashion-mini
+                epochs: 12
+                batch: 16
+                learningRate: {schedule: exponential, initial: 0.1, factor: 0.5}
+                """);
+        RunConfig whole = ConfigSource.of(null, file).load();
+        RunConfig third = ConfigSource.of(null, file).with("epochs", 4.0).load();
+        double end = whole.learningRate().toSchedule(12).at(Progress.atEpoch(12, 8000));
+        // One root and one power: a few roundings of doubles.
+        assertEquals(end, third.learningRate().toSchedule(4).at(Progress.atEpoch(4, 8000)), 1e-12 * end);
     }
 
     @Test
