@@ -2,6 +2,7 @@ package io.crescendo.cli.commands;
 
 import io.crescendo.backend.BackendProvider;
 import io.crescendo.backend.Backends;
+import io.crescendo.backend.LibraryReport;
 import io.crescendo.cli.Version;
 import io.crescendo.cli.config.Presets;
 import io.crescendo.data.DataException;
@@ -11,6 +12,7 @@ import io.crescendo.models.data.Datasets;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.ServiceLoader;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -55,6 +57,11 @@ public final class InfoCommand implements Callable<Integer> {
                     (availability.available() ? "available: " : "not available: ")
                             + availability.detail()
                             + (provider.preference() < 0 ? " (only when named)" : ""));
+        }
+        for (LibraryReport report : ServiceLoader.load(LibraryReport.class)) {
+            out.println();
+            out.println(report.title());
+            report.entries().forEach(entry -> entry(out, entry.name(), entry.detail()));
         }
         out.println();
         out.println("data sets");

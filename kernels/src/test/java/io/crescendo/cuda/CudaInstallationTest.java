@@ -1,0 +1,222 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.backend.LibraryReport.Entry;
+import io.crescendo.cuda.Finding.Found;
+import io.crescendo.cuda.SearchPlaces.Origin;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The search, on machines that do not exist. */
+@NullMarked
+class CudaInstallationTest {
+    @TempDir
+    private Path root = Path.of("");
+
+    @Test
+    void aMachineWithoutAnythingIsToldWhatWasSearchedAndHowToGetIt() throws IOException {
+        Path system = Files.createDirectories(root.resolve("usr/lib/x86_64-linux-gnu"));
+        CudaInstallation installation = search(Map.of());
+        assertFalse(installation.usable());
+        assertEquals(4, installation.missing().size());
+        String text = installation.explain();
+        assertContains(text, "driver: not found: libcuda.so.1", "NVRTC: not found: libnvrtc.so.12 or libnvrtc.so.13");
+        assertContains(text, "cuDNN: not found: libcudnn.so.9", "loader path: " + system, "no such directory");
+        assertContains(text, "install NVIDIA's driver", "pip install nvidia-cuda-nvrtc-cu12");
+        assertContains(
+                text, root.resolve("home/.cache/crescendo/cuda/redist/12.6").toString());
+        assertContains(
+                String.valueOf(assertThrows(CudaLibraryException.class, () -> CudaLibraryLoader.load(installation))
+                        .getMessage()),
+                text);
+    }
+
+    @Test
+    void aToolkitIsFoundThroughTheLoadersConfiguration() throws IOException {
+        Files.createDirectories(root.resolve("etc/ld.so.conf.d"));
+        Files.writeString(root.resolve("etc/ld.so.conf"), "# comment\ninclude /etc/ld.so.conf.d/*.conf\n");
+        Files.writeString(root.resolve("etc/ld.so.conf.d/cuda.conf"), "/opt/cuda/lib # here\n");
+        driver("550.54.15");
+        toolkit("opt/cuda/lib", "libcublasLt.so.12", "libcublas.so.12", "libnvrtc.so.12", "libcudnn.so.9");
+        CudaInstallation installation = search(Map.of());
+        assertTrue(installation.usable(), installation.explain());
+        assertEquals(12, installation.cudaMajor());
+        for (Found found : installation.found()) {
+            assertEquals(Origin.LOADER, found.origin());
+            assertFalse(found.relinked());
+        }
+        assertEquals("550.54.15", found(installation, CudaLibrary.DRIVER).version());
+        assertEquals(
+                List.of(root.resolve("opt/cuda/lib/libcublasLt.so.12"), root.resolve("opt/cuda/lib/libcublas.so.12")),
+                found(installation, CudaLibrary.CUBLAS).files(),
+                "cuBLASLt is loaded first");
+    }
+
+    @Test
+    void versionsComeFromTheNamesBehindLinksOrThePackages() throws IOException {
+        driver("570.1");
+        Path toolkit = toolkit("usr/local/cuda-12.6/lib64", "libnvrtc.so.12.6.85");
+        Files.createSymbolicLink(toolkit.resolve("libnvrtc.so.12"), Path.of("libnvrtc.so.12.6.85"));
+        String packages = "venv/lib/python3.11/site-packages/";
+        toolkit(packages + "nvidia/cublas/lib", "libcublasLt.so.12", "libcublas.so.12");
+        toolkit(packages + "nvidia/cudnn/lib", "libcudnn.so.9");
+        Files.createDirectory(root.resolve(packages + "nvidia_cublas_cu12-12.4.5.8.dist-info"));
+        Files.createDirectory(root.resolve(packages + "nvidia_cudnn_cu12-9.1.0.70.dist-info"));
+        CudaInstallation installation =
+                search(Map.of("VIRTUAL_ENV", root.resolve("venv").toString()));
+        assertTrue(installation.usable(), installation.explain());
+        assertEquals("12.6.85", found(installation, CudaLibrary.NVRTC).version());
+        assertEquals("12.4.5.8", found(installation, CudaLibrary.CUBLAS).version());
+        assertEquals("9.1.0.70", found(installation, CudaLibrary.CUDNN).version());
+        assertEquals(Origin.PYTHON, found(installation, CudaLibrary.CUDNN).origin());
+    }
+
+    @Test
+    void pythonsOnThePathAreFoundThroughLinksAndShims() throws IOException {
+        driver("570.1");
+        Path python = toolkit("opt/python/bin", "python3").resolve("python3");
+        assertTrue(python.toFile().setExecutable(true));
+        Path bin = Files.createDirectories(root.resolve("bin"));
+        Files.createSymbolicLink(bin.resolve("python3"), python);
+        toolkit("opt/python/lib/python3.12/site-packages/nvidia/cu13/lib", "libnvrtc.so.13", "libcublas.so.13");
+        toolkit("opt/python/lib/python3.12/site-packages/nvidia/cu13/lib", "libcublasLt.so.13");
+        Path shims = Files.createDirectories(root.resolve("pyenv/shims"));
+        toolkit("pyenv/versions/3.9.18/lib/python3.9/site-packages/nvidia/cudnn/lib", "libcudnn.so.9");
+        // The release is not in the name of the file, so nothing is said against this driver.
+        Files.delete(root.resolve("usr/lib/x86_64-linux-gnu/libcuda.so.1"));
+        toolkit("usr/lib/x86_64-linux-gnu", "libcuda.so.1");
+        CudaInstallation installation = search(Map.of("PATH", "relative:" + bin + ":" + shims));
+        assertTrue(installation.usable(), installation.explain());
+        assertEquals(13, installation.cudaMajor());
+        assertTrue(found(installation, CudaLibrary.NVRTC).relinked());
+        assertTrue(found(installation, CudaLibrary.CUBLAS).relinked());
+        assertFalse(found(installation, CudaLibrary.CUDNN).relinked());
+        assertContains(installation.explain(), "libJNvrtc relinked from libnvrtc.so.12");
+    }
+
+    @Test
+    void cuda12ComesFirstAndANewerToolkitIsTakenWhenOnlyItIsComplete() throws IOException {
+        driver("580.65");
+        toolkit("usr/local/cuda-13.0/lib64", "libcublasLt.so.13", "libcublas.so.13", "libnvrtc.so.13", "libcudnn.so.9");
+        Path older = toolkit("usr/local/cuda-12.4/lib64", "libcublasLt.so.12", "libcublas.so.12");
+        assertEquals(13, search(Map.of()).cudaMajor());
+        toolkit("usr/local/cuda-12.4/lib64", "libnvrtc.so.12");
+        CudaInstallation both = search(Map.of());
+        assertEquals(12, both.cudaMajor());
+        assertEquals(
+                older.resolve("libnvrtc.so.12"), found(both, CudaLibrary.NVRTC).file());
+    }
+
+    @Test
+    void aDriverTooOldForCuda13IsNamed() throws IOException {
+        driver("550.54.15");
+        Path home = root.resolve("home13");
+        toolkit("home13/lib64", "libcublasLt.so.13", "libcublas.so.13", "libnvrtc.so.13", "libcudnn.so.9");
+        CudaInstallation installation = search(Map.of("CUDA_HOME", home.toString()));
+        assertEquals(13, installation.cudaMajor(), "misses least");
+        assertFalse(installation.usable());
+        assertContains(installation.explain(), "the driver is release 550, CUDA 13 needs 580 or newer");
+    }
+
+    @Test
+    void whatIsThereButCannotBeUsedIsPassedOverWithTheReason() throws IOException {
+        Path narrow = toolkit("usr/lib", "libcuda.so.1");
+        Files.write(narrow.resolve("libcuda.so.1"), new byte[] {0x7f, 'E', 'L', 'F', 1, 1, 1, 0});
+        Path alone = toolkit("usr/local/cuda/lib64", "libcublas.so.12");
+        toolkit("usr/local/cuda/lib64", "libcuda.so.1"); // a stub's place: never the driver
+        String text = search(Map.of()).explain();
+        assertContains(text, narrow.resolve("libcuda.so.1") + " (not a library for 64-bit x86)");
+        assertContains(text, alone.resolve("libcublasLt.so.12") + " (not there, but needed)");
+    }
+
+    @Test
+    void filesThatALibraryOpensByNameAreLoadedBeforeIt() throws IOException {
+        Path toolkit = toolkit("usr/local/cuda/lib64", "libnvrtc.so.12", "libnvrtc-builtins.so.12.6");
+        Found nvrtc = found(search(Map.of()), CudaLibrary.NVRTC);
+        assertEquals(
+                List.of(toolkit.resolve("libnvrtc-builtins.so.12.6"), toolkit.resolve("libnvrtc.so.12")),
+                nvrtc.files());
+        assertEquals("12.6", nvrtc.version());
+    }
+
+    @Test
+    void theUnpackedRedistributableIsFoundWhereTheRemedyPutsIt() throws IOException {
+        Path cache = root.resolve("xdg");
+        toolkit("xdg/crescendo/cuda/redist/12.6/org/bytedeco/cuda/linux-x86_64", "libcudnn.so.9");
+        assertEquals(
+                Origin.CACHE,
+                found(search(Map.of("XDG_CACHE_HOME", cache.toString())), CudaLibrary.CUDNN)
+                        .origin());
+    }
+
+    @Test
+    void anotherPlatformIsNamed() throws IOException {
+        driver("570.1");
+        toolkit("usr/lib64", "libcublasLt.so.12", "libcublas.so.12", "libnvrtc.so.12", "libcudnn.so.9");
+        CudaInstallation installation =
+                CudaInstallation.search(new Machine(root, Map.of(), root.resolve("home"), "Linux aarch64"));
+        assertFalse(installation.usable());
+        assertContains(installation.explain(), "this machine is 'Linux aarch64'");
+    }
+
+    @Test
+    void thisMachineCanBeSearchedAndEveryLibraryHasItsLine() {
+        CudaLibraryReport report = ServiceLoader.load(io.crescendo.backend.LibraryReport.class).stream()
+                .map(ServiceLoader.Provider::get)
+                .filter(CudaLibraryReport.class::isInstance)
+                .map(CudaLibraryReport.class::cast)
+                .findFirst()
+                .orElseThrow();
+        List<String> names = report.entries().stream().map(Entry::name).toList();
+        assertEquals(List.of("driver", "NVRTC", "cuBLAS", "cuDNN"), names.subList(0, 4));
+    }
+
+    private CudaInstallation search(Map<String, String> environment) {
+        return CudaInstallation.search(new Machine(root, environment, root.resolve("home"), Machine.SUPPORTED));
+    }
+
+    private static Found found(CudaInstallation installation, CudaLibrary library) {
+        return installation.found().stream()
+                .filter(found -> found.library() == library)
+                .findFirst()
+                .orElseThrow(() -> new AssertionError(installation.explain()));
+    }
+
+    private void driver(String release) throws IOException {
+        Path directory = toolkit("usr/lib/x86_64-linux-gnu", "libcuda.so." + release);
+        Files.createSymbolicLink(directory.resolve("libcuda.so.1"), Path.of("libcuda.so." + release));
+    }
+
+    /** A directory with files that look like libraries as far as the search looks. */
+    private Path toolkit(String directory, String... names) throws IOException {
+        Path made = Files.createDirectories(root.resolve(directory));
+        byte[] head = ByteBuffer.allocate(64)
+                .order(ByteOrder.LITTLE_ENDIAN)
+                .put(new byte[] {0x7f, 'E', 'L', 'F', 2, 1, 1})
+                .putShort(18, (short) 62)
+                .array();
+        for (String name : names) {
+            Files.write(made.resolve(name), head);
+        }
+        return made;
+    }
+
+    private static void assertContains(String text, String... parts) {
+        for (String part : parts) {
+            assertTrue(text.contains(part), () -> "'" + part + "' is not in: " + text);
+        }
+    }
+}
