@@ -136,7 +136,8 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
                         + SearchPlaces.directories(places, origin)
                                 .map(Path::toString)
                                 .collect(Collectors.collectingAndThen(
-                                        Collectors.joining(", "), list -> list.isEmpty() ? "no such directory" : list)))
+                                        Collectors.joining(", "),
+                                        list -> list.isEmpty() ? "no directory that is not listed already" : list)))
                 .collect(Collectors.joining("\n"));
     }
 

@@ -95,6 +95,7 @@ class CudaLibraryLoaderTest {
         assertTrue(lines.stream().anyMatch(line -> line.matches("cudnn 9\\d{4}")), lines.toString());
         assertTrue(lines.stream().anyMatch(line -> line.matches("nvrtc 1[23]\\.\\d+")), lines.toString());
         assertTrue(lines.stream().anyMatch(line -> line.matches("cublas 1[23]")), lines.toString());
+        assertTrue(lines.contains("compiled true"), lines.toString());
     }
 
     /** What {@link LoadingProgram} prints in a JVM of its own. */

@@ -8,6 +8,7 @@ import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
 import jcuda.jcudnn.JCudnn;
 import jcuda.nvrtc.JNvrtc;
+import jcuda.nvrtc.nvrtcProgram;
 import org.jspecify.annotations.NullMarked;
 
 /**
@@ -52,11 +53,25 @@ public final class LoadingProgram {
         JCublas2.cublasGetProperty(0, major);
         System.out.println("cublas " + major[0]);
         System.out.println("cudnn " + JCudnn.cudnnGetVersion());
+        if (!wanted.isEmpty()) {
+            System.out.println("compiled " + compile());
+        }
         System.out.println("tmpdir restored " + temporary.equals(System.getProperty("java.io.tmpdir")));
         Files.readAllLines(Path.of("/proc/self/maps")).stream()
                 .filter(line -> line.contains("libJ") && line.contains("12.6.0"))
                 .map(line -> "mapped " + line.substring(line.indexOf('/')))
                 .distinct()
                 .forEach(System.out::println);
+    }
+
+    /** Whether NVRTC turns a kernel into PTX; it opens its built-in declarations by name for that. */
+    private static boolean compile() {
+        nvrtcProgram program = new nvrtcProgram();
+        String source = "extern \"C\" __global__ void scale(float* x) { x[threadIdx.x] *= 2.0f; }";
+        String[] ptx = new String[1];
+        return JNvrtc.nvrtcCreateProgram(program, source, "scale.cu", 0, new String[0], new String[0]) == 0
+                && JNvrtc.nvrtcCompileProgram(program, 1, new String[] {"--gpu-architecture=compute_80"}) == 0
+                && JNvrtc.nvrtcGetPTX(program, ptx) == 0
+                && ptx[0].contains(".entry scale");
     }
 }

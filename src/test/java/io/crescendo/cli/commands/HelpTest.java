@@ -21,8 +21,9 @@ class HelpTest {
     void infoNamesDevicesDataAndPresets() {
         Run run = Run.of("info");
         assertEquals(0, run.status(), run.err());
-        for (String text :
-                new String[] {"reference", "fashion-mini", "8,000 training", "cifar10-figure1", "processors"}) {
+        for (String text : new String[] {
+            "reference", "fashion-mini", "8,000 training", "cifar10-figure1", "processors", "cuda libraries", "cuDNN"
+        }) {
             assertTrue(run.out().contains(text), () -> text + " in " + run.out());
         }
     }
