@@ -113,6 +113,9 @@ __device__ __forceinline__ void store(T* to, const Floats<N>& values, int valid)
     }
 }
 
+// max(value, 0) that lets NaN through: fmaxf would hide that a network has diverged.
+__device__ __forceinline__ float rectified(float value) { return value < 0.0f ? 0.0f : value; }
+
 // How many elements of [index, count) a pack of N has.
 template <int N>
 __device__ __forceinline__ int valid_of(long long index, long long count) {

@@ -193,7 +193,7 @@ __device__ __forceinline__ void ghost_norm_apply(
         for (int j = 0; j < N; j++) {
             float z = (values.at[j] - average.at[j]) * factor.at[j] + offset.at[j] + added.at[j];
             if (z > 0.0f && j < slab.valid) positive |= 1u << j;
-            values.at[j] = relu ? fmaxf(z, 0.0f) : z;
+            values.at[j] = relu ? rectified(z) : z;
         }
         store<N>(y + at, values, slab.valid);
         if (mask != nullptr)

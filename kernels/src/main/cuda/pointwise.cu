@@ -54,7 +54,7 @@ __device__ __forceinline__ void fill(T* y, float value, long long count) {
 
 #define POINTWISE(DTYPE, T)                                                              \
     KERNEL relu_##DTYPE(T* y, const T* x, long long count) {                             \
-        map(y, x, count, [](float v) { return fmaxf(v, 0.0f); });                        \
+        map(y, x, count, [](float v) { return rectified(v); });                          \
     }                                                                                    \
     KERNEL relu_gradient_##DTYPE(T* dx, const T* y, const T* dy, long long count) {      \
         map(dx, y, dy, count,                                                            \
@@ -62,7 +62,7 @@ __device__ __forceinline__ void fill(T* y, float value, long long count) {
     }                                                                                    \
     KERNEL add_##DTYPE(T* y, const T* left, const T* right, long long count, int relu) { \
         map(y, left, right, count,                                                       \
-            [relu](float a, float b) { return relu ? fmaxf(a + b, 0.0f) : a + b; });     \
+            [relu](float a, float b) { return relu ? rectified(a + b) : a + b; });       \
     }                                                                                    \
     KERNEL scale_##DTYPE(T* y, const T* x, long long count, float factor) {              \
         map(y, x, count, [factor](float v) { return factor * v; });                      \

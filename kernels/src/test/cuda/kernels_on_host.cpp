@@ -1,6 +1,7 @@
 // All kernels as one library for the host, called by name as the driver would call them.
 #include "cuda_on_host.h"
 //
+#include "bias.cu"
 #include "channels.cu"
 #include "cross_entropy.cu"
 #include "dropout.cu"
@@ -42,6 +43,8 @@ extern "C" void probe_overrun(int* y, const int* x) { y[threadIdx.x + 1] = x[thr
 #define BOTH(NAME) ENTRY(NAME##_f32), ENTRY(NAME##_bf16)
 
 static const cuda_on_host::Entry ENTRIES[] = {
+    BOTH(add_bias),
+    BOTH(bias_gradient),
     BOTH(copy_channels),
     BOTH(transpose),
     ENTRY(transpose_f32_to_bf16),

@@ -112,6 +112,11 @@ class CudaKernelsTest {
     }
 
     @Test
+    void bias() {
+        compare(PointwiseCheck::bias);
+    }
+
+    @Test
     void dropout() {
         compare(PointwiseCheck::dropout);
     }
@@ -143,6 +148,7 @@ class CudaKernelsTest {
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
+        changes.put("dbias[slab.channel + j] += sum", "dbias[slab.channel + j] = sum");
         changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
@@ -154,6 +160,7 @@ class CudaKernelsTest {
             requireNoticed(wrong, "cross-entropy", LossCheck::crossEntropy);
             requireNoticed(wrong, "gather", DataCheck::gather);
             requireNoticed(wrong, "pointwise", PointwiseCheck::elementwise);
+            requireNoticed(wrong, "bias", PointwiseCheck::bias);
             requireNoticed(wrong, "dropout", PointwiseCheck::dropout);
             requireNoticed(wrong, "concat", PointwiseCheck::concat);
             requireNoticed(wrong, "pooling", PoolingCheck::pooling);

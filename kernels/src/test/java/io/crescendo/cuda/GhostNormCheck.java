@@ -91,25 +91,16 @@ final class GhostNormCheck {
         DeviceBuffer variances = trial.buffer(ElementType.F32, groups * channels);
         DeviceBuffer partials = new DeviceBuffer(ElementType.F32, groups * splits * 2 * channels, 0);
         DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, groups * slabs, 0).zero();
-        trial.launchGrid(
-                trial.named("ghost_norm_statistics"),
-                groups * splits,
-                slabs,
-                input,
-                means,
-                variances,
-                partials,
-                tickets,
-                samples,
-                channels,
-                plane,
-                ghostBatch,
-                splits);
+        statistics(input, means, variances, partials, tickets);
         // Float32 numbers about `mean`, averaged: the rounding of the numbers, a few times.
         double tolerance = 2e-6 * (1 + mean);
         Trial.closeFloats("mean of " + this, twin.of(op.mean()), means, tolerance);
         Trial.closeFloats("variance of " + this, twin.of(op.variance()), variances, 10 * tolerance);
         Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
+
+        double[] first = variances.read();
+        statistics(input, means, variances, partials, tickets); // in another order of blocks and threads
+        Trial.closeFloats("the same variance again, of " + this, first, variances, 0);
 
         DeviceBuffer output = added ? nhwc(addend) : trial.buffer(x.length); // the result may lie on the addend
         DeviceBuffer bits = relu ? trial.buffer(ElementType.U8, samples * plane * packs()) : null;
@@ -143,6 +134,28 @@ final class GhostNormCheck {
         Trial.closeFloats("running mean of " + this, twin.of(op.runningMean()), deviceMean, tolerance);
         Trial.closeFloats("running variance of " + this, twin.of(op.runningVariance()), deviceVariance, 10 * tolerance);
         inference(input, scale, shift, deviceMean, deviceVariance, relu);
+    }
+
+    private void statistics(
+            DeviceBuffer input,
+            DeviceBuffer means,
+            DeviceBuffer variances,
+            DeviceBuffer partials,
+            DeviceBuffer tickets) {
+        trial.launchGrid(
+                trial.named("ghost_norm_statistics"),
+                groups * splits,
+                slabs,
+                input,
+                means,
+                variances,
+                partials,
+                tickets,
+                samples,
+                channels,
+                plane,
+                ghostBatch,
+                splits);
     }
 
     /** The same kernel with the running averages, one group and nothing to update. */

@@ -8,7 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.NullMarked;
 
-/** pointwise.cu, dropout.cu and channels.cu. */
+/** pointwise.cu, bias.cu, dropout.cu and channels.cu. */
 @NullMarked
 final class PointwiseCheck {
     // One float32 rounding of numbers below ten.
@@ -57,6 +57,71 @@ final class PointwiseCheck {
         trial.close("fill" + what, filled, product, 0);
 
         casts(trial, count);
+        notANumber(trial);
+    }
+
+    /** A network that has diverged must not look sound behind a ReLU. */
+    private static void notANumber(Trial trial) {
+        DeviceBuffer y = trial.buffer(2);
+        trial.launch(trial.named("relu"), y, trial.written(Double.NaN, -1), 2L);
+        double[] result = y.read();
+        if (!Double.isNaN(result[0]) || result[1] != 0) {
+            throw new AssertionError("relu of NaN and -1 is " + Arrays.toString(result));
+        }
+    }
+
+    /** A dense layer whose weights are the identity adds its bias; its gradients sum the columns. */
+    static void bias(Trial trial) {
+        int rows = trial.between(1, 300);
+        int channels = trial.anyChannels();
+        double[] x = trial.activations(rows * channels);
+        double[] bias = trial.floats(channels);
+        double[] start = trial.floats(channels);
+        boolean rectified = trial.random().nextBoolean();
+        DeviceBuffer dbias = trial.written(ElementType.F32, start); // gradients are added to
+        Twin twin = new Twin();
+        double[] identity = new double[channels * channels];
+        for (int c = 0; c < channels; c++) {
+            identity[c * channels + c] = 1;
+        }
+        Value input = twin.value(x, rows, channels);
+        Value sum = twin.zeros(rows, channels);
+        Value biasGradient = twin.value(start, channels);
+        twin.run(new Op.Dense(input, twin.value(identity, channels, channels), twin.value(bias, channels), sum));
+        twin.run(new Op.DenseWeightGradient(
+                twin.zeros(rows, 1), input, twin.zeros(channels, 1), biasGradient)); // x as the outputs' gradient
+        if (rectified) {
+            twin.run(new Op.Relu(sum, sum));
+        }
+
+        String what = " of (" + rows + ", " + channels + ")";
+        DeviceBuffer device = trial.written(x);
+        int blocks = trial.between(1, 5);
+        DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, trial.slabs(channels), 0).zero();
+        trial.launchGrid(
+                trial.named("bias_gradient"),
+                blocks,
+                trial.slabs(channels),
+                dbias,
+                device,
+                trial.buffer(ElementType.F32, blocks * channels),
+                tickets,
+                rows,
+                channels);
+        // Three hundred additions of sums below 100, in a tree.
+        Trial.closeFloats("bias gradient" + what, twin.of(biasGradient), dbias, 1e-4);
+        Trial.closeFloats("tickets" + what, new double[tickets.count()], tickets, 0);
+        trial.launchGrid(
+                trial.named("add_bias"),
+                blocks,
+                trial.slabs(channels),
+                device,
+                device,
+                trial.written(ElementType.F32, bias),
+                rows,
+                channels,
+                rectified ? 1 : 0);
+        trial.close("add_bias" + what, twin.of(sum), device, TOLERANCE);
     }
 
     /** Exactly the nearest bf16, ties and infinities included, and back. */
