@@ -25,7 +25,13 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
+import java.util.List;
 import java.util.Random;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.Test;
 
@@ -133,6 +139,20 @@ class CpuExecutableTest {
             sum += Math.abs(gradient);
         }
         assertTrue(sum > 0, "seed " + seed + ": there are gradients to compare");
+    }
+
+    @Test
+    void twoBackendsWorkSideBySideEachOnItsOwnThread() throws InterruptedException, ExecutionException {
+        float[] alone = gradients();
+        ExecutorService callers = Executors.newFixedThreadPool(2);
+        try {
+            Callable<float[]> caller = this::gradients;
+            for (Future<float[]> besideAnother : callers.invokeAll(List.of(caller, caller))) {
+                assertArrayEquals(alone, besideAnother.get(), "seed " + seed);
+            }
+        } finally {
+            callers.shutdown();
+        }
     }
 
     private float[] gradients() {

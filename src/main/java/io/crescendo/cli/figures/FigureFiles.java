@@ -53,8 +53,8 @@ public final class FigureFiles {
         return new Outcome(List.copyOf(files), fault);
     }
 
-    // Java's text drawing ends in errors of many kinds (no fonts, no libfreetype, no java.desktop module), all of which
-    // mean the same here.
+    // Java's text drawing ends in errors of many kinds (no fonts: a plain Error; no libfreetype: a LinkageError; no
+    // java.desktop module), and a run that has trained is not lost for want of a picture.
     @SuppressWarnings("CatchingUnchecked")
     private static @Nullable String writePng(Path svg, Path png) {
         try {
@@ -76,8 +76,9 @@ public final class FigureFiles {
             graphics.dispose();
             ImageIO.write(image, "png", png.toFile());
             return null;
-        } catch (Exception | LinkageError | InternalError e) {
-            return "this machine cannot draw text (" + root(e) + "); install fontconfig and a font for PNG files";
+        } catch (Exception | Error e) {
+            return png.getFileName() + " could not be drawn (" + root(e)
+                    + "); where Java has no fonts, install fontconfig and a font";
         }
     }
 

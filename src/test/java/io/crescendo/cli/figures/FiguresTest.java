@@ -8,7 +8,9 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
+import java.io.IOException;
 import java.io.StringReader;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -17,6 +19,7 @@ import java.util.Random;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.xml.sax.InputSource;
@@ -43,6 +46,20 @@ class FiguresTest {
     void equalRunsGiveEqualFiles() {
         List<RunLog> runs = List.of(run("decaying", 1, 60), run("increasing", 2, 7), run("increasing", 3, 9));
         assertEquals(ComparisonFigures.of(runs), ComparisonFigures.of(runs));
+    }
+
+    @Test
+    void whereNoPngCanBeMadeEverySvgIsWrittenAndTheReasonGiven(@TempDir Path folder) throws IOException {
+        List<Figure> figures = ComparisonFigures.of(List.of(run("decaying", 1, 60)));
+        Files.createDirectory(folder.resolve(figures.get(0).name() + ".png")); // a folder in the way of the file
+        FigureFiles.Outcome outcome = new FigureFiles(folder).write(figures);
+        assertEquals(
+                figures.stream().map(f -> folder.resolve(f.name() + ".svg")).toList(), outcome.files());
+        for (Path svg : outcome.files()) {
+            assertTrue(Files.size(svg) > 0, svg.toString());
+        }
+        String fault = String.valueOf(outcome.pngFault());
+        assertTrue(fault.startsWith(figures.get(0).name() + ".png could not be drawn"), fault);
     }
 
     @ParameterizedTest
