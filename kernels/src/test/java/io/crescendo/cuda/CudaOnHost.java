@@ -40,6 +40,13 @@ final class CudaOnHost implements AutoCloseable {
         }
     }
 
+    /** Why the kernels cannot run on this host, or null if they can. */
+    static @Nullable String unavailable() {
+        String system = System.getProperty("os.name");
+        // The linker's options and the switching of stacks are those of glibc's systems.
+        return system.equals("Linux") ? missing("g++") : "the emulation is built on Linux only, this is " + system;
+    }
+
     /** What a command wrote, and its exit code. */
     record Result(int exit, String output) {}
 

@@ -54,7 +54,7 @@ class NvccTest {
         System.err.print(table);
         report.forEach((architecture, kernels) -> kernels.forEach((kernel, usage) ->
                 assertEquals(0, usage.spilledBytes() + usage.stackBytes(), kernel + " spills on " + architecture)));
-        if (CudaOnHost.missing("g++") == null) {
+        if (CudaOnHost.unavailable() == null) {
             try (CudaOnHost device = CudaOnHost.compile("names", Map.of())) {
                 // So no kernel is left out of the comparisons by a name that the host library does not list.
                 Set<String> compared = new TreeSet<>(device.kernels());
