@@ -51,7 +51,8 @@ class FiguresTest {
     @Test
     void whereNoPngCanBeMadeEverySvgIsWrittenAndTheReasonGiven(@TempDir Path folder) throws IOException {
         List<Figure> figures = ComparisonFigures.of(List.of(run("decaying", 1, 60)));
-        Files.createDirectory(folder.resolve(figures.get(0).name() + ".png")); // a folder in the way of the file
+        // A folder in the way of the first file, and not empty, since Java removes an empty one.
+        Files.createDirectories(folder.resolve(figures.get(0).name() + ".png").resolve("in the way"));
         FigureFiles.Outcome outcome = new FigureFiles(folder).write(figures);
         assertEquals(
                 figures.stream().map(f -> folder.resolve(f.name() + ".svg")).toList(), outcome.files());
