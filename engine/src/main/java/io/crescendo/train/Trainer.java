@@ -30,8 +30,11 @@ import org.jspecify.annotations.Nullable;
  * 1/batch and reports. Not thread-safe, except {@link #stop}.
  */
 public final class Trainer implements AutoCloseable {
-    /** Samples per evaluation run where memory allows; large enough to keep a processor busy. */
-    private static final int EVALUATION_BATCH = 256;
+    /**
+     * Samples per evaluation run where memory allows: enough to keep a processor busy, and few enough that training,
+     * not evaluation, decides how large the workspace gets.
+     */
+    private static final int EVALUATION_BATCH = 128;
 
     private final Backend backend;
     private final TrainingPlan plan;
@@ -112,7 +115,8 @@ public final class Trainer implements AutoCloseable {
      * Trains to the end of the plan, or until {@link #stop}.
      *
      * @param schedule names the run in its summary
-     * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update
+     * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update, the
+     *     running statistics and gradients those of the failed one
      * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {

@@ -161,29 +161,6 @@ final class CpuExecutable implements Executable {
                 value + " was not kept by this " + mode() + " program; call Tape.keep before Tape.program");
     }
 
-    /** For measurements: runs the steps of one shard and adds each one's time. */
-    void time(Feed feed, long[] nanosByStep) {
-        BoundSection section = sections.get(0);
-        backend.useThreads();
-        if (generation != backend.workspace().generation()) {
-            move();
-        }
-        section.binding.feed(readsImages ? fedBuffers.address(feed.images()) : 0, 0);
-        shard.of(feed, 0);
-        for (int i = 0; i < section.steps.length; i++) {
-            long start = System.nanoTime();
-            section.steps[i].run(shard);
-            nanosByStep[i] += System.nanoTime() - start;
-        }
-    }
-
-    /** For measurements: the steps of a full shard, described. */
-    List<String> describeSteps() {
-        return java.util.Arrays.stream(sections.get(0).steps)
-                .map(Object::toString)
-                .toList();
-    }
-
     @Override
     public void close() {
         closed = true;
