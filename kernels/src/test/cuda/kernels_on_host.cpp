@@ -3,6 +3,7 @@
 //
 #include "bias.cu"
 #include "channels.cu"
+#include "convolution.cu"
 #include "cross_entropy.cu"
 #include "dropout.cu"
 #include "gather.cu"
@@ -49,6 +50,11 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(transpose),
     ENTRY(transpose_f32_to_bf16),
     ENTRY(transpose_bf16_to_f32),
+    BOTH(pad),
+    BOTH(accumulate),
+    BOTH(convolution),
+    BOTH(convolution_input_gradient),
+    BOTH(convolution_weight_gradient),
     BOTH(cross_entropy),
     BOTH(dropout),
     BOTH(gather),

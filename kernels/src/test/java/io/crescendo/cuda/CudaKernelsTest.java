@@ -132,6 +132,16 @@ class CudaKernelsTest {
     }
 
     @Test
+    void convolution() {
+        compare(ConvolutionCheck::convolution);
+    }
+
+    @Test
+    void margins() {
+        compare(ConvolutionCheck::margins);
+    }
+
+    @Test
     void pooling() {
         compare(PoolingCheck::pooling);
     }
@@ -152,6 +162,8 @@ class CudaKernelsTest {
         changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
+        changes.put("h >= height || w < 0", "h > height || w < 0");
+        changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
             requireNoticed(wrong, "updates", UpdateCheck::rules);
             requireNoticed(wrong, "gradient sum", UpdateCheck::gradientSum);
@@ -164,6 +176,8 @@ class CudaKernelsTest {
             requireNoticed(wrong, "dropout", PointwiseCheck::dropout);
             requireNoticed(wrong, "concat", PointwiseCheck::concat);
             requireNoticed(wrong, "pooling", PoolingCheck::pooling);
+            requireNoticed(wrong, "convolution", ConvolutionCheck::convolution);
+            requireNoticed(wrong, "margins", ConvolutionCheck::margins);
         }
     }
 
