@@ -24,6 +24,15 @@ public interface Backend extends AutoCloseable {
     /** A zeroed flat array of numbers outside the workspace, for packs and optimizer state. */
     DeviceMemory allocate(long elements);
 
+    /**
+     * The same for numbers that belong to the tensors of a pack: weights, gradients, statistics, optimizer state. The
+     * backend may keep a tensor's elements in an order of its own; whoever reads or writes sees logical row-major
+     * order.
+     */
+    default DeviceMemory allocate(ParameterPack pack) {
+        return allocate(pack.elements());
+    }
+
     /** The arena that all bound programs share. */
     Workspace workspace();
 

@@ -17,9 +17,9 @@ public record ModelMemory(DeviceMemory weights, DeviceMemory gradients, DeviceMe
     /** Allocates the packs and initialises weights and statistics from a seed. */
     public static ModelMemory allocate(Backend backend, Program program, long seed) {
         ModelMemory model = new ModelMemory(
-                backend.allocate(program.parameters().elements()),
-                backend.allocate(program.parameters().elements()),
-                backend.allocate(program.statistics().elements()));
+                backend.allocate(program.parameters()),
+                backend.allocate(program.parameters()),
+                backend.allocate(program.statistics()));
         initialise(model.weights, program.parameters(), seed);
         initialise(model.statistics, program.statistics(), seed);
         return model;

@@ -23,6 +23,7 @@ public final class ReferenceProvider implements BackendProvider {
 
     @Override
     public Backend open(BackendOptions options) {
+        options.requireFloat32(name());
         return new ReferenceBackend();
     }
 }

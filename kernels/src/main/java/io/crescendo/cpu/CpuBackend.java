@@ -36,6 +36,7 @@ final class CpuBackend implements Backend {
 
     /** With another size of shard than the one that suits caches. */
     CpuBackend(BackendOptions options, long shardBytes) {
+        options.requireFloat32(name());
         this.shardBytes = shardBytes;
         threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
