@@ -13,7 +13,6 @@ import io.crescendo.data.Normalization;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
-import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import io.crescendo.schedule.PlannedUpdate;
@@ -46,6 +45,7 @@ public final class Trainer implements AutoCloseable {
     private final Steps steps;
     private final Evaluator evaluator;
     private final List<TrainingListener> listeners = new ArrayList<>();
+    private final PendingUpdates pending;
     private volatile boolean stopped;
     private boolean ran;
 
@@ -94,6 +94,7 @@ public final class Trainer implements AutoCloseable {
                 EVALUATION_BATCH,
                 options.labelSmoothing(),
                 options.memoryBudgetBytes());
+        this.pending = new PendingUpdates(plan.samplesPerEpoch(), record -> listeners.forEach(l -> l.updated(record)));
     }
 
     /** Adds a listener. */
@@ -106,7 +107,7 @@ public final class Trainer implements AutoCloseable {
         return model;
     }
 
-    /** Asks {@link #run} to return after the present update. Any thread may call it. */
+    /** Asks {@link #run} to return after the update that is being prepared. Any thread may call it. */
     public void stop() {
         stopped = true;
     }
@@ -116,7 +117,7 @@ public final class Trainer implements AutoCloseable {
      *
      * @param schedule names the run in its summary
      * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update, the
-     *     running statistics and gradients those of the failed one
+     *     running statistics and gradients those of the failed one or, on a device that answers later, of one after it
      * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {
@@ -125,10 +126,6 @@ public final class Trainer implements AutoCloseable {
         }
         ran = true;
         long started = System.nanoTime();
-        long trainingNanos = 0;
-        long trained = 0;
-        EpochLoss epochLoss = new EpochLoss();
-        double lastLoss = Double.NaN;
         @Nullable EvaluationRecord evaluation = null;
         @Nullable Step previous = null;
         Progress progress = plan.start();
@@ -136,42 +133,25 @@ public final class Trainer implements AutoCloseable {
         while (!plan.finished(progress) && !stopped) {
             long updateStarted = System.nanoTime();
             PlannedUpdate planned = plan.nextUpdate(progress);
-            int batch = Math.toIntExact(planned.samples());
-            Step step = steps.forBatch(batch);
+            Step step = steps.forBatch(Math.toIntExact(planned.samples()));
             if (previous == null || (!planned.ragged() && step.batch() != previous.batch())) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
                 previous = step;
             }
-            StepMetrics.Sums sums = forwardAndBackward(progress, step);
-            double loss = sums.loss() / batch;
-            requireFinite(loss, lastLoss, progress, planned);
-            update.apply(new UpdateScalars(
-                    planned.phase().learningRate(),
-                    planned.phase().momentum(),
-                    1.0 / batch,
-                    optimizer.weightDecay(),
-                    progress.updates() + 1));
-            Progress next = plan.advance(progress, batch);
-            long nanos = System.nanoTime() - updateStarted;
-            trainingNanos += nanos;
-            trained += batch;
-            lastLoss = loss;
-            epochLoss.add(progress.epoch(), sums.loss(), batch);
-            UpdateRecord record = new UpdateRecord(
-                    next.updates(),
-                    next.samples(),
-                    next.epochs(),
-                    batch,
-                    step.microBatch(),
-                    step.microBatches(),
-                    planned.phase().learningRate(),
-                    planned.phase().momentum(),
-                    planned.phase().noiseScale(plan.samplesPerEpoch()).approximate(),
-                    loss,
-                    (double) sums.hits() / batch,
-                    nanos,
-                    backend.workspace().capacityBytes());
-            listeners.forEach(l -> l.updated(record));
+            forwardAndBackward(progress, step);
+            Progress next = plan.advance(progress, step.batch());
+            StepMetrics.Reading reading = backend.metrics().take();
+            pending.add(
+                    new PendingUpdates.Update(
+                            planned,
+                            progress,
+                            next,
+                            step.microBatch(),
+                            step.microBatches(),
+                            backend.workspace().capacityBytes(),
+                            updateStarted,
+                            reading),
+                    () -> update.apply(scalars(planned, next)));
             if (evaluationIsDue(progress, next)) {
                 evaluation = evaluate(next);
             }
@@ -185,15 +165,15 @@ public final class Trainer implements AutoCloseable {
                 options.seed(),
                 progress.epochs(),
                 progress.updates(),
-                epochLoss.mean(),
+                pending.epochLoss(),
                 evaluation.loss(),
                 evaluation.accuracy(),
-                trainingNanos == 0 ? 0 : trained / (trainingNanos * 1e-9),
+                pending.imagesPerSecond(),
                 (System.nanoTime() - started) * 1e-9,
                 backend.workspace().peakBytes());
     }
 
-    private StepMetrics.Sums forwardAndBackward(Progress progress, Step step) {
+    private void forwardAndBackward(Progress progress, Step step) {
         Progress next = plan.advance(progress, step.batch());
         step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), () -> {
             if (!plan.finished(next)) {
@@ -201,9 +181,15 @@ public final class Trainer implements AutoCloseable {
                 stream.prefetch(next.epoch(), next.samplesIntoEpoch(), steps.firstMicroBatch(size));
             }
         });
-        StepMetrics.Sums sums = backend.metrics().read();
-        backend.metrics().clear();
-        return sums;
+    }
+
+    private UpdateScalars scalars(PlannedUpdate planned, Progress after) {
+        return new UpdateScalars(
+                planned.phase().learningRate(),
+                planned.phase().momentum(),
+                1.0 / planned.samples(),
+                optimizer.weightDecay(),
+                after.updates());
     }
 
     private void announce(Progress progress, PlannedUpdate planned, Step step, long prepareNanos) {
@@ -223,6 +209,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private EvaluationRecord evaluate(Progress progress) {
+        pending.drain();
         EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs());
         listeners.forEach(l -> l.evaluated(record));
         return record;
@@ -231,18 +218,6 @@ public final class Trainer implements AutoCloseable {
     private boolean evaluationIsDue(Progress before, Progress after) {
         double every = options.evaluateEveryEpochs();
         return Math.floor(after.epochs() / every) > Math.floor(before.epochs() / every);
-    }
-
-    private static void requireFinite(double loss, double lastLoss, Progress progress, PlannedUpdate planned) {
-        if (!Double.isFinite(loss)) {
-            throw new NonFiniteLossException("the loss became " + loss + " at update " + (progress.updates() + 1)
-                    + " (epoch " + progress.epoch() + ", samples " + progress.samplesIntoEpoch() + " to "
-                    + (progress.samplesIntoEpoch() + planned.samples()) + " of it, batch "
-                    + planned.samples() + ", learning rate " + planned.phase().learningRate() + ", momentum "
-                    + planned.phase().momentum() + "); "
-                    + (Double.isNaN(lastLoss) ? "no update had a finite loss" : "the last finite loss was " + lastLoss)
-                    + ". Lower the learning rate or add a warm-up");
-        }
     }
 
     private static void requireFits(Network network, Dataset data) {
@@ -265,26 +240,5 @@ public final class Trainer implements AutoCloseable {
         steps.close();
         update.close();
         model.close();
-    }
-
-    /** Mean training loss over the newest epoch. */
-    private static final class EpochLoss {
-        private long epoch = -1;
-        private double sum;
-        private long samples;
-
-        void add(long ofEpoch, double lossSum, int count) {
-            if (ofEpoch != epoch) {
-                epoch = ofEpoch;
-                sum = 0;
-                samples = 0;
-            }
-            sum += lossSum;
-            samples += count;
-        }
-
-        double mean() {
-            return samples == 0 ? Double.NaN : sum / samples;
-        }
     }
 }

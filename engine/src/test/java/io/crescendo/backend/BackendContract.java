@@ -2,6 +2,7 @@ package io.crescendo.backend;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Fusion;
@@ -223,6 +224,81 @@ public abstract class BackendContract {
                 assertEquals(3 * once.loss(), thrice.loss(), 8 * Math.max(tolerance(), 0x1p-24) * thrice.loss(), what);
                 backend.metrics().clear();
                 assertEquals(new StepMetrics.Sums(0, 0), backend.metrics().read());
+            }
+        }
+    }
+
+    @Test
+    public void aReadingKeepsWhatRanBeforeItWasTaken() {
+        try (Backend backend = open()) {
+            NetworkCase network = NetworkCase.operations(random).get(0);
+            try (Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
+                String what = "seed " + seed + ": " + network;
+                StepMetrics metrics = backend.metrics();
+                Feed feed = Rig.feed(random, network, network.batch());
+                rig.executable.run(feed);
+                StepMetrics.Sums first = metrics.read();
+                StepMetrics.Reading once = metrics.take();
+                assertEquals(new StepMetrics.Sums(0, 0), metrics.read(), what);
+                rig.executable.run(feed);
+                rig.executable.run(feed);
+                StepMetrics.Reading twice = metrics.take();
+                rig.executable.run(feed);
+                StepMetrics.Reading last = metrics.take();
+                // The same samples and weights; a device may add up in another order.
+                assertEquals(first.loss(), last.sums().loss(), 8 * Math.max(tolerance(), 0x1p-24) * first.loss(), what);
+                assertEquals(first.hits(), last.sums().hits(), what);
+                assertTrue(once.isDone() && twice.isDone() && last.isDone(), what + ": earlier readings are done too");
+                assertEquals(first, once.sums(), what);
+                assertEquals(2 * first.hits(), twice.sums().hits(), what);
+                rig.executable.run(feed);
+                metrics.clear();
+                assertEquals(new StepMetrics.Sums(0, 0), metrics.take().sums(), what);
+                assertEquals(first, once.sums(), what + ": clearing leaves earlier readings alone");
+            }
+        }
+    }
+
+    @Test
+    public void updatesAreSkippedOnceATakenLossIsNotFinite() {
+        try (Backend backend = open()) {
+            NetworkCase network = NetworkCase.operations(random).get(0);
+            try (Rig rig = new Rig(backend, network.training(backend.fusions()), seed);
+                    UpdateKernel update = backend.prepareUpdate(
+                            new UpdateRule.Momentum(), rig.model, rig.program.parameters(), p -> true)) {
+                String what = "seed " + seed + ": " + network;
+                UpdateScalars scalars = new UpdateScalars(0.1, 0.9, 1.0 / network.batch(), 0.5, 1);
+                Feed good = Rig.feed(random, network, network.batch());
+                rig.executable.run(good);
+                backend.metrics().take();
+                update.apply(scalars);
+                Feed bad = Rig.part(good, 0, network.batch());
+                bad.images().put(random.nextInt(bad.images().capacity()), Float.NaN);
+                rig.executable.run(bad);
+                backend.metrics().read(); // an evaluation may meet what it likes
+                backend.metrics().clear();
+                rig.model.gradients().clear();
+                float[] before = Rig.read(rig.model.weights());
+                float[] velocity = Rig.read(update.state().get(0));
+                // Weight decay moves every weight, so an update that is applied shows even without gradients.
+                rig.executable.run(bad);
+                StepMetrics.Reading reading = backend.metrics().take();
+                boolean atOnce = reading.isDone();
+                if (!atOnce) {
+                    update.apply(scalars);
+                    rig.executable.run(good);
+                    backend.metrics().take();
+                    update.apply(scalars);
+                }
+                assertFalse(Double.isFinite(reading.sums().loss()), what + ": loss of a sample with a NaN");
+                assertArrayEquals(before, Rig.read(rig.model.weights()), what);
+                assertArrayEquals(velocity, Rig.read(update.state().get(0)), what);
+                backend.metrics().clear();
+                rig.model.gradients().clear();
+                update.apply(scalars);
+                assertFalse(
+                        Arrays.equals(before, Rig.read(rig.model.weights())),
+                        what + ": after clear() updates count again");
             }
         }
     }

@@ -317,4 +317,69 @@ class BackendContractTest {
                     }
                 });
     }
+
+    @Test
+    void readingsThatComeLateAreFine() {
+        for (int delay : new int[] {0, 1, 5}) {
+            BackendContract contract = new Tampered(() -> new DelayedBackend(delay));
+            contract.draw();
+            contract.metricsAddUpUntilCleared();
+            contract.aReadingKeepsWhatRanBeforeItWasTaken();
+            contract.updatesAreSkippedOnceATakenLossIsNotFinite();
+        }
+    }
+
+    @Test
+    void updatesAppliedAfterALossThatIsNotFinite() {
+        caught(
+                "an update after NaN",
+                BackendContract::updatesAreSkippedOnceATakenLossIsNotFinite,
+                "seed",
+                () -> new DelayedBackend(3) {
+                    @Override
+                    void apply(UpdateKernel kernel, UpdateScalars scalars, ModelMemory model) {
+                        kernel.apply(scalars);
+                    }
+                });
+    }
+
+    @Test
+    void readingsThatGoOnCounting() {
+        caught(
+                "a living reading",
+                BackendContract::aReadingKeepsWhatRanBeforeItWasTaken,
+                "",
+                () -> new TamperedBackend() {
+                    @Override
+                    public StepMetrics metrics() {
+                        StepMetrics metrics = super.metrics();
+                        return new StepMetrics() {
+                            @Override
+                            public Sums read() {
+                                return metrics.read();
+                            }
+
+                            @Override
+                            public void clear() {
+                                metrics.clear();
+                            }
+
+                            @Override
+                            public Reading take() {
+                                return new Reading() {
+                                    @Override
+                                    public boolean isDone() {
+                                        return true;
+                                    }
+
+                                    @Override
+                                    public Sums sums() {
+                                        return metrics.read();
+                                    }
+                                };
+                            }
+                        };
+                    }
+                });
+    }
 }

@@ -9,6 +9,7 @@ import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
+import io.crescendo.backend.DelayedBackend;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
@@ -71,7 +72,11 @@ class TrainerTest {
             int evaluations) {}
 
     private static Run train(TrainingPlan plan, TrainingOptions options) {
-        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
+        return train(Backends.open("reference", BackendOptions.DEFAULT), plan, options);
+    }
+
+    private static Run train(Backend opened, TrainingPlan plan, TrainingOptions options) {
+        try (Backend backend = opened;
                 Trainer trainer = new Trainer(
                         backend,
                         network(),
@@ -155,6 +160,109 @@ class TrainerTest {
         assertArrayEquals(first.weights.array(), again.weights.array());
         assertEquals(first.summary.testLoss(), again.summary.testLoss());
         assertTrue(first.summary.trainLoss() != other.summary.trainLoss());
+    }
+
+    @Test
+    void aDeviceThatAnswersLaterGivesTheSameRecords() {
+        TrainingPlan plan = plan(RaggedEpoch.KEEP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run atOnce = train(plan, options);
+        for (int delay : new int[] {0, 1, 3, 1000}) {
+            DelayedBackend backend = new DelayedBackend(delay);
+            Run later = train(backend, plan, options);
+            assertArrayEquals(atOnce.weights.array(), later.weights.array(), "delay " + delay);
+            assertEquals(untimed(atOnce), untimed(later), "delay " + delay);
+            assertEquals(atOnce.summary.trainLoss(), later.summary.trainLoss(), "delay " + delay);
+            assertEquals(0, backend.underWay(), "delay " + delay);
+            // With a short delay only the four evaluations wait, each for at most so many updates.
+            assertTrue(delay > PendingUpdates.MOST || backend.waits() <= 4 * delay, delay + ": " + backend.waits());
+        }
+    }
+
+    @Test
+    void theHostIsNeverFarAheadOfTheDevice() {
+        DelayedBackend backend = new DelayedBackend(1000);
+        long[] most = {0};
+        try (backend;
+                Trainer trainer = new Trainer(
+                        backend,
+                        network(),
+                        plan(RaggedEpoch.DROP),
+                        Optimizer.sgd(0),
+                        TRAINING,
+                        TEST,
+                        Augmentation.NONE,
+                        TrainingOptions.DEFAULT)) {
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    most[0] = Math.max(most[0], backend.underWay());
+                }
+            });
+            trainer.run("late");
+        }
+        assertEquals(PendingUpdates.MOST, most[0]);
+    }
+
+    @Test
+    void aDivergingRunOnADeviceThatAnswersLaterStopsWithTheSameMessageAndWeights() {
+        TrainingPlan plan = TrainingPlan.of(Schedule.constant(1e30), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
+                .forEpochs(4, TRAINING.size());
+        Diverged atOnce = diverge(Backends.open("reference", BackendOptions.DEFAULT), plan);
+        for (int delay : new int[] {0, 1, 2, 1000}) {
+            Diverged later = diverge(new DelayedBackend(delay), plan);
+            assertEquals(atOnce.message, later.message, "delay " + delay);
+            assertEquals(atOnce.records, later.records, "delay " + delay);
+            assertArrayEquals(atOnce.weights, later.weights, "delay " + delay);
+        }
+    }
+
+    @SuppressWarnings("ArrayRecordComponent") // compared by assertArrayEquals
+    private record Diverged(String message, int records, float[] weights) {}
+
+    private static Diverged diverge(Backend opened, TrainingPlan plan) {
+        int[] records = {0};
+        try (Backend backend = opened;
+                Trainer trainer = new Trainer(
+                        backend,
+                        network(),
+                        plan,
+                        Optimizer.momentum(1e-3),
+                        TRAINING,
+                        TEST,
+                        Augmentation.NONE,
+                        TrainingOptions.DEFAULT)) {
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    records[0]++;
+                }
+            });
+            NonFiniteLossException stop = assertThrows(NonFiniteLossException.class, () -> trainer.run("diverging"));
+            float[] weights =
+                    new float[Math.toIntExact(trainer.model().weights().elements())];
+            trainer.model().weights().read(0, weights);
+            return new Diverged(String.valueOf(stop.getMessage()), records[0], weights);
+        }
+    }
+
+    private static List<UpdateRecord> untimed(Run run) {
+        return run.updates.stream()
+                .map(r -> new UpdateRecord(
+                        r.update(),
+                        r.samples(),
+                        r.epoch(),
+                        r.batch(),
+                        r.microBatch(),
+                        r.microBatches(),
+                        r.learningRate(),
+                        r.momentum(),
+                        r.noiseScale(),
+                        r.loss(),
+                        r.accuracy(),
+                        0,
+                        r.workspaceBytes()))
+                .toList();
     }
 
     @Test

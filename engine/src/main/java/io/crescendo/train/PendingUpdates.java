@@ -1,0 +1,155 @@
+package io.crescendo.train;
+
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.schedule.PlannedUpdate;
+import io.crescendo.schedule.Progress;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.function.Consumer;
+
+/**
+ * Updates that the device was told to do and whose loss is not known yet; records them in order once it is.
+ *
+ * <p>On a device that answers at once nothing ever waits here.
+ */
+final class PendingUpdates {
+    /**
+     * Updates the host may be ahead of the device: enough to hide the preparation of the next ones, and few enough that
+     * what the screen shows is what happens.
+     */
+    static final int MOST = 4;
+
+    /**
+     * One update on its way.
+     *
+     * @param before where training stood
+     * @param after where it stands once the update is done
+     * @param startNanos when the host began with it
+     * @param reading its loss, perhaps later
+     */
+    record Update(
+            PlannedUpdate planned,
+            Progress before,
+            Progress after,
+            int microBatch,
+            int microBatches,
+            long workspaceBytes,
+            long startNanos,
+            StepMetrics.Reading reading) {}
+
+    private final long samplesPerEpoch;
+    private final Consumer<UpdateRecord> recorded;
+    private final Deque<Update> queue = new ArrayDeque<>();
+    private final EpochLoss epochLoss = new EpochLoss();
+    private double lastLoss = Double.NaN;
+    private long lastDone = Long.MIN_VALUE;
+    private long trainingNanos;
+    private long trained;
+
+    PendingUpdates(long samplesPerEpoch, Consumer<UpdateRecord> recorded) {
+        this.samplesPerEpoch = samplesPerEpoch;
+        this.recorded = recorded;
+    }
+
+    /**
+     * Applies an update and records it as soon as its loss is known.
+     *
+     * @throws NonFiniteLossException if its loss, or that of an earlier one, is not finite; {@code apply} was not
+     *     called if the device answered at once
+     */
+    void add(Update update, Runnable apply) {
+        if (update.reading.isDone()) {
+            drain(); // those before are done too, and the first bad loss is the one to report
+            requireFinite(update);
+        }
+        apply.run();
+        queue.add(update);
+        while (!queue.isEmpty()
+                && (queue.size() > MOST || queue.element().reading.isDone())) {
+            record(queue.remove());
+        }
+    }
+
+    /** Waits for all of them. */
+    void drain() {
+        while (!queue.isEmpty()) {
+            record(queue.remove());
+        }
+    }
+
+    /** Mean training loss over the newest epoch. */
+    double epochLoss() {
+        return epochLoss.mean();
+    }
+
+    /** Samples of all recorded updates by the time they took. */
+    double imagesPerSecond() {
+        return trainingNanos == 0 ? 0 : trained / (trainingNanos * 1e-9);
+    }
+
+    private void record(Update update) {
+        double loss = requireFinite(update);
+        // Updates that overlap share the time: each is given what passed since the one before it was done.
+        long done = System.nanoTime();
+        long nanos = done - (lastDone == Long.MIN_VALUE ? update.startNanos : Math.max(lastDone, update.startNanos));
+        lastDone = done;
+        int batch = Math.toIntExact(update.planned.samples());
+        StepMetrics.Sums sums = update.reading.sums();
+        trainingNanos += nanos;
+        trained += batch;
+        lastLoss = loss;
+        epochLoss.add(update.before.epoch(), sums.loss(), batch);
+        recorded.accept(new UpdateRecord(
+                update.after.updates(),
+                update.after.samples(),
+                update.after.epochs(),
+                batch,
+                update.microBatch,
+                update.microBatches,
+                update.planned.phase().learningRate(),
+                update.planned.phase().momentum(),
+                update.planned.phase().noiseScale(samplesPerEpoch).approximate(),
+                loss,
+                (double) sums.hits() / batch,
+                nanos,
+                update.workspaceBytes));
+    }
+
+    private double requireFinite(Update update) {
+        PlannedUpdate planned = update.planned;
+        Progress before = update.before;
+        double loss = update.reading.sums().loss() / planned.samples();
+        if (!Double.isFinite(loss)) {
+            throw new NonFiniteLossException("the loss became " + loss + " at update " + (before.updates() + 1)
+                    + " (epoch " + before.epoch() + ", samples " + before.samplesIntoEpoch() + " to "
+                    + (before.samplesIntoEpoch() + planned.samples()) + " of it, batch " + planned.samples()
+                    + ", learning rate " + planned.phase().learningRate() + ", momentum "
+                    + planned.phase().momentum() + "); "
+                    + (Double.isNaN(lastLoss) ? "no update had a finite loss" : "the last finite loss was " + lastLoss)
+                    + ". Lower the learning rate or add a warm-up");
+        }
+        return loss;
+    }
+
+    /** Mean training loss over the newest epoch. */
+    private static final class EpochLoss {
+        private long epoch = -1;
+        private double sum;
+        private long samples;
+
+        void add(long ofEpoch, double lossSum, int count) {
+            if (ofEpoch != epoch) {
+                epoch = ofEpoch;
+                sum = 0;
+                samples = 0;
+            }
+            sum += lossSum;
+            samples += count;
+        }
+
+        double mean() {
+            return samples == 0 ? Double.NaN : sum / samples;
+        }
+    }
+}
