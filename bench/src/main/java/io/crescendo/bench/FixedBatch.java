@@ -39,4 +39,10 @@ public record FixedBatch(FloatBuffer images, IntBuffer labels, int samples) {
     public Feed feed() {
         return new Feed(images, labels, samples, 0, 1);
     }
+
+    /** Samples {@code first} to {@code first + count − 1} as a program reads them; shares the memory. */
+    public Feed part(int first, int count) {
+        int elements = images.capacity() / samples;
+        return new Feed(images.slice(first * elements, count * elements), labels.slice(first, count), count, first, 1);
+    }
 }

@@ -8,11 +8,9 @@ import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
-import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
@@ -24,7 +22,7 @@ import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
 /**
- * One whole training step per batch size: forward, backward, SGD with momentum 0.9 and weight decay 5e-4, loss read.
+ * One whole training step per batch size: forward, backward, update with momentum 0.9 and weight decay 5e-4, loss read.
  *
  * <p>The batch lies in memory, as in the peers' measurements; {@code images} is the throughput in images per second.
  * Batch-norm statistics are taken over {@code ghostBatch} samples, 0 meaning the whole batch as in the peers.
@@ -36,20 +34,6 @@ import org.openjdk.jmh.annotations.Warmup;
 @Warmup(iterations = 3, time = 3)
 @Measurement(iterations = 7, time = 3)
 public class TrainingStepBenchmark {
-    /** Throughput in images per second, reported beside the steps per second. */
-    @AuxCounters(AuxCounters.Type.OPERATIONS)
-    @State(Scope.Thread)
-    public static class Throughput {
-        /** Images trained on. */
-        public long images;
-
-        /** Starts every iteration at zero. */
-        @Setup(Level.Iteration)
-        public void reset() {
-            images = 0;
-        }
-    }
-
     /** A name {@link Models} knows. */
     @Param({"fashion-cnn", "wide-resnet-16-4"})
     public String network = "fashion-cnn";
@@ -61,6 +45,10 @@ public class TrainingStepBenchmark {
     /** Samples per batch-norm statistic; 0 for the whole batch. */
     @Param({"0"})
     public int ghostBatch;
+
+    /** A name {@link Optimizer#named} knows. */
+    @Param({"momentum"})
+    public String optimizer = "momentum";
 
     /** The backend. */
     @Param({"cpu"})
@@ -74,20 +62,21 @@ public class TrainingStepBenchmark {
     private TrainingStep step;
     private Feed feed;
 
-    /** Prepares the step and asserts that training on the fixed batch lowers its loss. */
+    /** Compares gradients with the reference backend's, prepares the step and asserts that it lowers the loss. */
     @Setup
     public void prepare() {
         Network net = TrainingStep.network(network);
         backend = Backends.open(device, new BackendOptions(threads));
-        step = new TrainingStep(backend, net, batch, ghostBatch, Optimizer.momentum(TrainingStep.WEIGHT_DECAY));
+        ReferenceCheck.step(backend, net, 4, 2);
+        step = new TrainingStep(backend, net, batch, ghostBatch, Optimizer.named(optimizer, TrainingStep.WEIGHT_DECAY));
         feed = FixedBatch.noise(net, batch, 7).feed();
         step.assertLearns(feed);
     }
 
     /** The timed step; returns the loss so that nothing can be skipped. */
     @Benchmark
-    public double step(Throughput throughput) {
-        throughput.images += batch;
+    public double step(Rate.Images rate) {
+        rate.images += batch;
         return step.run(feed);
     }
 

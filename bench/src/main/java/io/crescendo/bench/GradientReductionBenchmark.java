@@ -1,0 +1,121 @@
+package io.crescendo.bench;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.Feed;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.nn.Network;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * What it costs to split a batch: the gradients of one batch, taken in k equal micro-batches that add to one pack.
+ *
+ * <p>The ghost batch is that of the finest split, so the answer is the same for every k; this is asserted. The price of
+ * splitting is what k = 1 is faster.
+ */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.Throughput)
+@OutputTimeUnit(TimeUnit.SECONDS)
+@Fork(1)
+@Warmup(iterations = 3, time = 1)
+@Measurement(iterations = 7, time = 1)
+public class GradientReductionBenchmark {
+    private static final int MOST_PARTS = 8;
+
+    /** A name {@link TrainingStep#network} knows. */
+    @Param({"fashion-cnn", "wide-resnet-16-4"})
+    public String network = "fashion-cnn";
+
+    /** Samples in all; a multiple of 8. */
+    @Param({"128", "512"})
+    public int batch;
+
+    /** k: 1, 2, 4 or 8. */
+    @Param({"1", "2", "4", "8"})
+    public int microBatches;
+
+    /** The backend. */
+    @Param({"cpu"})
+    public String device = "cpu";
+
+    /** Threads; 0 for all. */
+    @Param({"0"})
+    public int threads;
+
+    private Backend backend;
+    private ModelMemory model;
+    private Executable part;
+    private final List<Feed> feeds = new ArrayList<>();
+
+    /** Compares with the reference backend on few samples, and the split batch with the whole one. */
+    @Setup
+    public void prepare() {
+        if (batch % MOST_PARTS != 0 || MOST_PARTS % microBatches != 0) {
+            throw new IllegalArgumentException("a batch of " + batch + " in " + microBatches
+                    + " micro-batches; give a multiple of 8, and 1, 2, 4 or 8 micro-batches");
+        }
+        backend = Backends.open(device, new BackendOptions(threads));
+        Network net = TrainingStep.network(network);
+        ReferenceCheck.step(backend, net, 4, 2);
+        int ghostBatch = batch / MOST_PARTS;
+        Program program = net.trainingProgram(batch / microBatches, ghostBatch, 0, backend.fusions());
+        model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED);
+        try (LoweredProgram lowered = backend.lower(program)) {
+            part = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
+        }
+        FixedBatch whole = FixedBatch.noise(net, batch, 11);
+        for (int i = 0; i < microBatches; i++) {
+            feeds.add(whole.part(i * (batch / microBatches), batch / microBatches));
+        }
+        StepMetrics.Sums sums = accumulate();
+        ReferenceCheck.requireClose(
+                network + " in " + microBatches + " micro-batches",
+                ReferenceCheck.gradients(backend, net, batch, ghostBatch),
+                new ReferenceCheck.Result(program.parameters(), ReferenceCheck.read(model.gradients()), sums.loss()));
+    }
+
+    private StepMetrics.Sums accumulate() {
+        for (int i = 0; i < feeds.size(); i++) {
+            part.run(feeds.get(i));
+        }
+        StepMetrics.Sums sums = backend.metrics().read();
+        backend.metrics().clear();
+        return sums;
+    }
+
+    /** The timed sum of gradients; clears them first, as an update would leave them. */
+    @Benchmark
+    public StepMetrics.Sums gradients(Rate.Images rate) {
+        model.gradients().clear();
+        rate.images += batch;
+        return accumulate();
+    }
+
+    /** Releases the device. */
+    @TearDown
+    public void close() {
+        part.close();
+        model.close();
+        backend.close();
+    }
+}

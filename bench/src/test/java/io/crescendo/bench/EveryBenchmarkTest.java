@@ -1,0 +1,114 @@
+package io.crescendo.bench;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.backend.BackendProvider;
+import io.crescendo.backend.Backends;
+import java.lang.reflect.Field;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Assumptions;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.results.RunResult;
+import org.openjdk.jmh.runner.BenchmarkList;
+import org.openjdk.jmh.runner.BenchmarkListEntry;
+import org.openjdk.jmh.runner.Runner;
+import org.openjdk.jmh.runner.RunnerException;
+import org.openjdk.jmh.runner.format.OutputFormatFactory;
+import org.openjdk.jmh.runner.options.OptionsBuilder;
+import org.openjdk.jmh.runner.options.VerboseMode;
+
+class EveryBenchmarkTest {
+    static Stream<String> benchmarks() {
+        return BenchmarkList.defaultList()
+                .getAll(OutputFormatFactory.createFormatInstance(System.out, VerboseMode.SILENT), List.of())
+                .stream()
+                .map(BenchmarkListEntry::getUsername)
+                .distinct()
+                .sorted();
+    }
+
+    /** One invocation in this JVM: what the benchmark asserts must hold and nothing may be thrown. */
+    @ParameterizedTest
+    @MethodSource("benchmarks")
+    void runs(String benchmark) throws ClassNotFoundException, RunnerException {
+        Map<String, String> first = firstValues(Class.forName(benchmark.substring(0, benchmark.lastIndexOf('.'))));
+        requireDevice(first.get("device"));
+        OptionsBuilder options = new OptionsBuilder();
+        options.include("^" + Pattern.quote(benchmark) + "$")
+                .mode(Mode.SingleShotTime)
+                .forks(0)
+                .warmupIterations(0)
+                .measurementIterations(1)
+                .verbosity(VerboseMode.SILENT)
+                .shouldFailOnError(true);
+        first.forEach((name, value) -> options.param(name, value));
+        Collection<RunResult> results = new Runner(options.build()).run();
+        assertEquals(1, results.size());
+        RunResult result = results.iterator().next();
+        assertTrue(result.getPrimaryResult().getScore() > 0, benchmark);
+    }
+
+    @Test
+    void theListIsComplete() {
+        List<String> names = benchmarks().toList();
+        for (Class<?> known : List.of(
+                TrainingStepBenchmark.class,
+                UpdateBenchmark.class,
+                GradientReductionBenchmark.class,
+                GhostBatchNormBenchmark.class,
+                PlanningBenchmark.class,
+                CopyBenchmark.class)) {
+            assertFalse(
+                    names.stream().noneMatch(name -> name.startsWith(known.getName() + ".")),
+                    known.getName() + " is not among " + names);
+        }
+    }
+
+    private static void requireDevice(@Nullable String device) {
+        if (device == null) {
+            return;
+        }
+        List<String> reasons = new ArrayList<>();
+        for (BackendProvider provider : Backends.providers()) {
+            if (device.split(":", 2)[0].equals(provider.name())) {
+                BackendProvider.Availability here = provider.availability();
+                if (here.available()) {
+                    return;
+                }
+                reasons.add(here.detail());
+            }
+        }
+        Assumptions.abort("no device '" + device + "' here: " + reasons);
+    }
+
+    /** The first value of each parameter of a benchmark class, its superclasses and the states nested in it. */
+    private static Map<String, String> firstValues(Class<?> benchmark) {
+        Map<String, String> values = new LinkedHashMap<>();
+        List<Class<?>> states = new ArrayList<>(List.of(benchmark.getDeclaredClasses()));
+        for (Class<?> c = benchmark; c != null; c = c.getSuperclass()) {
+            states.add(c);
+        }
+        for (Class<?> state : states) {
+            for (Field field : state.getDeclaredFields()) {
+                Param param = field.getAnnotation(Param.class);
+                if (param != null) {
+                    values.put(field.getName(), param.value()[0]);
+                }
+            }
+        }
+        return values;
+    }
+}
