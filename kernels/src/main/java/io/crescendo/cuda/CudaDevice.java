@@ -27,6 +27,7 @@ final class CudaDevice implements AutoCloseable {
     private final cudnnHandle cudnn;
     private final cublasHandle cublas;
     private final Kernels kernels;
+    private final AlgorithmChoice algorithms = new AlgorithmChoice();
     private final Lowering lowering;
 
     private CudaDevice(DeviceProperties properties, BackendOptions options, Path cache) {
@@ -103,6 +104,11 @@ final class CudaDevice implements AutoCloseable {
 
     Kernels kernels() {
         return kernels;
+    }
+
+    /** Names the method for each convolution. */
+    AlgorithmChoice algorithms() {
+        return algorithms;
     }
 
     /** What lowering may use while a step runs on the compute stream. One thread lowers at a time. */

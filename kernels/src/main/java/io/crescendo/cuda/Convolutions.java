@@ -1,0 +1,305 @@
+package io.crescendo.cuda;
+
+import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
+import io.crescendo.autograd.Window;
+import io.crescendo.cuda.ConvolutionMethod.Lane;
+import io.crescendo.cuda.ConvolutionMethod.Operands;
+import io.crescendo.cuda.ConvolutionProblem.Direction;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+
+/**
+ * Convolution and its two gradients, each by the method that {@link AlgorithmChoice} names.
+ *
+ * <p>cuDNN pads both sides of an image alike. Where the window's padding differs between the sides, and this shows in
+ * the result, x is copied into scratch memory with its margins and convolved without padding; its gradient is computed
+ * with margins there, and cropped.
+ *
+ * <p>A tensor of cuDNN has at most 2³¹ − 1 elements (cudnnSetTensor4dDescriptor: "limited to 2 Giga-elements"). A
+ * larger activation is computed in pieces of some samples each, one after another; the answer is the same.
+ */
+final class Convolutions {
+    private static final long MOST_ELEMENTS = Integer.MAX_VALUE;
+
+    private final CudaLowering lowering;
+
+    Convolutions(CudaLowering lowering) {
+        this.lowering = lowering;
+    }
+
+    OpPlan forward(Op.Conv2d op) {
+        OpPlan plan = lowering.plan();
+        lowering.define(plan, op.output());
+        Value bias = op.bias();
+        Value addend = op.addend();
+        Layer layer = new Layer(op.input(), op.output(), op.window(), op.groups());
+        Work work =
+                new Work(plan, layer, Direction.FORWARD, p -> withEpilogue(p, bias != null, addend != null, op.relu()));
+        if (addend != null && work.methods.values().stream().allMatch(ConvolutionMethod::addsInPlace)) {
+            plan.allowOverwriting(addend);
+        }
+        for (Piece piece : layer.pieces) {
+            work.launch((at, lane) -> {
+                long x = layer.address(at, op.input(), piece);
+                Operands operands = new Operands(
+                        layer.padded ? work.padded(at) : x,
+                        lowering.factor(at, op.weight()),
+                        layer.address(at, op.output(), piece),
+                        bias == null ? 0 : at.weights(bias),
+                        addend == null ? 0 : layer.address(at, addend, piece),
+                        work.workspace(at));
+                Launch convolve = work.method(piece).bind(lane, operands);
+                return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
+            });
+        }
+        return plan;
+    }
+
+    private static ConvolutionProblem withEpilogue(ConvolutionProblem p, boolean bias, boolean addend, boolean relu) {
+        return new ConvolutionProblem(
+                p.direction(),
+                p.precision(),
+                p.samples(),
+                p.channels(),
+                p.height(),
+                p.width(),
+                p.filters(),
+                p.outHeight(),
+                p.outWidth(),
+                p.kernelHeight(),
+                p.kernelWidth(),
+                p.strideHeight(),
+                p.strideWidth(),
+                p.padHeight(),
+                p.padWidth(),
+                p.groups(),
+                bias,
+                addend,
+                relu);
+    }
+
+    OpPlan inputGradient(Op.Conv2dInputGradient op) {
+        OpPlan plan = lowering.plan();
+        lowering.define(plan, op.inputGradient());
+        Layer layer = new Layer(op.inputGradient(), op.outputGradient(), op.window(), op.groups());
+        Work work = new Work(plan, layer, Direction.INPUT_GRADIENT, UnaryOperator.identity());
+        for (Piece piece : layer.pieces) {
+            work.launch((at, lane) -> {
+                long dx = layer.address(at, op.inputGradient(), piece);
+                Operands operands = new Operands(
+                        layer.address(at, op.outputGradient(), piece),
+                        lowering.factor(at, op.weight()),
+                        layer.padded ? work.padded(at) : dx,
+                        0,
+                        0,
+                        work.workspace(at));
+                Launch convolve = work.method(piece).bind(lane, operands);
+                return layer.padded ? inOrder(convolve, crop(layer, piece, work.padded(at), dx)) : convolve;
+            });
+        }
+        return plan;
+    }
+
+    OpPlan weightGradient(Op.Conv2dWeightGradient op) {
+        OpPlan plan = lowering.plan();
+        Layer layer = new Layer(op.input(), op.outputGradient(), op.window(), op.groups());
+        Work work = new Work(plan, layer, Direction.WEIGHT_GRADIENT, UnaryOperator.identity());
+        for (Piece piece : layer.pieces) {
+            work.launch((at, lane) -> {
+                long x = layer.address(at, op.input(), piece);
+                Operands operands = new Operands(
+                        layer.padded ? work.padded(at) : x,
+                        layer.address(at, op.outputGradient(), piece),
+                        at.gradients(op.weightGradient()),
+                        0,
+                        0,
+                        work.workspace(at));
+                Launch convolve = work.method(piece).bind(lane, operands);
+                return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
+            });
+        }
+        Value biasGradient = op.biasGradient();
+        if (biasGradient != null) {
+            Biases.appendGradient(lowering, plan, op.outputGradient(), biasGradient);
+        }
+        return plan;
+    }
+
+    private static Launch inOrder(Launch first, Launch second) {
+        return () -> {
+            first.enqueue();
+            second.enqueue();
+        };
+    }
+
+    private Launch pad(Layer layer, Piece piece, long from, long to) {
+        return move(layer.x, layer.height, layer.width, piece, layer.window.padTop(), layer.window.padLeft(), from, to);
+    }
+
+    private Launch crop(Layer layer, Piece piece, long from, long to) {
+        Nhwc margins = new Nhwc(layer.x.samples(), layer.x.channels(), layer.height, layer.width);
+        return move(
+                margins,
+                layer.x.height(),
+                layer.x.width(),
+                piece,
+                -layer.window.padTop(),
+                -layer.window.padLeft(),
+                from,
+                to);
+    }
+
+    private Launch move(Nhwc source, int height, int width, Piece piece, int top, int left, long from, long to) {
+        long packs = (long) piece.samples * height * width * lowering.grids().packsOf(source.channels());
+        return lowering.call(
+                "pad",
+                lowering.grids().threads(packs),
+                to,
+                from,
+                piece.samples,
+                source.channels(),
+                source.height(),
+                source.width(),
+                height,
+                width,
+                top,
+                left);
+    }
+
+    /** Consecutive samples that are computed at once. */
+    private record Piece(int first, int samples) {}
+
+    /** The layer as cuDNN sees it: x with margins where it needs them, in pieces. */
+    private final class Layer {
+        final Nhwc x;
+        final Nhwc y;
+        final Window window;
+        final int groups;
+        /** Whether x is copied into a larger image. */
+        final boolean padded;
+        /** Rows and columns of x, with margins if it is copied. */
+        final int height;
+
+        final int width;
+        final List<Piece> pieces = new ArrayList<>();
+
+        Layer(Value input, Value output, Window window, int groups) {
+            x = Nhwc.of(input);
+            y = Nhwc.of(output);
+            this.window = window;
+            this.groups = groups;
+            Window w = window;
+            padded = !symmetric(x.height(), y.height(), w.kernelHeight(), w.strideHeight(), w.padTop())
+                    || !symmetric(x.width(), y.width(), w.kernelWidth(), w.strideWidth(), w.padLeft());
+            height = x.height() + (padded ? w.padTop() + w.padBottom() : 0);
+            width = x.width() + (padded ? w.padLeft() + w.padRight() : 0);
+            long largest = Math.max((long) height * width * x.channels(), (long) y.plane() * y.channels());
+            long most = MOST_ELEMENTS / largest;
+            if (most == 0) {
+                throw new IllegalArgumentException("one sample of the convolution from " + input + " to " + output
+                        + " has " + largest + " elements; cuDNN's tensors hold at most " + MOST_ELEMENTS);
+            }
+            long count = (x.samples() + most - 1) / most;
+            int size = (int) ((x.samples() + count - 1) / count);
+            for (int first = 0; first < x.samples(); first += size) {
+                pieces.add(new Piece(first, Math.min(size, x.samples() - first)));
+            }
+        }
+
+        /** Whether padding both sides as the first one gives the same windows. */
+        private static boolean symmetric(int extent, int outExtent, int kernel, int stride, int pad) {
+            int reach = extent + 2 * pad - kernel;
+            return reach >= 0 && reach / stride + 1 == outExtent;
+        }
+
+        ConvolutionProblem problem(Direction direction, Piece piece) {
+            return new ConvolutionProblem(
+                    direction,
+                    lowering.device().precision(),
+                    piece.samples,
+                    x.channels(),
+                    height,
+                    width,
+                    y.channels(),
+                    y.height(),
+                    y.width(),
+                    window.kernelHeight(),
+                    window.kernelWidth(),
+                    window.strideHeight(),
+                    window.strideWidth(),
+                    padded ? 0 : window.padTop(),
+                    padded ? 0 : window.padLeft(),
+                    groups,
+                    false,
+                    false,
+                    false);
+        }
+
+        /** Where a piece of an activation starts. */
+        long address(Addresses at, Value value, Piece piece) {
+            return at.value(value) + piece.first * value.shape().elementsPerSample() * lowering.elementBytes();
+        }
+    }
+
+    /** Methods and scratch memory of one operation. */
+    private final class Work {
+        final OpPlan plan;
+        final Map<Integer, ConvolutionMethod> methods = new HashMap<>(); // by samples of the piece
+        final long paddedOffset;
+        final long workspaceOffset;
+
+        Work(OpPlan plan, Layer layer, Direction direction, UnaryOperator<ConvolutionProblem> finish) {
+            this.plan = plan;
+            long workspaceBytes = 0;
+            for (Piece piece : layer.pieces) {
+                if (!methods.containsKey(piece.samples)) {
+                    ConvolutionMethod method = lowering.device()
+                            .algorithms()
+                            .choose(
+                                    lowering.device(),
+                                    lowering.measuring(),
+                                    finish.apply(layer.problem(direction, piece)));
+                    plan.onClose(method::close);
+                    methods.put(piece.samples, method);
+                    workspaceBytes = Math.max(workspaceBytes, method.workspaceBytes());
+                }
+            }
+            workspaceOffset = plan.scratch(workspaceBytes);
+            long samples = layer.pieces.get(0).samples; // the first is the largest
+            paddedOffset = plan.scratch(
+                    layer.padded
+                            ? samples * layer.height * layer.width * layer.x.channels() * lowering.elementBytes()
+                            : 0);
+        }
+
+        ConvolutionMethod method(Piece piece) {
+            ConvolutionMethod method = methods.get(piece.samples);
+            if (method == null) {
+                throw new IllegalStateException("no method was chosen for " + piece + " of " + plan);
+            }
+            return method;
+        }
+
+        long workspace(Addresses at) {
+            return at.scratch(plan, workspaceOffset);
+        }
+
+        long padded(Addresses at) {
+            return at.scratch(plan, paddedOffset);
+        }
+
+        void launch(PieceBinder binder) {
+            CudaDevice device = lowering.device();
+            plan.launch(at -> binder.bind(at, new Lane(device.stream(), device.cudnn(), device.kernels())));
+        }
+    }
+
+    /** Makes the launch of one piece. */
+    private interface PieceBinder {
+        Launch bind(Addresses at, Lane lane);
+    }
+}
