@@ -3,13 +3,23 @@ package io.crescendo.backend;
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.tensor.ParameterPack;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Predicate;
 
 /**
  * One opened device.
  *
- * <p>Not thread-safe: one thread at a time uses a backend and everything it made. Closing it closes what it made.
+ * <p>One thread, the training thread, uses a backend and everything it made, with one exception: so that the next batch
+ * size is ready before it is needed, <em>preparing</em> may happen on another thread while the training thread runs
+ * programs. Preparing is {@link #lower}, and {@link LoweredProgram#requirements} and {@link LoweredProgram#compile} of
+ * what came of it. The engine prepares on one thread at a time, which need not always be the same; a backend must only
+ * keep apart what preparing and the training thread's calls both touch. {@link LoweredProgram#bind} belongs to the
+ * training thread and comes between two runs, so whatever is slow (compiling, measuring algorithms) goes into
+ * {@code lower} or {@code compile}, and {@code bind} sets addresses. {@link LoweredProgram#close} may come from either
+ * thread at any time.
+ *
+ * <p>Closing a backend closes what it made.
  */
 public interface Backend extends AutoCloseable {
     /** Short name, for example {@code reference}, {@code cpu} or {@code cuda:0}. */
@@ -33,10 +43,21 @@ public interface Backend extends AutoCloseable {
         return allocate(pack.elements());
     }
 
+    /**
+     * All memory of the device in bytes, whether free or not; empty if it does not say. A budget stated as a percentage
+     * is a share of this.
+     */
+    default OptionalLong memoryBytes() {
+        return OptionalLong.empty();
+    }
+
     /** The arena that all bound programs share. */
     Workspace workspace();
 
-    /** Chooses layouts and algorithms for a program; allocates nothing on the device. */
+    /**
+     * Chooses layouts and algorithms for a program; allocates nothing on the device that outlives the call. May run on
+     * another thread while a program runs.
+     */
     LoweredProgram lower(Program program);
 
     /**

@@ -8,7 +8,19 @@ public interface LoweredProgram extends AutoCloseable {
     /** Sizes for the planner. */
     MemoryRequirements requirements();
 
-    /** Fixes addresses: makes room in the backend's workspace and prepares the program for replay. */
+    /**
+     * Does ahead whatever {@link #bind} would otherwise do itself and that needs neither addresses nor the workspace:
+     * compiles kernels, builds primitives. Calling it is never necessary, and calling it again does nothing. May run on
+     * another thread while a program runs.
+     */
+    default void compile() {}
+
+    /**
+     * Fixes addresses: makes room in the backend's workspace and prepares the program for replay. Cheap after
+     * {@link #compile}.
+     *
+     * @throws DeviceMemoryException if the device has no room for the plan
+     */
     Executable bind(WorkspacePlan plan, ModelMemory model);
 
     /** Releases what was chosen but not bound; executables made by {@link #bind} stay valid. */

@@ -13,7 +13,11 @@ public interface Workspace {
     /** The most it ever held. */
     long peakBytes();
 
-    /** Makes room for at least this many bytes. Between steps only. */
+    /**
+     * Makes room for at least this many bytes. Between steps only.
+     *
+     * @throws DeviceMemoryException if the device has no room; the workspace may then hold less than before
+     */
     void reserve(long bytes);
 
     /**

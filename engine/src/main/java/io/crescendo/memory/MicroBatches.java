@@ -28,20 +28,40 @@ public final class MicroBatches {
     }
 
     /**
-     * The largest micro-batch whose plan fits the budget, by bisection over multiples of the granule.
+     * The size that splits a batch into as few micro-batches as {@code most} allows, and those as equal as the granule
+     * allows: equal shares waste less than many full micro-batches and a small rest.
+     *
+     * @param most the largest micro-batch that fits; the batch itself, or a multiple of the granule
+     */
+    public static int equalShare(int batch, int granule, int most) {
+        if (batch <= most) {
+            return batch;
+        }
+        int granules = (batch + granule - 1) / granule;
+        int pieces = (granules + most / granule - 1) / (most / granule);
+        return (granules + pieces - 1) / pieces * granule;
+    }
+
+    /**
+     * The largest micro-batch whose plan fits the budget: the whole batch, or a multiple of the granule.
+     *
+     * <p>Plans grow almost linearly with the micro-batch, so the search guesses by interpolation and falls back on
+     * halving. The answer always fits. Where a plan is by a little larger than that of a larger micro-batch, which a
+     * planner's luck may cause, a still larger one may fit too.
      *
      * @param batch samples per update
      * @param granule micro-batches smaller than the batch are multiples of this
      * @param budgetBytes what the arena may hold
-     * @param planBytes bytes of the plan for a micro-batch; must not fall as the micro-batch grows
+     * @param planBytes bytes of the plan for a micro-batch
      * @throws IllegalArgumentException if not even one granule fits
      */
     public static int largest(int batch, int granule, long budgetBytes, LongUnaryOperator planBytes) {
-        if (planBytes.applyAsLong(batch) <= budgetBytes) {
+        long whole = planBytes.applyAsLong(batch);
+        if (whole <= budgetBytes) {
             return batch;
         }
         int smallest = Math.min(granule, batch);
-        long needed = planBytes.applyAsLong(smallest);
+        long needed = smallest == batch ? whole : planBytes.applyAsLong(smallest);
         if (needed > budgetBytes) {
             throw new IllegalArgumentException("the memory budget of " + budgetBytes
                     + " bytes is too small: the smallest micro-batch, " + smallest + " samples, needs " + needed
@@ -49,17 +69,23 @@ public final class MicroBatches {
         }
         int low = 1; // granules that fit
         int high = (batch + granule - 1) / granule; // granules that do not
-        while (high - low > 1) {
+        long lowBytes = needed;
+        long highBytes = whole;
+        for (boolean guess = true; high - low > 1; guess = !guess) {
             int middle = (low + high) >>> 1;
-            if (planBytes.applyAsLong((long) middle * granule) <= budgetBytes) {
+            if (guess && highBytes > lowBytes) {
+                double share = (double) (budgetBytes - lowBytes) / (highBytes - lowBytes);
+                middle = Math.max(low + 1, Math.min(high - 1, low + (int) (share * (high - low))));
+            }
+            long bytes = planBytes.applyAsLong((long) middle * granule);
+            if (bytes <= budgetBytes) {
                 low = middle;
+                lowBytes = bytes;
             } else {
                 high = middle;
+                highBytes = bytes;
             }
         }
-        // Equal shares waste less than one full micro-batch and a small rest.
-        int granules = (batch + granule - 1) / granule;
-        int pieces = (granules + low - 1) / low;
-        return (granules + pieces - 1) / pieces * granule;
+        return low * granule;
     }
 }

@@ -13,7 +13,10 @@ package io.crescendo.metrics;
  * @param momentum m
  * @param noiseScale g = εN/(B(1−m))
  * @param workspaceBytes arena bytes the largest micro-batch needs
- * @param prepareNanos time it took to trace, plan and prepare the new batch size
+ * @param prepareNanos time it took to trace, plan and compile the new batch size, in the background where the plan
+ *     announced it
+ * @param switchNanos time training stood still for the new batch size: waiting for the above if it was not ready,
+ *     growing the workspace, setting addresses
  */
 public record PhaseRecord(
         long update,
@@ -26,4 +29,5 @@ public record PhaseRecord(
         double momentum,
         double noiseScale,
         long workspaceBytes,
-        long prepareNanos) {}
+        long prepareNanos,
+        long switchNanos) {}

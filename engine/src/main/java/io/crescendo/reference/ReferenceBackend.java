@@ -12,6 +12,7 @@ import io.crescendo.backend.Workspace;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import java.util.EnumSet;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Predicate;
 
@@ -58,6 +59,12 @@ public final class ReferenceBackend implements Backend {
     @Override
     public ReferenceMemory allocate(long elements) {
         return new ReferenceMemory(elements);
+    }
+
+    /** What Java may use at most. */
+    @Override
+    public OptionalLong memoryBytes() {
+        return OptionalLong.of(Runtime.getRuntime().maxMemory());
     }
 
     @Override

@@ -1,6 +1,8 @@
 package io.crescendo.reference;
 
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Workspace;
+import java.util.OptionalLong;
 
 /** The arena as one array of doubles. */
 final class ReferenceWorkspace implements Workspace {
@@ -48,7 +50,17 @@ final class ReferenceWorkspace implements Workspace {
                     + MOST_ELEMENTS * Double.BYTES + " bytes, but " + elements * Double.BYTES
                     + " are needed; use smaller micro-batches");
         }
-        arena = new double[(int) elements];
+        arena = new double[0]; // both at once may not fit
+        try {
+            arena = new double[(int) elements];
+        } catch (OutOfMemoryError e) {
+            throw new DeviceMemoryException(
+                    "the Java heap has no room for a workspace of " + elements * Double.BYTES
+                            + " bytes; lower the memory budget or give Java more with -Xmx",
+                    elements * Double.BYTES,
+                    OptionalLong.empty(),
+                    e);
+        }
         peakBytes = Math.max(peakBytes, capacityBytes());
     }
 }

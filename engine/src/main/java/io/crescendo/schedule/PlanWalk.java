@@ -1,6 +1,8 @@
 package io.crescendo.schedule;
 
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.function.Consumer;
 
 /**
@@ -61,6 +63,25 @@ final class PlanWalk {
                 now = plan.advance(now, samples);
             }
         }
+    }
+
+    static List<BatchUse> batchUses(TrainingPlan plan) {
+        Map<Long, BatchUse> uses = new LinkedHashMap<>();
+        walk(plan, stretch -> {
+            long first = stretch.first().samples();
+            long last = stretch.last().samples();
+            // A stretch with ragged updates is one of whole epochs, each of which ends in one.
+            long ragged = stretch.raggedSamples() == 0 ? 0 : (last - first) / plan.samplesPerEpoch() + 1;
+            add(uses, new BatchUse(stretch.samples(), stretch.updates() - ragged, first, last));
+            if (ragged > 0) {
+                add(uses, new BatchUse(stretch.raggedSamples(), ragged, first, last));
+            }
+        });
+        return List.copyOf(uses.values());
+    }
+
+    private static void add(Map<Long, BatchUse> uses, BatchUse use) {
+        uses.merge(use.samples(), use, BatchUse::and);
     }
 
     static double exactUpdates(TrainingPlan plan) {

@@ -1,8 +1,6 @@
 package io.crescendo.schedule;
 
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Set;
 import java.util.TreeSet;
 import org.jspecify.annotations.Nullable;
 
@@ -290,14 +288,12 @@ public final class TrainingPlan {
      * The sizes of update that the run will visit, in order of their first visit, sizes cut by ragged ends included.
      */
     public List<Long> distinctBatches() {
-        Set<Long> sizes = new LinkedHashSet<>();
-        PlanWalk.walk(this, stretch -> {
-            sizes.add(stretch.samples());
-            if (stretch.raggedSamples() > 0) {
-                sizes.add(stretch.raggedSamples());
-            }
-        });
-        return List.copyOf(sizes);
+        return batchUses().stream().map(BatchUse::samples).toList();
+    }
+
+    /** The same sizes with how often and how long each is needed: what to prepare next and what to forget. */
+    public List<BatchUse> batchUses() {
+        return PlanWalk.batchUses(this);
     }
 
     /** What is allowed but unwise about this plan, one sentence each; empty if nothing is. */

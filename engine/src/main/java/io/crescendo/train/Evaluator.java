@@ -1,61 +1,70 @@
 package io.crescendo.train;
 
-import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
-import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
 import io.crescendo.memory.MicroBatches;
-import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.metrics.EvaluationRecord;
-import io.crescendo.nn.Network;
 import java.util.HashMap;
 import java.util.Map;
 
 /** Measures loss and accuracy of a network on all samples of a data set, with running statistics. */
 public final class Evaluator implements AutoCloseable {
     private final Backend backend;
-    private final Network network;
+    private final StepPlanner planner;
     private final ModelMemory model;
     private final BatchStream stream;
     private final int samples;
-    private final int evaluationBatch;
-    private final double labelSmoothing;
     private final Map<Integer, Executable> executables = new HashMap<>();
+    private int evaluationBatch;
+    private long workspaceBytes;
 
     /**
      * Creates an evaluator.
      *
+     * @param planner of the same network; stays open
      * @param stream the data set in its own order, without augmentation
      * @param samples size of the data set
      * @param evaluationBatch samples per run if memory allows; has no influence on the result
-     * @param budgetBytes what the workspace may hold
      */
     public Evaluator(
             Backend backend,
-            Network network,
+            StepPlanner planner,
             ModelMemory model,
             BatchStream stream,
             int samples,
-            int evaluationBatch,
-            double labelSmoothing,
-            long budgetBytes) {
+            int evaluationBatch) {
         this.backend = backend;
-        this.network = network;
+        this.planner = planner;
         this.model = model;
         this.stream = stream;
         this.samples = samples;
-        this.labelSmoothing = labelSmoothing;
-        this.evaluationBatch =
-                MicroBatches.largest(Math.min(samples, evaluationBatch), 1, budgetBytes, this::workspaceBytes);
+        this.evaluationBatch = planner.largestInference(Math.min(samples, evaluationBatch));
     }
 
     /** Evaluates all samples; {@code update} and {@code epoch} only label the record. */
     public EvaluationRecord evaluate(long update, double epoch) {
+        while (true) {
+            try {
+                return evaluateOnce(update, epoch);
+            } catch (DeviceMemoryException e) {
+                if (evaluationBatch == 1) {
+                    throw e;
+                }
+                executables.values().forEach(Executable::close);
+                executables.clear();
+                workspaceBytes = 0;
+                evaluationBatch = (evaluationBatch + 1) / 2;
+            }
+        }
+    }
+
+    private EvaluationRecord evaluateOnce(long update, double epoch) {
         StepMetrics metrics = backend.metrics();
         metrics.clear();
         long position = 0;
@@ -73,19 +82,16 @@ public final class Evaluator implements AutoCloseable {
     }
 
     private Executable executable(int size) {
-        return executables.computeIfAbsent(size, s -> {
-            Program program = network.inferenceProgram(s, labelSmoothing, backend.fusions());
-            try (LoweredProgram lowered = backend.lower(program)) {
-                return lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
+        Executable known = executables.get(size);
+        if (known == null) {
+            try (PlannedProgram program = planner.inference(size)) {
+                known = program.lowered().bind(program.plan(), model);
+                workspaceBytes = Math.max(workspaceBytes, program.plan().totalBytes());
             }
-        });
-    }
-
-    private long workspaceBytes(long size) {
-        Program program = network.inferenceProgram(Math.toIntExact(size), labelSmoothing, backend.fusions());
-        try (LoweredProgram lowered = backend.lower(program)) {
-            return WorkspacePlanner.plan(program, lowered.requirements()).totalBytes();
+            executables.put(size, known);
         }
+        backend.workspace().reserve(workspaceBytes); // a smaller budget may have shrunk it since
+        return known;
     }
 
     @Override

@@ -12,12 +12,14 @@ public final class Step {
     private final List<Integer> sizes;
     private final List<Executable> parts;
     private final long workspaceBytes;
+    private final long prepareNanos;
 
-    Step(int batch, List<Integer> sizes, List<Executable> parts, long workspaceBytes) {
+    Step(int batch, List<Integer> sizes, List<Executable> parts, long workspaceBytes, long prepareNanos) {
         this.batch = batch;
         this.sizes = sizes;
         this.parts = parts;
         this.workspaceBytes = workspaceBytes;
+        this.prepareNanos = prepareNanos;
     }
 
     /** Samples in all. */
@@ -33,6 +35,16 @@ public final class Step {
     /** Number of micro-batches. */
     public int microBatches() {
         return sizes.size();
+    }
+
+    /** Sizes of the micro-batches in running order. */
+    public List<Integer> sizes() {
+        return sizes;
+    }
+
+    /** Time it took to trace, plan and compile what this batch needed anew; in the background if it was announced. */
+    public long prepareNanos() {
+        return prepareNanos;
     }
 
     /** Arena bytes the largest micro-batch needs. */

@@ -1,45 +1,83 @@
 package io.crescendo.train;
 
-import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
-import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
-import io.crescendo.memory.MicroBatches;
-import io.crescendo.memory.WorkspacePlan;
-import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.nn.Network;
+import io.crescendo.schedule.BatchUse;
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Training steps by batch size: traced, planned and prepared when a size is new, looked up ever after.
+ * Training steps by batch size: prepared ahead for the batches that are announced, on demand for others.
  *
  * <p>Executables are kept by micro-batch size, so batches that share a micro-batch share its executable, and all share
- * one workspace.
+ * one workspace. Those that no announced batch needs any more are closed, so a run that visits a thousand batches holds
+ * no more than one that visits three.
+ *
+ * <pre>{@code
+ * steps.expect(plan.batchUses());            // compiles the first ones on another thread
+ * Step step = steps.forBatch(128);           // waits for it, binds it
+ * step.run(stream, epoch, position, seed, prefetchNext);
+ * steps.passed(progress.samples());          // batches that do not come again may go
+ * }</pre>
+ *
+ * <p>One thread, the training thread, calls the methods.
  */
 public final class Steps implements AutoCloseable {
+    /** Announced batches that are compiled ahead of the present one. */
+    private static final int AHEAD = 3;
+
+    /** What remains of the budget when the device refuses it and does not say what it has. */
+    private static final double AFTER_REFUSAL = 0.75;
+
     private final Backend backend;
-    private final Network network;
     private final ModelMemory model;
-    private final int ghostBatch;
-    private final double labelSmoothing;
-    private final long budgetBytes;
-    private final boolean usesGhostBatches;
-    private final Map<Integer, Planned> candidates = new HashMap<>();
-    private final Map<Integer, Long> bytes = new HashMap<>();
-    private final Map<Integer, Executable> executables = new HashMap<>();
+    private final StepPlanner planner;
+    private final Preparation preparation;
     private final Map<Integer, Step> steps = new HashMap<>();
 
-    private record Planned(LoweredProgram lowered, WorkspacePlan plan) {}
+    /** By micro-batch, the one used longest ago first. */
+    private final Map<Integer, Bound> executables = new LinkedHashMap<>(16, 0.75f, true);
+
+    private List<BatchUse> expected = List.of();
+    private @Nullable MicroBatchCover cover;
+    private Consumer<Refusal> onRefusal = refusal -> {};
+
+    private record Bound(Executable executable, long workspaceBytes) {}
+
+    /**
+     * The device had less memory than the budget allowed, and training goes on in smaller pieces.
+     *
+     * @param batch the batch that was to be prepared
+     * @param requestedBytes what the device refused
+     * @param budgetBytes what the workspace may hold from now on
+     */
+    public record Refusal(int batch, long requestedBytes, long budgetBytes) {}
 
     /**
      * Creates an empty store.
      *
-     * @param ghostBatch samples per batch-norm statistic; micro-batches are multiples of it if the network has norms
-     * @param budgetBytes what the workspace may hold
+     * @param planner splits batches; closed with the steps
      */
+    public Steps(Backend backend, ModelMemory model, StepPlanner planner) {
+        this.backend = backend;
+        this.model = model;
+        this.planner = planner;
+        this.preparation = new Preparation(planner);
+    }
+
+    /** Creates an empty store that splits batches by the usual costs; see {@link StepPlanner}. */
     public Steps(
             Backend backend,
             Network network,
@@ -47,68 +85,224 @@ public final class Steps implements AutoCloseable {
             int ghostBatch,
             double labelSmoothing,
             long budgetBytes) {
-        this.backend = backend;
-        this.network = network;
-        this.model = model;
-        this.ghostBatch = ghostBatch;
-        this.labelSmoothing = labelSmoothing;
-        this.budgetBytes = budgetBytes;
-        this.usesGhostBatches =
-                network.trainingProgram(1, 1, 0, backend.fusions()).usesGhostBatches();
+        this(backend, model, new StepPlanner(backend, network, ghostBatch, labelSmoothing, budgetBytes));
     }
 
-    /** The step for this many samples. */
+    /** Calls this on the training thread when the device refuses memory and the batch was split further. */
+    public void onRefusal(Consumer<Refusal> listener) {
+        onRefusal = listener;
+    }
+
+    /**
+     * Announces the batches to come, and starts to prepare the first of them in the background.
+     *
+     * @param uses of a plan; those whose last sample has passed are ignored once {@link #passed} says so
+     */
+    public void expect(List<BatchUse> uses) {
+        expected = uses.stream()
+                .sorted(Comparator.comparingLong(BatchUse::firstSample))
+                .toList();
+        cover = planner.cover(expected);
+        prepareAhead(-1);
+    }
+
+    /**
+     * The step for this many samples.
+     *
+     * @throws IllegalArgumentException if not even the smallest micro-batch fits the memory budget
+     */
     public Step forBatch(int batch) {
-        return steps.computeIfAbsent(batch, this::prepare);
+        @Nullable DeviceMemoryException refusal = null;
+        while (true) {
+            try {
+                Step step = steps.get(batch);
+                if (step == null) {
+                    step = bind(batch);
+                    steps.put(batch, step);
+                    evict(step);
+                    prepareAhead(batch);
+                }
+                backend.workspace().reserve(step.workspaceBytes());
+                return step;
+            } catch (DeviceMemoryException e) {
+                refusal = e;
+                planSmaller(batch, e);
+            } catch (IllegalArgumentException e) {
+                if (refusal != null) {
+                    e.addSuppressed(refusal); // nobody stated the budget that the message speaks of
+                }
+                throw e;
+            }
+        }
+    }
+
+    /** Says that training has come this far: steps of announced batches that do not come again are released. */
+    public void passed(long samples) {
+        int before = expected.size();
+        expected = expected.stream().filter(use -> use.lastSample() >= samples).toList();
+        if (expected.size() < before) {
+            Set<Integer> batches = new HashSet<>();
+            expected.forEach(use -> batches.add(Math.toIntExact(use.samples())));
+            release(batches);
+        }
+    }
+
+    /**
+     * Changes what the workspace may hold, gives memory back that is above it, and splits the batches anew.
+     *
+     * @param bytes at least 1
+     */
+    public void budgetBytes(long bytes) {
+        planner.budgetBytes(bytes);
+        preparation.forgetPlans();
+        steps.clear();
+        List.copyOf(executables.entrySet()).forEach(entry -> {
+            if (entry.getValue().workspaceBytes > bytes) {
+                close(entry.getKey());
+            }
+        });
+        backend.workspace()
+                .shrink(executables.values().stream()
+                        .mapToLong(Bound::workspaceBytes)
+                        .max()
+                        .orElse(0));
+        cover = planner.cover(expected);
+    }
+
+    /** What the workspace may hold. */
+    public long budgetBytes() {
+        return planner.budgetBytes();
+    }
+
+    /** Micro-batch sizes that are bound at the moment. */
+    public Set<Integer> boundMicroBatches() {
+        return Set.copyOf(executables.keySet());
     }
 
     /** Samples of the first micro-batch of a batch, or all of them if the batch was not prepared yet. */
     int firstMicroBatch(int batch) {
         Step step = steps.get(batch);
-        return step == null ? batch : step.microBatch();
+        if (step != null) {
+            return step.microBatch();
+        }
+        StepPlan plan = preparation.planned(batch);
+        return plan == null ? batch : plan.microBatch();
     }
 
-    private Step prepare(int batch) {
-        int microBatch = MicroBatches.largest(
-                batch,
-                usesGhostBatches ? ghostBatch : 1,
-                budgetBytes,
-                size -> workspaceBytes(Math.toIntExact(Math.min(size, batch))));
-        List<Integer> sizes = MicroBatches.split(batch, microBatch);
-        List<Executable> parts = sizes.stream().map(this::executable).toList();
-        long largest = sizes.stream().mapToLong(this::workspaceBytes).max().orElseThrow();
-        discardCandidates();
-        return new Step(batch, sizes, parts, largest);
+    private Step bind(int batch) {
+        Preparation.Prepared prepared = preparation.await(batch);
+        List<Executable> parts = new ArrayList<>();
+        for (int size : prepared.plan().microBatches()) {
+            parts.add(executable(size));
+        }
+        return new Step(
+                batch, prepared.plan().microBatches(), parts, prepared.plan().workspaceBytes(), prepared.nanos());
     }
 
     private Executable executable(int microBatch) {
-        return executables.computeIfAbsent(microBatch, size -> {
-            Planned p = plan(size);
-            return p.lowered.bind(p.plan, model);
-        });
+        Bound bound = executables.get(microBatch);
+        if (bound == null) {
+            try (PlannedProgram program = preparation.take(microBatch)) {
+                bound = new Bound(
+                        program.lowered().bind(program.plan(), model),
+                        program.plan().totalBytes());
+            } catch (DeviceMemoryException e) {
+                preparation.forget(microBatch);
+                throw e;
+            }
+            executables.put(microBatch, bound);
+        }
+        return bound.executable;
     }
 
-    private long workspaceBytes(int microBatch) {
-        return bytes.computeIfAbsent(microBatch, size -> plan(size).plan.totalBytes());
+    /** The next announced batches; after a batch that was not announced, those at the beginning. */
+    private void prepareAhead(int batch) {
+        int at = 0;
+        while (at < expected.size() && expected.get(at).samples() != batch) {
+            at++;
+        }
+        at = at == expected.size() ? 0 : at;
+        expected.stream()
+                .skip(at)
+                .mapToInt(use -> Math.toIntExact(use.samples()))
+                .filter(size -> !steps.containsKey(size))
+                .limit(AHEAD)
+                .forEach(preparation::ahead);
     }
 
-    private Planned plan(int microBatch) {
-        return candidates.computeIfAbsent(microBatch, size -> {
-            Program program = network.trainingProgram(size, ghostBatch, labelSmoothing, backend.fusions());
-            LoweredProgram lowered = backend.lower(program);
-            return new Planned(lowered, WorkspacePlanner.plan(program, lowered.requirements()));
-        });
+    /** Where nobody says what comes, a fixed number of programs is kept, those used last. */
+    private void evict(Step present) {
+        Set<Integer> needed = new HashSet<>(present.sizes());
+        Set<Integer> announced = new HashSet<>();
+        expected.forEach(use -> announced.add(Math.toIntExact(use.samples())));
+        steps.values().stream().filter(s -> announced.contains(s.batch())).forEach(s -> needed.addAll(s.sizes()));
+        List<Integer> free = executables.keySet().stream()
+                .filter(size -> !needed.contains(size))
+                .toList();
+        int surplus = Math.min(free.size(), executables.size() - MicroBatchCover.ALWAYS_PREPARED);
+        for (int i = 0; i < surplus; i++) {
+            int size = free.get(i);
+            List.copyOf(steps.values()).forEach(step -> {
+                if (step.sizes().contains(size)) {
+                    forget(step.batch());
+                }
+            });
+            close(size);
+        }
     }
 
-    /** Sizes that were tried on the way to one that fits the budget need not stay prepared. */
-    private void discardCandidates() {
-        candidates.values().forEach(p -> p.lowered.close());
-        candidates.clear();
+    /** Closes what only other batches than these need. */
+    private void release(Set<Integer> batches) {
+        Set<Integer> sizes = new HashSet<>();
+        for (Step step : List.copyOf(steps.values())) {
+            if (batches.contains(step.batch())) {
+                sizes.addAll(step.sizes());
+            } else {
+                forget(step.batch());
+            }
+        }
+        // Asking the planner would wait for what it is preparing.
+        for (int batch : batches) {
+            StepPlan plan = preparation.planned(batch);
+            if (plan != null) {
+                sizes.addAll(plan.microBatches());
+            } else if (cover != null && cover.covers(batch)) {
+                sizes.addAll(cover.sizes(batch));
+            }
+        }
+        List.copyOf(executables.keySet()).stream()
+                .filter(size -> !sizes.contains(size))
+                .forEach(this::close);
+    }
+
+    private void forget(int batch) {
+        steps.remove(batch);
+        preparation.forgetBatch(batch);
+    }
+
+    private void close(int microBatch) {
+        Bound bound = executables.remove(microBatch);
+        if (bound != null) {
+            bound.executable.close();
+        }
+        preparation.forget(microBatch);
+    }
+
+    private void planSmaller(int batch, DeviceMemoryException refusal) {
+        long planned = preparation.await(batch).plan().workspaceBytes();
+        long most = Math.min(budgetBytes(), planned - 1);
+        long budget = refusal.availableBytes().isPresent()
+                ? Math.min(most, refusal.availableBytes().getAsLong())
+                : (long) (most * AFTER_REFUSAL);
+        budgetBytes(Math.max(1, budget));
+        onRefusal.accept(new Refusal(batch, refusal.requestedBytes(), budget));
     }
 
     @Override
     public void close() {
-        executables.values().forEach(Executable::close);
-        discardCandidates();
+        preparation.close();
+        executables.values().forEach(bound -> bound.executable.close());
+        executables.clear();
+        planner.close();
     }
 }

@@ -81,19 +81,14 @@ public final class Trainer implements AutoCloseable {
         Program layout = network.inferenceProgram(1, 0, backend.fusions());
         this.model = ModelMemory.allocate(backend, layout, options.seed());
         this.update = backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
-        this.steps = new Steps(
-                backend, network, model, options.ghostBatch(), options.labelSmoothing(), options.memoryBudgetBytes());
+        StepPlanner planner = new StepPlanner(
+                backend, network, options.ghostBatch(), options.labelSmoothing(), options.memoryBudgetBytes());
+        this.steps = new Steps(backend, model, planner);
+        steps.onRefusal(refusal -> listeners.forEach(l -> l.memoryRefused(refusal)));
         Normalization normalization = Normalization.of(training);
         this.stream = new BatchStream(training, normalization, augmentation, options.seed());
         this.evaluator = new Evaluator(
-                backend,
-                network,
-                model,
-                BatchStream.evaluation(test, normalization),
-                test.size(),
-                EVALUATION_BATCH,
-                options.labelSmoothing(),
-                options.memoryBudgetBytes());
+                backend, planner, model, BatchStream.evaluation(test, normalization), test.size(), EVALUATION_BATCH);
         this.pending = new PendingUpdates(plan.samplesPerEpoch(), record -> listeners.forEach(l -> l.updated(record)));
     }
 
@@ -129,6 +124,7 @@ public final class Trainer implements AutoCloseable {
         @Nullable EvaluationRecord evaluation = null;
         @Nullable Step previous = null;
         Progress progress = plan.start();
+        steps.expect(plan.batchUses());
         backend.metrics().clear();
         while (!plan.finished(progress) && !stopped) {
             long updateStarted = System.nanoTime();
@@ -136,6 +132,7 @@ public final class Trainer implements AutoCloseable {
             Step step = steps.forBatch(Math.toIntExact(planned.samples()));
             if (previous == null || (!planned.ragged() && step.batch() != previous.batch())) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
+                steps.passed(progress.samples());
                 previous = step;
             }
             forwardAndBackward(progress, step);
@@ -192,7 +189,7 @@ public final class Trainer implements AutoCloseable {
                 after.updates());
     }
 
-    private void announce(Progress progress, PlannedUpdate planned, Step step, long prepareNanos) {
+    private void announce(Progress progress, PlannedUpdate planned, Step step, long switchNanos) {
         PhaseRecord phase = new PhaseRecord(
                 progress.updates(),
                 progress.epochs(),
@@ -204,7 +201,8 @@ public final class Trainer implements AutoCloseable {
                 planned.phase().momentum(),
                 planned.phase().noiseScale(plan.samplesPerEpoch()).approximate(),
                 step.workspaceBytes(),
-                prepareNanos);
+                step.prepareNanos(),
+                switchNanos);
         listeners.forEach(l -> l.phaseStarted(phase));
     }
 

@@ -12,6 +12,9 @@ public interface TrainingListener {
     /** A parameter update is done. */
     default void updated(UpdateRecord update) {}
 
+    /** The device had less memory than the budget allowed; training goes on in smaller micro-batches. */
+    default void memoryRefused(Steps.Refusal refusal) {}
+
     /** The network was measured on held-out data. */
     default void evaluated(EvaluationRecord evaluation) {}
 }

@@ -1,5 +1,6 @@
 package io.crescendo.cpu;
 
+import com.sun.management.OperatingSystemMXBean;
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
@@ -11,16 +12,20 @@ import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
+import java.lang.management.ManagementFactory;
 import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Predicate;
 
 /** The processor through oneDNN. */
 final class CpuBackend implements Backend {
     private final NativeScope scope = new NativeScope();
+    /** Guarded by itself: lowering on another thread adds to it. */
     private final Set<NativeScope> children = new LinkedHashSet<>();
+
     private final int threads;
     private final OneDnn oneDnn;
     private final CpuWorkspace workspace = new CpuWorkspace();
@@ -89,6 +94,14 @@ final class CpuBackend implements Backend {
         return new CpuDeviceMemory(childScope(), elements);
     }
 
+    /** The machine's, or what the container it runs in may use. */
+    @Override
+    public OptionalLong memoryBytes() {
+        return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
+                ? OptionalLong.of(system.getTotalMemorySize())
+                : OptionalLong.empty();
+    }
+
     @Override
     public CpuWorkspace workspace() {
         return workspace;
@@ -103,8 +116,14 @@ final class CpuBackend implements Backend {
     /** A scope that ends with the backend, if nobody ends it before; until then the backend knows of it. */
     NativeScope childScope() {
         NativeScope child = new NativeScope();
-        children.add(child);
-        child.onClose(() -> children.remove(child));
+        synchronized (children) {
+            children.add(child);
+        }
+        child.onClose(() -> {
+            synchronized (children) {
+                children.remove(child);
+            }
+        });
         return child;
     }
 
@@ -121,7 +140,11 @@ final class CpuBackend implements Backend {
 
     @Override
     public void close() {
-        List.copyOf(children).forEach(NativeScope::close);
+        List<NativeScope> open;
+        synchronized (children) {
+            open = List.copyOf(children);
+        }
+        open.forEach(NativeScope::close);
         scope.close();
     }
 }

@@ -72,6 +72,14 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     }
 
     @Override
+    public void compile() {
+        backend.useThreads(); // code is generated for a number of threads
+        for (Section section : sections) {
+            section.ops().forEach(OpPlan::compile);
+        }
+    }
+
+    @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
         backend.useThreads();
         NativeScope owned = backend.childScope();

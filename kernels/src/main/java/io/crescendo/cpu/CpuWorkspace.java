@@ -1,6 +1,8 @@
 package io.crescendo.cpu;
 
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Workspace;
+import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /** The arena: one block of native memory, replaced by a larger one when asked to grow. */
@@ -47,7 +49,15 @@ final class CpuWorkspace implements Workspace, AutoCloseable {
     private void replace(long bytes) {
         close();
         if (bytes > 0) {
-            memory = new NativeMemory(bytes);
+            try {
+                memory = new NativeMemory(bytes);
+            } catch (OutOfMemoryError e) {
+                throw new DeviceMemoryException(
+                        "the system has no room for a workspace of " + bytes + " bytes",
+                        bytes,
+                        OptionalLong.empty(),
+                        e);
+            }
         }
         peakBytes = Math.max(peakBytes, bytes);
     }

@@ -26,6 +26,7 @@ final class OpPlan {
     private final String description;
     private final NativeScope scope;
     private final List<Step.Template> templates = new ArrayList<>();
+    private final List<Compiled> primitives = new ArrayList<>();
     private final Set<Value> overwritable = new HashSet<>();
     private long scratchBytes;
 
@@ -128,29 +129,33 @@ final class OpPlan {
         if (temporary != null && dnnl_memory_desc_get_size(temporary) > 0) {
             all.add(arg(DNNL_ARG_SCRATCHPAD, scratch(Layout.copyOf(scope, temporary))));
         }
-        String name = what + " of " + description;
+        Compiled compiled = new Compiled(what + " of " + description, chosen, scope);
+        primitives.add(compiled);
         step((binding, steps) -> {
             if (needed.test(binding)) {
-                steps.add(bind(name, chosen, all, binding));
+                steps.add(bind(compiled, all, binding));
             }
         });
+    }
+
+    /** Builds all primitives ahead, whether or not a binding will need them: most do. */
+    void compile() {
+        primitives.forEach(Compiled::compile);
     }
 
     void primitive(String what, dnnl_primitive_desc chosen, Argument... arguments) {
         primitive(what, chosen, List.of(arguments));
     }
 
-    private static Step bind(String name, dnnl_primitive_desc chosen, List<Argument> arguments, Binding binding) {
-        dnnl_primitive primitive = new dnnl_primitive();
-        OneDnn.check(dnnl_primitive_create(primitive, chosen), "compile the " + name);
-        binding.scope().onClose(() -> dnnl_primitive_destroy(primitive));
+    private static Step bind(Compiled compiled, List<Argument> arguments, Binding binding) {
+        dnnl_primitive primitive = compiled.take(binding.scope());
         dnnl_exec_arg_t list = new dnnl_exec_arg_t(arguments.size());
         for (int i = 0; i < arguments.size(); i++) {
             dnnl_exec_arg_t entry = list.getPointer(i);
             entry.arg(arguments.get(i).id());
             entry.memory(binding.memory(arguments.get(i).operand()));
         }
-        return new PrimitiveStep(name, primitive, binding.oneDnn().stream, list, arguments.size());
+        return new PrimitiveStep(compiled.name(), primitive, binding.oneDnn().stream, list, arguments.size());
     }
 
     void step(Step.Template template) {

@@ -71,7 +71,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("momentum", phase.momentum());
         line.put("noiseScale", phase.noiseScale());
         line.put("workspaceBytes", phase.workspaceBytes());
-        line.putObject("timing").put("prepareNanos", phase.prepareNanos());
+        line.putObject("timing").put("prepareNanos", phase.prepareNanos()).put("switchNanos", phase.switchNanos());
         append(line);
     }
 

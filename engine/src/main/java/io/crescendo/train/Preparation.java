@@ -1,0 +1,205 @@
+package io.crescendo.train;
+
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Plans and compiles batch sizes on a thread of its own, while the training thread trains.
+ *
+ * <p>IMPLEMENTATION NOTES. Each batch is one task. The thread takes tasks in order; a training thread that needs one
+ * which was not begun runs it itself, after what is under way. The monitor guards the queue and the tasks; the planner
+ * lets one thread at a time prepare.
+ */
+final class Preparation implements AutoCloseable {
+    private final StepPlanner planner;
+    private final Thread thread = new Thread(this::work, "crescendo-prepare");
+    private final Deque<FutureTask<Prepared>> queue = new ArrayDeque<>();
+    private final Map<Integer, FutureTask<Prepared>> tasks = new HashMap<>();
+
+    /** Micro-batch sizes that were compiled, or are bound already. */
+    private final Set<Integer> claimed = ConcurrentHashMap.newKeySet();
+
+    private final Map<Integer, PlannedProgram> compiled = new ConcurrentHashMap<>();
+    private boolean closed;
+
+    Preparation(StepPlanner planner) {
+        this.planner = planner;
+        thread.setDaemon(true); // a program that forgets close still ends
+    }
+
+    /**
+     * A batch whose programs are compiled.
+     *
+     * @param nanos time it took to trace, lower, plan and compile them
+     */
+    record Prepared(StepPlan plan, long nanos) {}
+
+    /** Asks for a batch to be prepared in the background. Asking again does nothing. */
+    synchronized void ahead(int batch) {
+        if (!tasks.containsKey(batch)) {
+            queue.add(task(batch));
+            if (thread.getState() == Thread.State.NEW) {
+                thread.start(); // not before there is work: steps that nobody announces need no thread
+            }
+            notifyAll();
+        }
+    }
+
+    /** The plan of a batch if it is prepared, without waiting. */
+    @Nullable
+    StepPlan planned(int batch) {
+        FutureTask<Prepared> task;
+        synchronized (this) {
+            task = tasks.get(batch);
+        }
+        return task != null && task.isDone() && !task.isCancelled()
+                ? result(task).plan()
+                : null;
+    }
+
+    /** Waits for a batch, or prepares it here and now. */
+    Prepared await(int batch) {
+        FutureTask<Prepared> task;
+        synchronized (this) {
+            FutureTask<Prepared> known = tasks.get(batch);
+            task = known == null ? task(batch) : known;
+        }
+        task.run(); // returns at once if it was begun
+        return result(task);
+    }
+
+    /** The compiled program of a micro-batch size, which becomes the caller's. */
+    PlannedProgram take(int microBatch) {
+        PlannedProgram program = compiled.remove(microBatch);
+        if (program == null) { // it was forgotten since, or two tasks claimed it
+            claimed.add(microBatch);
+            program = planner.training(microBatch);
+            planner.discardCandidates();
+        }
+        return program;
+    }
+
+    /** Forgets a micro-batch size, so that it is compiled again when a batch needs it again. */
+    void forget(int microBatch) {
+        claimed.remove(microBatch);
+        PlannedProgram program = compiled.remove(microBatch);
+        if (program != null) {
+            program.close();
+        }
+    }
+
+    /** Forgets a batch, so that it is planned again when it comes again. */
+    synchronized void forgetBatch(int batch) {
+        FutureTask<Prepared> task = tasks.get(batch);
+        if (task != null && task.isDone()) {
+            tasks.remove(batch);
+        }
+    }
+
+    /** Forgets all plans and whatever was compiled but not taken; what is under way is finished, with its own plan. */
+    void forgetPlans() {
+        synchronized (this) {
+            queue.clear();
+            tasks.clear();
+        }
+        synchronized (planner) {
+            Set.copyOf(compiled.keySet()).forEach(this::forget);
+        }
+    }
+
+    private FutureTask<Prepared> task(int batch) {
+        FutureTask<Prepared> task = new FutureTask<>(() -> prepare(batch));
+        tasks.put(batch, task);
+        return task;
+    }
+
+    private Prepared prepare(int batch) {
+        synchronized (planner) {
+            long started = System.nanoTime();
+            StepPlan plan = planner.plan(batch);
+            for (int size : plan.microBatches()) {
+                if (claimed.add(size)) {
+                    PlannedProgram program = planner.training(size);
+                    planner.compile(program);
+                    compiled.put(size, program);
+                }
+            }
+            planner.discardCandidates();
+            return new Prepared(plan, System.nanoTime() - started);
+        }
+    }
+
+    private static Prepared result(FutureTask<Prepared> task) {
+        boolean interrupted = false;
+        try {
+            while (true) {
+                try {
+                    return task.get();
+                } catch (InterruptedException e) {
+                    interrupted = true; // what is under way ends soon, and its memory must not be lost
+                }
+            }
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof RuntimeException cause) {
+                throw cause;
+            }
+            if (e.getCause() instanceof Error cause) {
+                throw cause;
+            }
+            throw new IllegalStateException("preparing a batch failed", e.getCause());
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
+        }
+    }
+
+    private void work() {
+        while (true) {
+            FutureTask<Prepared> task;
+            synchronized (this) {
+                while (queue.isEmpty() && !closed) {
+                    try {
+                        wait();
+                    } catch (InterruptedException e) {
+                        closed = true;
+                    }
+                }
+                if (closed) {
+                    return;
+                }
+                task = queue.remove();
+            }
+            task.run(); // its exception waits for whoever asks for the batch
+        }
+    }
+
+    /** Ends the thread after the batch it is preparing. */
+    @Override
+    public void close() {
+        synchronized (this) {
+            closed = true;
+            notifyAll();
+        }
+        boolean interrupted = false;
+        while (thread.isAlive()) {
+            try {
+                thread.join();
+            } catch (InterruptedException e) {
+                interrupted = true;
+            }
+        }
+        if (interrupted) {
+            Thread.currentThread().interrupt();
+        }
+        compiled.values().forEach(PlannedProgram::close);
+        compiled.clear();
+    }
+}
