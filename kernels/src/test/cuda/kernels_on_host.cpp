@@ -1,17 +1,7 @@
 // All kernels as one library for the host, called by name as the driver would call them.
 #include "cuda_on_host.h"
 //
-#include "bias.cu"
-#include "channels.cu"
-#include "convolution.cu"
-#include "cross_entropy.cu"
-#include "dropout.cu"
-#include "gather.cu"
-#include "ghost_norm.cu"
-#include "gradient_sum.cu"
-#include "pointwise.cu"
-#include "pooling.cu"
-#include "update.cu"
+#include "kernels.cu"
 
 // Kernels for the tests of the emulation itself.
 

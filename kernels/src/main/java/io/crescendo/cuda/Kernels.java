@@ -1,43 +1,184 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuLaunchKernel;
+import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
+import static jcuda.driver.JCudaDriver.cuModuleLoadData;
+import static jcuda.driver.JCudaDriver.cuModuleUnload;
+
+import com.sun.jna.Memory;
+import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Optional;
+import jcuda.Pointer;
+import jcuda.driver.CUfunction;
+import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
 
-/** The hand-written kernels of {@code src/main/cuda}, loaded into a device. */
-@SuppressWarnings("DoNotCallSuggester") // a placeholder
+/**
+ * The hand-written kernels of {@code src/main/cuda}, loaded into a device.
+ *
+ * <pre>{@code
+ * Kernels kernels = Kernels.load(device.properties(), device.cache());
+ * Kernels.Call relu = kernels.call("relu_f32", blocks, 1, y, x, elements); // once, when a program is bound
+ * relu.enqueue(device.stream());                                          // as often as the program runs
+ * }</pre>
+ *
+ * <p>If the jar was built where nvcc is, it holds machine code. Otherwise, and where the driver is too old for what
+ * that nvcc wrote, NVRTC compiles the sources on this machine the first time.
+ */
 final class Kernels implements AutoCloseable {
-    private Kernels() {}
+    /** Threads of a block, for every kernel: THREADS of common.cuh. */
+    static final int THREADS = 256;
+
+    private static final int MOST_BLOCKS_BESIDE = 65_535;
+
+    private final CUmodule module;
+    private final Map<String, CUfunction> functions = new HashMap<>();
+    private boolean closed;
+
+    private Kernels(CUmodule module) {
+        this.module = module;
+    }
 
     /**
      * Builds the kernels for a device if need be, and loads them into the current context.
      *
      * @param cache directory for what was built
+     * @throws CudaException if the device is too old, or the driver takes neither what was built with the jar nor what
+     *     was built here
      */
     static Kernels load(DeviceProperties device, Path cache) {
-        throw new CudaException("the kernels cannot be loaded into " + device + " with cache " + cache + " yet");
+        KernelSources sources = KernelSources.packaged();
+        Optional<byte[]> packaged = device.major() < KernelCompiler.OLDEST_MAJOR ? Optional.empty() : built(sources);
+        CUmodule module = new CUmodule();
+        CudaException refused = null;
+        if (packaged.isPresent()) {
+            try {
+                load(module, packaged.get(), "that come with the jar");
+                return new Kernels(module);
+            } catch (CudaException e) {
+                // Most likely a driver older than the nvcc that built them. NVRTC is as old as the libraries in use.
+                refused = e;
+            }
+        }
+        try {
+            byte[] image =
+                    new KernelCompiler(sources, cache.resolve("kernels")).compile(device.major(), device.minor());
+            load(module, image, "that NVRTC compiled for compute capability " + device.major() + "." + device.minor());
+            return new Kernels(module);
+        } catch (CudaException e) {
+            if (refused != null) {
+                e.addSuppressed(refused);
+            }
+            throw e;
+        }
+    }
+
+    /** What nvcc made of exactly these sources when the jar was built. */
+    private static Optional<byte[]> built(KernelSources sources) {
+        try (InputStream in = Kernels.class.getResourceAsStream(sources.fatBinary())) {
+            return in == null ? Optional.empty() : Optional.of(in.readAllBytes());
+        } catch (IOException e) {
+            throw new CudaException("the kernels in " + sources.fatBinary() + " cannot be read", e);
+        }
+    }
+
+    private static void load(CUmodule module, byte[] image, String which) {
+        CudaCalls.run(() -> "load the kernels " + which, () -> cuModuleLoadData(module, image));
     }
 
     /**
      * Packs the arguments of a launch.
      *
      * @param name for example {@code relu_f32}
+     * @param gridX blocks of {@link #THREADS} threads, at least 1
+     * @param gridY rows of them, at least 1 and at most 65,535
      * @param arguments {@link Long} for pointers and {@code long long}, {@link Integer} for {@code int} and
      *     {@code unsigned}, {@link Float} for {@code float}
+     * @throws CudaException if there is no such kernel
      */
     Call call(String name, int gridX, int gridY, Object... arguments) {
-        throw new CudaException("no kernel " + name + gridX + gridY + arguments.length);
+        if (gridX < 1 || gridY < 1 || gridY > MOST_BLOCKS_BESIDE) {
+            throw new IllegalArgumentException("a launch of " + name + " wants 1 to 2147483647 by 1 to "
+                    + MOST_BLOCKS_BESIDE + " blocks, not " + gridX + " by " + gridY);
+        }
+        return new Call(name, function(name), gridX, gridY, arguments);
+    }
+
+    private synchronized CUfunction function(String name) {
+        if (closed) {
+            throw new IllegalStateException("the kernels are closed; " + name + " can no longer be launched");
+        }
+        return functions.computeIfAbsent(name, missing -> {
+            CUfunction function = new CUfunction();
+            CudaCalls.run(() -> "find the kernel " + missing, () -> cuModuleGetFunction(function, module, missing));
+            return function;
+        });
     }
 
     /** A launch with its arguments. */
     static final class Call {
-        private Call() {}
+        private static final int SLOT_BYTES = Long.BYTES;
+
+        private final String name;
+        private final CUfunction function;
+        private final int gridX;
+        private final int gridY;
+        /** A slot for each value, then a pointer to each slot: what the driver wants. Outlives every launch. */
+        private final Memory packed;
+
+        private final Pointer parameters;
+
+        private Call(String name, CUfunction function, int gridX, int gridY, Object... arguments) {
+            this.name = name;
+            this.function = function;
+            this.gridX = gridX;
+            this.gridY = gridY;
+            this.packed = new Memory(2L * SLOT_BYTES * Math.max(1, arguments.length));
+            long pointers = (long) SLOT_BYTES * arguments.length;
+            long address = com.sun.jna.Pointer.nativeValue(packed);
+            for (int i = 0; i < arguments.length; i++) {
+                long slot = (long) SLOT_BYTES * i;
+                Object argument = arguments[i];
+                if (argument instanceof Long number) {
+                    packed.setLong(slot, number);
+                } else if (argument instanceof Integer number) {
+                    packed.setInt(slot, number);
+                } else if (argument instanceof Float number) {
+                    packed.setFloat(slot, number);
+                } else {
+                    throw new IllegalArgumentException("argument " + i + " of " + name + " is the "
+                            + argument.getClass().getSimpleName() + " " + argument
+                            + "; kernels take Long (addresses too), Integer and Float");
+                }
+                packed.setLong(pointers + slot, address + slot);
+            }
+            this.parameters = DevicePointer.at(address + pointers);
+        }
 
         /** Puts the launch on a stream; allocates nothing. */
         void enqueue(CUstream stream) {
-            throw new CudaException("nothing to put on " + stream);
+            try {
+                cuLaunchKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters, null);
+            } catch (jcuda.CudaException e) {
+                throw new CudaException("cannot launch " + this + ": " + e.getMessage(), e);
+            }
+        }
+
+        @Override
+        public String toString() {
+            return name + " on " + gridX + " x " + gridY + " blocks";
         }
     }
 
     @Override
-    public void close() {}
+    public synchronized void close() {
+        if (!closed) {
+            closed = true;
+            CudaCalls.run(() -> "unload the kernels", () -> cuModuleUnload(module));
+        }
+    }
 }
