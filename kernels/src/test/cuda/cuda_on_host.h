@@ -1,5 +1,4 @@
 // Runs CUDA C++ kernels on the host, to test their logic: no GPU, no toolkit, no claims of speed.
-// speed.
 //
 // One block at a time, one fiber per thread. A fiber runs until it meets a barrier (a shuffle is
 // one for its warp) and goes on when all have come. Blocks and the threads of a block take their
@@ -18,6 +17,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -227,6 +227,11 @@ struct Caller<void (*)(A...)> {
         auto body = [](void* b) { call(*static_cast<Bound*>(b), std::index_sequence_for<A...>()); };
         return cuda_on_host::launch(blocks, threads, body, &bound, seed);
     }
+
+    static void describe(int* sizes, int* pointers) {
+        int i = 0;
+        ((sizes[i] = (int)sizeof(A), pointers[i] = std::is_pointer<A>::value, i++), ...);
+    }
 };
 
 struct Entry {
@@ -234,12 +239,13 @@ struct Entry {
     void* kernel;
     int parameters;
     const char* (*launch)(void*, uint3_of_host, uint3_of_host, void**, uint64_t);
+    void (*describe)(int*, int*);
 };
 
 template <class... A>
 Entry entry(const char* name, void (*kernel)(A...)) {
     return {name, reinterpret_cast<void*>(kernel), (int)sizeof...(A),
-            Caller<void (*)(A...)>::launch};
+            Caller<void (*)(A...)>::launch, Caller<void (*)(A...)>::describe};
 }
 
 }  // namespace cuda_on_host

@@ -80,6 +80,20 @@ extern "C" const char* kernel_name(int index) {
     return index < (int)(sizeof ENTRIES / sizeof *ENTRIES) ? ENTRIES[index].name : nullptr;
 }
 
+// Fills in how many bytes each parameter of a kernel has and whether it is a pointer; gives their
+// number, or -1 if there is no such kernel.
+extern "C" int kernel_parameters(const char* name, int* sizes, int* pointers) {
+    for (const cuda_on_host::Entry& entry : ENTRIES) {
+        if (strcmp(entry.name, name) != 0) continue;
+        entry.describe(sizes, pointers);
+        return entry.parameters;
+    }
+    return -1;
+}
+
+// After a launch that was left in the middle (by a jump): its threads are given up.
+extern "C" void abandon_launch() { cuda_on_host::machine.error = "abandoned"; }
+
 // Launches a kernel on a grid of (x, y) blocks of `threads` threads; `arguments` points to the
 // values of its `count` parameters. An empty answer is success, anything else says what was wrong.
 extern "C" const char* launch_kernel(const char* name, unsigned x, unsigned y, unsigned threads,
