@@ -1,16 +1,16 @@
 // Stand-in of libcuda.so.1, first part: calls are counted, fail when told to, and what runs is
 // guarded. A test double: no speed and no numerical claim rests on it.
-#include "stand_in.h"
-
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <pthread.h>
 #include <string.h>
 
 #include <map>
 #include <mutex>
+
+#include "stand_in.h"
 
 namespace stand_in {
 

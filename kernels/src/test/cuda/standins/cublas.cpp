@@ -12,8 +12,16 @@ using namespace stand_in;
 
 extern "C" int lightMajor();  // libcublasLt.so, which the real one needs too
 
-enum Cublas { OK = 0, NOT_INIT = 1, ALLOC_FAILED = 3, INVALID = 7, MAPPING = 11,
-              EXECUTION_FAILED = 13, INTERNAL = 14, UNSUPPORTED = 15 };
+enum Cublas {
+    OK = 0,
+    NOT_INIT = 1,
+    ALLOC_FAILED = 3,
+    INVALID = 7,
+    MAPPING = 11,
+    EXECUTION_FAILED = 13,
+    INTERNAL = 14,
+    UNSUPPORTED = 15
+};
 
 struct Handle {
     void* stream = nullptr;
@@ -27,13 +35,18 @@ static std::set<Handle*> handles;
 
 static int translated(int status) {
     switch (status) {
-        case SUCCESS: return OK;
-        case OUT_OF_MEMORY: return ALLOC_FAILED;
+        case SUCCESS:
+            return OK;
+        case OUT_OF_MEMORY:
+            return ALLOC_FAILED;
         case INVALID_CONTEXT:
-        case NOT_INITIALIZED: return NOT_INIT;
+        case NOT_INITIALIZED:
+            return NOT_INIT;
         case INVALID_VALUE:
-        case INVALID_HANDLE: return INVALID;
-        default: return EXECUTION_FAILED;
+        case INVALID_HANDLE:
+            return INVALID;
+        default:
+            return EXECUTION_FAILED;
     }
 }
 
@@ -190,19 +203,22 @@ static int gemm(const char* name, Handle* handle, int transA, int transB, int m,
         if (m < 0 || n < 0 || k < 0) return wrong(INVALID, "%s: %d x %d x %d", name, m, n, k);
         if (transA < 0 || transA > 1 || transB < 0 || transB > 1)
             return wrong(INVALID, "%s: operation %d, %d", name, transA, transB);
-        if (alpha == nullptr || beta == nullptr) return wrong(INVALID, "%s: no alpha or beta", name);
+        if (alpha == nullptr || beta == nullptr)
+            return wrong(INVALID, "%s: no alpha or beta", name);
         bool types = (typeA == R_32F && typeB == R_32F && typeC == R_32F) ||
                      (typeA == R_16BF && typeB == R_16BF && (typeC == R_16BF || typeC == R_32F));
         bool computes = compute == COMPUTE_32F || compute == COMPUTE_32F_PEDANTIC ||
-                        (typeA == R_32F && (compute == COMPUTE_32F_FAST_16BF ||
-                                            compute == COMPUTE_32F_FAST_TF32));
+                        (typeA == R_32F &&
+                         (compute == COMPUTE_32F_FAST_16BF || compute == COMPUTE_32F_FAST_TF32));
         if (!types || !computes)
             return wrong(UNSUPPORTED, "%s: types %d, %d, %d with computation %d", name, typeA,
                          typeB, typeC, compute);
         bool tf32 = typeA == R_32F && (compute == COMPUTE_32F_FAST_TF32 ||
                                        (compute == COMPUTE_32F && (handle->mathMode & 0xf) == 3));
-        Matrix A{{(void*)a, typeA == R_16BF, tf32}, transA ? k : m, transA ? m : k, lda, transA == 1};
-        Matrix B{{(void*)b, typeB == R_16BF, tf32}, transB ? n : k, transB ? k : n, ldb, transB == 1};
+        Matrix A{
+            {(void*)a, typeA == R_16BF, tf32}, transA ? k : m, transA ? m : k, lda, transA == 1};
+        Matrix B{
+            {(void*)b, typeB == R_16BF, tf32}, transB ? n : k, transB ? k : n, ldb, transB == 1};
         Matrix C{{c, typeC == R_16BF, false}, m, n, ldc, false};
         if (!fits(A, name, "A") || !fits(B, name, "B") || !fits(C, name, "C")) return INVALID;
         if (is_capturing(handle->stream) && handle->workspace == nullptr)
@@ -271,14 +287,22 @@ EXPORT cublasSgemm_v2(Handle* handle, int transA, int transB, int m, int n, int 
 
 extern "C" const char* cublasGetStatusName(int status) {
     switch (status) {
-        case OK: return "CUBLAS_STATUS_SUCCESS";
-        case NOT_INIT: return "CUBLAS_STATUS_NOT_INITIALIZED";
-        case ALLOC_FAILED: return "CUBLAS_STATUS_ALLOC_FAILED";
-        case INVALID: return "CUBLAS_STATUS_INVALID_VALUE";
-        case MAPPING: return "CUBLAS_STATUS_MAPPING_ERROR";
-        case EXECUTION_FAILED: return "CUBLAS_STATUS_EXECUTION_FAILED";
-        case UNSUPPORTED: return "CUBLAS_STATUS_NOT_SUPPORTED";
-        default: return "CUBLAS_STATUS_INTERNAL_ERROR";
+        case OK:
+            return "CUBLAS_STATUS_SUCCESS";
+        case NOT_INIT:
+            return "CUBLAS_STATUS_NOT_INITIALIZED";
+        case ALLOC_FAILED:
+            return "CUBLAS_STATUS_ALLOC_FAILED";
+        case INVALID:
+            return "CUBLAS_STATUS_INVALID_VALUE";
+        case MAPPING:
+            return "CUBLAS_STATUS_MAPPING_ERROR";
+        case EXECUTION_FAILED:
+            return "CUBLAS_STATUS_EXECUTION_FAILED";
+        case UNSUPPORTED:
+            return "CUBLAS_STATUS_NOT_SUPPORTED";
+        default:
+            return "CUBLAS_STATUS_INTERNAL_ERROR";
     }
 }
 

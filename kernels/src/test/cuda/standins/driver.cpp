@@ -31,34 +31,30 @@ static thread_local std::vector<Context*> current;
 std::string leftBehind;
 
 static std::map<int, int> attributes = {
-    {1, 1024},         // threads per block
-    {2, 1024},         {3, 1024},  {4, 64},
-    {5, 2147483647},   {6, 65535}, {7, 65535},
-    {8, 49152},        // shared memory per block
-    {10, 32},          // warp
-    {12, 65536},       // registers per block
-    {13, 1980000},     // clock, kHz
-    {16, 132},         // multiprocessors
-    {18, 0},           // integrated
-    {19, 1},           // maps host memory
-    {20, 0},           // compute mode: default
-    {31, 1},           // concurrent kernels
-    {32, 1},           // ECC
-    {33, 1},           {34, 0},    {50, 0},
-    {36, 3201000},     // memory clock, kHz
-    {37, 6144},        // memory bus, bits
-    {38, 62914560},    // level 2 cache
-    {39, 2048},        // threads per multiprocessor
-    {40, 3},           // copy engines
-    {41, 1},           // unified addresses
-    {75, 9},           {76, 0},    // compute capability
-    {81, 233472},      // shared memory per multiprocessor
-    {82, 65536},
-    {95, 1},
-    {97, 232448},      // shared memory per block on request
-    {102, 1},          // virtual memory management
-    {106, 32},         // blocks per multiprocessor
-    {115, 1},          // memory pools
+    {1, 1024},  // threads per block
+    {2, 1024},      {3, 1024},  {4, 64},      {5, 2147483647},
+    {6, 65535},     {7, 65535}, {8, 49152},                   // shared memory per block
+    {10, 32},                                                 // warp
+    {12, 65536},                                              // registers per block
+    {13, 1980000},                                            // clock, kHz
+    {16, 132},                                                // multiprocessors
+    {18, 0},                                                  // integrated
+    {19, 1},                                                  // maps host memory
+    {20, 0},                                                  // compute mode: default
+    {31, 1},                                                  // concurrent kernels
+    {32, 1},                                                  // ECC
+    {33, 1},        {34, 0},    {50, 0},      {36, 3201000},  // memory clock, kHz
+    {37, 6144},                                               // memory bus, bits
+    {38, 62914560},                                           // level 2 cache
+    {39, 2048},                                               // threads per multiprocessor
+    {40, 3},                                                  // copy engines
+    {41, 1},                                                  // unified addresses
+    {75, 9},        {76, 0},                                  // compute capability
+    {81, 233472},                                             // shared memory per multiprocessor
+    {82, 65536},    {95, 1},    {97, 232448},                 // shared memory per block on request
+    {102, 1},                                                 // virtual memory management
+    {106, 32},                                                // blocks per multiprocessor
+    {115, 1},                                                 // memory pools
 };
 
 static bool lives(Context* context) {
@@ -437,8 +433,8 @@ static int launch(Function* function, unsigned gridX, unsigned gridY, void* stre
 }
 
 EXPORT cuLaunchKernel(void* handle, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,
-                      unsigned blockY, unsigned blockZ, unsigned shared, void* stream, void** values,
-                      void** extra) {
+                      unsigned blockY, unsigned blockZ, unsigned shared, void* stream,
+                      void** values, void** extra) {
     return driver_call("cuLaunchKernel", PLAIN, [&]() -> int {
         Function* function = (Function*)handle;
         if (!functions.count(function) || function->module->destroyed)

@@ -119,8 +119,7 @@ static typename std::map<char*, T>::iterator at_or_before(std::map<char*, T>& ma
 static Block* block_of(const void* address) {
     auto found = at_or_before(blocks, (char*)address);
     // The end counts: it is where an empty range may point.
-    return found != blocks.end() &&
-                   (char*)address <= found->second.start + found->second.bytes
+    return found != blocks.end() && (char*)address <= found->second.start + found->second.bytes
                ? &found->second
                : nullptr;
 }
@@ -156,8 +155,8 @@ bool accessible(const void* address, size_t bytes, const char* what) {
     char* end = from + bytes;
     while (from < end) {
         auto found = at_or_before(reservation->mappings, from);
-        if (found == reservation->mappings.end() ||
-            from >= found->first + found->second.bytes || !found->second.access) {
+        if (found == reservation->mappings.end() || from >= found->first + found->second.bytes ||
+            !found->second.access) {
             wrong(INVALID_VALUE, "%s: %zu bytes at %p: nothing is mapped, or without access, at %p",
                   what, bytes, address, (void*)from);
             return false;
@@ -190,8 +189,8 @@ static void drop_if_unused(uint64_t handle) {
 }
 
 static void unmap(char* address, const Mapping& mapping) {
-    mmap(address, mapping.bytes, PROT_NONE,
-         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+    mmap(address, mapping.bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED,
+         -1, 0);
     physicals[mapping.physical].mappings--;
     drop_if_unused(mapping.physical);
 }
@@ -248,8 +247,8 @@ static int copy_async(const char* name, void* to, const void* from, size_t bytes
     if (fromHost && !is_pinned(from, bytes)) {
         if (is_capturing(stream))
             return wrong(CAPTURE_UNSUPPORTED, "%s: memory that is not pinned, in a capture", name);
-        auto staged = std::make_shared<std::vector<char>>((const char*)from,
-                                                          (const char*)from + bytes);
+        auto staged =
+            std::make_shared<std::vector<char>>((const char*)from, (const char*)from + bytes);
         return enqueue(stream, label, cost, [=] { memcpy(to, staged->data(), bytes); });
     }
     if (toHost && !is_pinned(to, bytes)) {
@@ -455,15 +454,14 @@ EXPORT cuMemMap(uint64_t address, size_t bytes, size_t offset, uint64_t handle,
             return wrong(INVALID_VALUE, "cuMemMap: %p is not reserved that far", (void*)address);
         if (found == physicals.end() || found->second.released)
             return wrong(INVALID_VALUE, "cuMemMap: no such handle");
-        if (offset != 0 || flags != 0 || bytes != found->second.bytes ||
-            address % GRANULARITY != 0)
+        if (offset != 0 || flags != 0 || bytes != found->second.bytes || address % GRANULARITY != 0)
             return wrong(INVALID_VALUE, "cuMemMap: offset, flags, size or alignment");
         for (auto& other : reservation->mappings)
             if ((char*)address < other.first + other.second.bytes &&
                 other.first < (char*)address + bytes)
                 return wrong(ALREADY_MAPPED, "cuMemMap: %p is mapped already", (void*)address);
-        void* mapped = mmap((void*)address, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED,
-                            found->second.file, 0);
+        void* mapped =
+            mmap((void*)address, bytes, PROT_NONE, MAP_SHARED | MAP_FIXED, found->second.file, 0);
         if (mapped == MAP_FAILED) return OUT_OF_MEMORY;
         found->second.mappings++;
         reservation->mappings[(char*)address] = {bytes, handle, false};
@@ -577,15 +575,15 @@ EXPORT cuMemcpyAsync(uint64_t to, uint64_t from, size_t bytes, void* stream) {
     });
 }
 
-#define FILL(BITS, T)                                                                            \
-    EXPORT cuMemsetD##BITS##_v2(uint64_t to, T value, size_t count) {                            \
-        return driver_call("cuMemsetD" #BITS "_v2", UNSAFE_IN_CAPTURE,                           \
-                           [&] { return set("cuMemsetD" #BITS, to, value, count, nullptr); });   \
-    }                                                                                            \
-    EXPORT cuMemsetD##BITS##Async(uint64_t to, T value, size_t count, void* stream) {            \
-        return driver_call("cuMemsetD" #BITS "Async", PLAIN, [&] {                               \
-            return set("cuMemsetD" #BITS "Async", to, value, count, stream);                     \
-        });                                                                                      \
+#define FILL(BITS, T)                                                                          \
+    EXPORT cuMemsetD##BITS##_v2(uint64_t to, T value, size_t count) {                          \
+        return driver_call("cuMemsetD" #BITS "_v2", UNSAFE_IN_CAPTURE,                         \
+                           [&] { return set("cuMemsetD" #BITS, to, value, count, nullptr); }); \
+    }                                                                                          \
+    EXPORT cuMemsetD##BITS##Async(uint64_t to, T value, size_t count, void* stream) {          \
+        return driver_call("cuMemsetD" #BITS "Async", PLAIN, [&] {                             \
+            return set("cuMemsetD" #BITS "Async", to, value, count, stream);                   \
+        });                                                                                    \
     }
 FILL(8, unsigned char)
 FILL(16, unsigned short)

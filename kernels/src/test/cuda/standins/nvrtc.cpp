@@ -11,8 +11,15 @@
 
 using namespace stand_in;
 
-enum Nvrtc { OK = 0, NVRTC_OUT_OF_MEMORY = 1, INVALID_INPUT = 3, INVALID_PROGRAM = 4,
-             INVALID_OPTION = 5, COMPILATION = 6, INTERNAL_ERROR = 11 };
+enum Nvrtc {
+    OK = 0,
+    NVRTC_OUT_OF_MEMORY = 1,
+    INVALID_INPUT = 3,
+    INVALID_PROGRAM = 4,
+    INVALID_OPTION = 5,
+    COMPILATION = 6,
+    INTERNAL_ERROR = 11
+};
 
 struct Program {
     std::string source;
@@ -174,13 +181,20 @@ EXPORT nvrtcGetSupportedArchs(int* to) {
 
 extern "C" const char* nvrtcGetErrorString(int status) {
     switch (status) {
-        case OK: return "NVRTC_SUCCESS";
-        case NVRTC_OUT_OF_MEMORY: return "NVRTC_ERROR_OUT_OF_MEMORY";
-        case INVALID_INPUT: return "NVRTC_ERROR_INVALID_INPUT";
-        case INVALID_PROGRAM: return "NVRTC_ERROR_INVALID_PROGRAM";
-        case INVALID_OPTION: return "NVRTC_ERROR_INVALID_OPTION";
-        case COMPILATION: return "NVRTC_ERROR_COMPILATION";
-        default: return "NVRTC_ERROR_INTERNAL_ERROR";
+        case OK:
+            return "NVRTC_SUCCESS";
+        case NVRTC_OUT_OF_MEMORY:
+            return "NVRTC_ERROR_OUT_OF_MEMORY";
+        case INVALID_INPUT:
+            return "NVRTC_ERROR_INVALID_INPUT";
+        case INVALID_PROGRAM:
+            return "NVRTC_ERROR_INVALID_PROGRAM";
+        case INVALID_OPTION:
+            return "NVRTC_ERROR_INVALID_OPTION";
+        case COMPILATION:
+            return "NVRTC_ERROR_COMPILATION";
+        default:
+            return "NVRTC_ERROR_INTERNAL_ERROR";
     }
 }
 

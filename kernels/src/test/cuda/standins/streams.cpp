@@ -356,7 +356,8 @@ EXPORT cuStreamSynchronize(void* handle) {
 }
 
 EXPORT cuCtxSynchronize() {
-    return driver_call("cuCtxSynchronize", UNSAFE_IN_CAPTURE, [&] { return synchronize_everything(); });
+    return driver_call("cuCtxSynchronize", UNSAFE_IN_CAPTURE,
+                       [&] { return synchronize_everything(); });
 }
 
 EXPORT cuStreamQuery(void* handle) {
@@ -481,8 +482,7 @@ static int elapsed(float* milliseconds, void* from, void* to) {
             second->recorded == nullptr)
             return wrong(INVALID_HANDLE, "cuEventElapsedTime: not recorded, or without timing");
         if (!first->recorded->done || !second->recorded->done) return NOT_READY;
-        *milliseconds =
-            (float)((second->recorded->finished - first->recorded->finished) / 1000.0);
+        *milliseconds = (float)((second->recorded->finished - first->recorded->finished) / 1000.0);
         return SUCCESS;
     });
 }
@@ -564,7 +564,8 @@ EXPORT cuThreadExchangeStreamCaptureMode(int*) {
 EXPORT cuGraphInstantiateWithFlags(void** handle, void* graph, unsigned long long) {
     return driver_call("cuGraphInstantiateWithFlags", PLAIN, [&]() -> int {
         GraphHandle* from = alive(graphs, graph);
-        if (from == nullptr) return wrong(INVALID_VALUE, "cuGraphInstantiate: %p is no graph", graph);
+        if (from == nullptr)
+            return wrong(INVALID_VALUE, "cuGraphInstantiate: %p is no graph", graph);
         Executable* executable = new Executable{std::make_shared<Graph>(*from->graph)};
         executables.insert(executable);
         *handle = executable;
@@ -618,7 +619,8 @@ EXPORT cuGraphDestroy(void* handle) {
 EXPORT cuGraphGetNodes(void* handle, void** nodes, size_t* count) {
     return driver_call("cuGraphGetNodes", PLAIN, [&]() -> int {
         GraphHandle* graph = alive(graphs, handle);
-        if (graph == nullptr) return wrong(INVALID_VALUE, "cuGraphGetNodes: %p is no graph", handle);
+        if (graph == nullptr)
+            return wrong(INVALID_VALUE, "cuGraphGetNodes: %p is no graph", handle);
         if (nodes != nullptr) return wrong(NOT_SUPPORTED, "cuGraphGetNodes only counts here");
         *count = graph->graph->nodes.size();
         return SUCCESS;

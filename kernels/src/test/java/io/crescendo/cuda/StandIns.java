@@ -52,11 +52,17 @@ final class StandIns {
     /** When work on a stream runs. */
     enum Schedule {
         /** As late as it may: finds missing waiting. */
-        LAZY,
+        LAZY(0),
         /** At once. */
-        EAGER,
+        EAGER(1),
         /** Now and then, drawn from a seed. */
-        RANDOM
+        RANDOM(2);
+
+        private final int code;
+
+        Schedule(int code) {
+            this.code = code;
+        }
     }
 
     private final Path directory;
@@ -155,7 +161,7 @@ final class StandIns {
     }
 
     void schedule(Schedule schedule, long seed) {
-        driver("standin_schedule").invokeVoid(new Object[] {schedule.ordinal(), seed});
+        driver("standin_schedule").invokeVoid(new Object[] {schedule.code, seed});
     }
 
     /** How much memory the device has. */
