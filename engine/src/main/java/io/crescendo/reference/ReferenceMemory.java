@@ -1,6 +1,7 @@
 package io.crescendo.reference;
 
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.tensor.DType;
 import java.util.Arrays;
 
 /** A flat array of doubles; {@link #values()} shows it in full precision. */
@@ -49,6 +50,21 @@ public final class ReferenceMemory implements DeviceMemory {
         for (int i = 0; i < destination.length; i++) {
             destination[i] = (float) values[start + i];
         }
+    }
+
+    @Override
+    public DType dtype() {
+        return DType.FLOAT64;
+    }
+
+    @Override
+    public void write(long offset, double[] source) {
+        System.arraycopy(source, 0, values, checked(offset, source.length), source.length);
+    }
+
+    @Override
+    public void read(long offset, double[] destination) {
+        System.arraycopy(values, checked(offset, destination.length), destination, 0, destination.length);
     }
 
     @Override

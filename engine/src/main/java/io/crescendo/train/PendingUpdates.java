@@ -38,14 +38,45 @@ final class PendingUpdates {
             long startNanos,
             StepMetrics.Reading reading) {}
 
+    /**
+     * What is summed over updates.
+     *
+     * @param epoch the newest, which the two sums after it belong to; −1 before the first update
+     * @param epochLoss sum over its samples
+     * @param epochSamples their count
+     * @param lastLoss mean loss of the last update, or NaN
+     * @param samples of all updates
+     * @param nanos time they took
+     */
+    record Totals(long epoch, double epochLoss, long epochSamples, double lastLoss, long samples, long nanos) {
+        static final Totals NONE = new Totals(-1, 0, 0, Double.NaN, 0, 0);
+
+        Totals with(long ofEpoch, double lossSum, long batch, long took) {
+            boolean same = ofEpoch == epoch;
+            return new Totals(
+                    ofEpoch,
+                    (same ? epochLoss : 0) + lossSum,
+                    (same ? epochSamples : 0) + batch,
+                    lossSum / batch,
+                    samples + batch,
+                    nanos + took);
+        }
+
+        /** Mean training loss over the newest epoch. */
+        double meanLoss() {
+            return epochSamples == 0 ? Double.NaN : epochLoss / epochSamples;
+        }
+
+        double imagesPerSecond() {
+            return nanos == 0 ? 0 : samples / (nanos * 1e-9);
+        }
+    }
+
     private final long samplesPerEpoch;
     private final Consumer<UpdateRecord> recorded;
     private final Deque<Update> queue = new ArrayDeque<>();
-    private final EpochLoss epochLoss = new EpochLoss();
-    private double lastLoss = Double.NaN;
+    private Totals totals = Totals.NONE;
     private long lastDone = Long.MIN_VALUE;
-    private long trainingNanos;
-    private long trained;
 
     PendingUpdates(long samplesPerEpoch, Consumer<UpdateRecord> recorded) {
         this.samplesPerEpoch = samplesPerEpoch;
@@ -78,14 +109,14 @@ final class PendingUpdates {
         }
     }
 
-    /** Mean training loss over the newest epoch. */
-    double epochLoss() {
-        return epochLoss.mean();
+    /** Over all recorded updates. */
+    Totals totals() {
+        return totals;
     }
 
-    /** Samples of all recorded updates by the time they took. */
-    double imagesPerSecond() {
-        return trainingNanos == 0 ? 0 : trained / (trainingNanos * 1e-9);
+    /** Goes on from these. */
+    void restore(Totals saved) {
+        totals = saved;
     }
 
     private void record(Update update) {
@@ -96,10 +127,7 @@ final class PendingUpdates {
         lastDone = done;
         int batch = Math.toIntExact(update.planned.samples());
         StepMetrics.Sums sums = update.reading.sums();
-        trainingNanos += nanos;
-        trained += batch;
-        lastLoss = loss;
-        epochLoss.add(update.before.epoch(), sums.loss(), batch);
+        totals = totals.with(update.before.epoch(), sums.loss(), batch, nanos);
         recorded.accept(new UpdateRecord(
                 update.after.updates(),
                 update.after.samples(),
@@ -126,30 +154,11 @@ final class PendingUpdates {
                     + (before.samplesIntoEpoch() + planned.samples()) + " of it, batch " + planned.samples()
                     + ", learning rate " + planned.phase().learningRate() + ", momentum "
                     + planned.phase().momentum() + "); "
-                    + (Double.isNaN(lastLoss) ? "no update had a finite loss" : "the last finite loss was " + lastLoss)
+                    + (Double.isNaN(totals.lastLoss)
+                            ? "no update had a finite loss"
+                            : "the last finite loss was " + totals.lastLoss)
                     + ". Lower the learning rate or add a warm-up");
         }
         return loss;
-    }
-
-    /** Mean training loss over the newest epoch. */
-    private static final class EpochLoss {
-        private long epoch = -1;
-        private double sum;
-        private long samples;
-
-        void add(long ofEpoch, double lossSum, int count) {
-            if (ofEpoch != epoch) {
-                epoch = ofEpoch;
-                sum = 0;
-                samples = 0;
-            }
-            sum += lossSum;
-            samples += count;
-        }
-
-        double mean() {
-            return samples == 0 ? Double.NaN : sum / samples;
-        }
     }
 }

@@ -99,10 +99,21 @@ public final class Steps implements AutoCloseable {
      * @param uses of a plan; those whose last sample has passed are ignored once {@link #passed} says so
      */
     public void expect(List<BatchUse> uses) {
+        expect(uses, 0);
+    }
+
+    /**
+     * {@link #expect(List)} for a run that goes on in the middle: batches that have passed are not prepared, but split
+     * the others as they did before.
+     *
+     * @param samples that have passed
+     */
+    public void expect(List<BatchUse> uses, long samples) {
         expected = uses.stream()
                 .sorted(Comparator.comparingLong(BatchUse::firstSample))
                 .toList();
         cover = planner.cover(expected);
+        expected = expected.stream().filter(use -> use.lastSample() >= samples).toList();
         prepareAhead(-1);
     }
 

@@ -18,6 +18,8 @@ import io.crescendo.optim.Optimizer;
 import io.crescendo.schedule.PlannedUpdate;
 import io.crescendo.schedule.Progress;
 import io.crescendo.schedule.TrainingPlan;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -44,8 +46,12 @@ public final class Trainer implements AutoCloseable {
     private final UpdateKernel update;
     private final Steps steps;
     private final Evaluator evaluator;
+    private final RunIdentity identity;
+    private final Checkpoint.Numbers numbers;
     private final List<TrainingListener> listeners = new ArrayList<>();
     private final PendingUpdates pending;
+    private @Nullable CheckpointFolder checkpoints;
+    private RunState resumed = new RunState(0, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0);
     private volatile boolean stopped;
     private boolean ran;
 
@@ -89,6 +95,8 @@ public final class Trainer implements AutoCloseable {
         this.stream = new BatchStream(training, normalization, augmentation, options.seed());
         this.evaluator = new Evaluator(
                 backend, planner, model, BatchStream.evaluation(test, normalization), test.size(), EVALUATION_BATCH);
+        this.identity = RunIdentity.of(network, plan, optimizer, training, test, normalization, augmentation, options);
+        this.numbers = new Checkpoint.Numbers(model, layout.parameters(), layout.statistics(), update);
         this.pending = new PendingUpdates(plan.samplesPerEpoch(), record -> listeners.forEach(l -> l.updated(record)));
     }
 
@@ -100,6 +108,33 @@ public final class Trainer implements AutoCloseable {
     /** The numbers being trained. */
     public ModelMemory model() {
         return model;
+    }
+
+    /** Leaves checkpoints there while {@link #run} trains, and one where it ends. */
+    public void saveTo(CheckpointFolder folder) {
+        checkpoints = folder;
+    }
+
+    /**
+     * Makes {@link #run} go on where another trainer saved a checkpoint: the same samples, schedules and numbers come
+     * next as if that run had not ended. On the same machine with the same number of threads they are the same to the
+     * last bit.
+     *
+     * @throws IllegalArgumentException naming the difference if the checkpoint belongs to another model, plan, data
+     *     set, optimizer or seed; nothing was changed then
+     * @throws IOException if it cannot be read
+     */
+    public void resume(Checkpoint checkpoint) throws IOException {
+        requireNotRun();
+        identity.requireSame(checkpoint.file().toString(), checkpoint.texts());
+        checkpoint.restore(numbers);
+        resumed = checkpoint.state();
+        pending.restore(resumed.totals());
+        if (backend.description().equals(checkpoint.device())
+                && resumed.workspaceBytes() <= options.memoryBudgetBytes()) {
+            // Not needed for the results, but then the records say the same of it.
+            backend.workspace().reserve(resumed.workspaceBytes());
+        }
     }
 
     /** Asks {@link #run} to return after the update that is being prepared. Any thread may call it. */
@@ -116,24 +151,23 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {
-        if (ran) {
-            throw new IllegalStateException("this trainer ran already; make a new one to train from the beginning");
-        }
+        requireNotRun();
         ran = true;
         long started = System.nanoTime();
-        @Nullable EvaluationRecord evaluation = null;
-        @Nullable Step previous = null;
-        Progress progress = plan.start();
-        steps.expect(plan.batchUses());
+        long saved = started;
+        @Nullable EvaluationRecord evaluation = resumed.evaluation();
+        int phaseBatch = resumed.phaseBatch();
+        Progress progress = new Progress(resumed.samples(), resumed.updates(), plan.samplesPerEpoch());
+        steps.expect(plan.batchUses(), progress.samples());
         backend.metrics().clear();
         while (!plan.finished(progress) && !stopped) {
             long updateStarted = System.nanoTime();
             PlannedUpdate planned = plan.nextUpdate(progress);
             Step step = steps.forBatch(Math.toIntExact(planned.samples()));
-            if (previous == null || (!planned.ragged() && step.batch() != previous.batch())) {
+            if (phaseBatch == 0 || (!planned.ragged() && step.batch() != phaseBatch)) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
                 steps.passed(progress.samples());
-                previous = step;
+                phaseBatch = step.batch();
             }
             forwardAndBackward(progress, step);
             Progress next = plan.advance(progress, step.batch());
@@ -152,22 +186,72 @@ public final class Trainer implements AutoCloseable {
             if (evaluationIsDue(progress, next)) {
                 evaluation = evaluate(next);
             }
+            if (checkpoints != null && checkpoints.isDue(progress, next, System.nanoTime() - saved)) {
+                save(checkpoints, next, phaseBatch, evaluation, started);
+                saved = System.nanoTime();
+            }
             progress = next;
+        }
+        boolean finished = plan.finished(progress);
+        if (checkpoints != null && !finished) {
+            // Before the evaluation, which a run that goes on from here would not have made.
+            save(checkpoints, progress, phaseBatch, evaluation, started);
         }
         if (evaluation == null || evaluation.update() != progress.updates()) {
             evaluation = evaluate(progress);
+        }
+        if (checkpoints != null && finished) {
+            save(checkpoints, progress, phaseBatch, evaluation, started);
         }
         return new RunSummary(
                 schedule,
                 options.seed(),
                 progress.epochs(),
                 progress.updates(),
-                pending.epochLoss(),
+                pending.totals().meanLoss(),
                 evaluation.loss(),
                 evaluation.accuracy(),
-                pending.imagesPerSecond(),
-                (System.nanoTime() - started) * 1e-9,
-                backend.workspace().peakBytes());
+                pending.totals().imagesPerSecond(),
+                seconds(started),
+                peakBytes());
+    }
+
+    private void requireNotRun() {
+        if (ran) {
+            throw new IllegalStateException("this trainer ran already; make a new one to train from the beginning");
+        }
+    }
+
+    private double seconds(long started) {
+        return resumed.seconds() + (System.nanoTime() - started) * 1e-9;
+    }
+
+    private long peakBytes() {
+        return Math.max(resumed.peakWorkspaceBytes(), backend.workspace().peakBytes());
+    }
+
+    private void save(
+            CheckpointFolder folder,
+            Progress progress,
+            int phaseBatch,
+            @Nullable EvaluationRecord evaluation,
+            long started) {
+        pending.drain();
+        RunState state = new RunState(
+                progress.samples(),
+                progress.updates(),
+                phaseBatch,
+                evaluation,
+                pending.totals(),
+                seconds(started),
+                backend.workspace().capacityBytes(),
+                peakBytes());
+        try {
+            Checkpoint.write(folder.file(progress.updates()), identity, state, backend.description(), numbers);
+            folder.prune();
+        } catch (IOException e) {
+            throw new UncheckedIOException("a checkpoint cannot be written to " + folder.folder(), e);
+        }
     }
 
     private void forwardAndBackward(Progress progress, Step step) {

@@ -41,6 +41,7 @@ public final class ArchitectureRules {
             "optim",
             "data",
             "metrics",
+            "safetensors",
             "train");
 
     private static final List<Class<?>> MUTABLE_HOLDERS = List.of(

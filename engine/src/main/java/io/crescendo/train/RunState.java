@@ -1,0 +1,93 @@
+package io.crescendo.train;
+
+import io.crescendo.metrics.EvaluationRecord;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Function;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a run must remember beside the numbers of its model, to go on as if it had never stopped.
+ *
+ * @param samples on the clock
+ * @param updates made
+ * @param phaseBatch batch of the phase that was announced last
+ * @param evaluation the last one, or null
+ * @param totals over updates
+ * @param seconds the run has taken
+ * @param workspaceBytes the arena held
+ * @param peakWorkspaceBytes the most it ever held
+ */
+record RunState(
+        long samples,
+        long updates,
+        int phaseBatch,
+        @Nullable EvaluationRecord evaluation,
+        PendingUpdates.Totals totals,
+        double seconds,
+        long workspaceBytes,
+        long peakWorkspaceBytes) {
+
+    Map<String, String> toTexts() {
+        Map<String, String> texts = new LinkedHashMap<>();
+        texts.put("samples", Long.toString(samples));
+        texts.put("updates", Long.toString(updates));
+        texts.put("phaseBatch", Integer.toString(phaseBatch));
+        if (evaluation != null) {
+            texts.put("evaluation.update", Long.toString(evaluation.update()));
+            texts.put("evaluation.epoch", Double.toString(evaluation.epoch()));
+            texts.put("evaluation.samples", Integer.toString(evaluation.samples()));
+            texts.put("evaluation.loss", Double.toString(evaluation.loss()));
+            texts.put("evaluation.accuracy", Double.toString(evaluation.accuracy()));
+        }
+        texts.put("totals.epoch", Long.toString(totals.epoch()));
+        texts.put("totals.epochLoss", Double.toString(totals.epochLoss()));
+        texts.put("totals.epochSamples", Long.toString(totals.epochSamples()));
+        texts.put("totals.lastLoss", Double.toString(totals.lastLoss()));
+        texts.put("totals.samples", Long.toString(totals.samples()));
+        texts.put("totals.nanos", Long.toString(totals.nanos()));
+        texts.put("seconds", Double.toString(seconds));
+        texts.put("workspaceBytes", Long.toString(workspaceBytes));
+        texts.put("peakWorkspaceBytes", Long.toString(peakWorkspaceBytes));
+        return texts;
+    }
+
+    /** @throws IllegalArgumentException naming the text that is missing or no number */
+    static RunState of(Map<String, String> texts) {
+        boolean evaluated = texts.containsKey("evaluation.update");
+        return new RunState(
+                read(texts, "samples", Long::parseLong),
+                read(texts, "updates", Long::parseLong),
+                read(texts, "phaseBatch", Integer::parseInt),
+                evaluated
+                        ? new EvaluationRecord(
+                                read(texts, "evaluation.update", Long::parseLong),
+                                read(texts, "evaluation.epoch", Double::parseDouble),
+                                read(texts, "evaluation.samples", Integer::parseInt),
+                                read(texts, "evaluation.loss", Double::parseDouble),
+                                read(texts, "evaluation.accuracy", Double::parseDouble))
+                        : null,
+                new PendingUpdates.Totals(
+                        read(texts, "totals.epoch", Long::parseLong),
+                        read(texts, "totals.epochLoss", Double::parseDouble),
+                        read(texts, "totals.epochSamples", Long::parseLong),
+                        read(texts, "totals.lastLoss", Double::parseDouble),
+                        read(texts, "totals.samples", Long::parseLong),
+                        read(texts, "totals.nanos", Long::parseLong)),
+                read(texts, "seconds", Double::parseDouble),
+                read(texts, "workspaceBytes", Long::parseLong),
+                read(texts, "peakWorkspaceBytes", Long::parseLong));
+    }
+
+    private static <T> T read(Map<String, String> texts, String key, Function<String, T> parse) {
+        String text = texts.get(key);
+        if (text == null) {
+            throw new IllegalArgumentException("it does not say '" + key + "'");
+        }
+        try {
+            return parse.apply(text);
+        } catch (NumberFormatException e) {
+            throw new IllegalArgumentException("its '" + key + "' is '" + text + "', which is no number", e);
+        }
+    }
+}
