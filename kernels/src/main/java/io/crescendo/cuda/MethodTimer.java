@@ -1,0 +1,123 @@
+package io.crescendo.cuda;
+
+import static jcuda.driver.CUevent_flags.CU_EVENT_DEFAULT;
+import static jcuda.driver.JCudaDriver.cuEventCreate;
+import static jcuda.driver.JCudaDriver.cuEventDestroy;
+import static jcuda.driver.JCudaDriver.cuEventElapsedTime;
+import static jcuda.driver.JCudaDriver.cuEventRecord;
+import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
+import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
+
+import io.crescendo.cuda.ConvolutionMethod.Lane;
+import io.crescendo.cuda.ConvolutionMethod.Operands;
+import io.crescendo.cuda.ConvolutionProblem.Direction;
+import java.util.OptionalDouble;
+import jcuda.driver.CUevent;
+
+/**
+ * Measures how long methods take for one convolution, on temporary memory and a stream that no step uses.
+ *
+ * <p>The memory holds zeros; how fast a convolution is does not depend on the numbers, as far as choosing goes.
+ */
+final class MethodTimer implements AutoCloseable {
+    private static final int ROUNDS = 3;
+    private static final int RUNS_OF_ROUND = 4;
+
+    private final ConvolutionProblem problem;
+    private final Lane lane;
+    private final CudaScope scope = new CudaScope();
+    private final CUevent start = new CUevent();
+    private final CUevent end = new CUevent();
+    private final DeviceBlock block;
+    private long used;
+
+    private final long first;
+    private final long second;
+    private final long result;
+    private final long bias;
+    private final long addend;
+    private final long workspace;
+
+    /**
+     * Takes memory for the convolution's operands.
+     *
+     * @param workspaceBytes the largest workspace of the methods to be measured
+     * @throws CudaException if the device has not that much memory left
+     */
+    MethodTimer(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+        this.problem = problem;
+        this.lane = new Lane(measuring.stream(), measuring.cudnn(), device.kernels());
+        long x = problem.inputElements() * problem.elementBytes();
+        long y = problem.outputElements() * problem.elementBytes();
+        long weight = problem.weightElements() * Float.BYTES; // as the gradient has it
+        Direction direction = problem.direction();
+        first = take(direction == Direction.INPUT_GRADIENT ? y : x);
+        second = take(direction == Direction.WEIGHT_GRADIENT ? y : weight);
+        result = take(
+                switch (direction) {
+                    case FORWARD -> y;
+                    case INPUT_GRADIENT -> x;
+                    case WEIGHT_GRADIENT -> weight;
+                });
+        bias = take(problem.bias() ? (long) problem.filters() * Float.BYTES : 0);
+        addend = take(problem.addend() ? y : 0);
+        workspace = take(workspaceBytes);
+        block = measuring.temporary(used);
+        scope.onClose(block::close);
+        try {
+            cuMemsetD8Async(block.pointer(), (byte) 0, used, lane.stream());
+            cuEventCreate(start, CU_EVENT_DEFAULT);
+            scope.onClose(() -> cuEventDestroy(start));
+            cuEventCreate(end, CU_EVENT_DEFAULT);
+            scope.onClose(() -> cuEventDestroy(end));
+        } catch (RuntimeException e) {
+            scope.close();
+            throw e;
+        }
+    }
+
+    private long take(long bytes) {
+        long offset = used;
+        used += (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
+        return offset;
+    }
+
+    /** Milliseconds of one run, or nothing if the method fails. */
+    OptionalDouble milliseconds(ConvolutionMethod method) {
+        long base = block.address();
+        try {
+            Launch launch = method.bind(
+                    lane,
+                    new Operands(
+                            base + first,
+                            base + second,
+                            base + result,
+                            problem.bias() ? base + bias : 0,
+                            problem.addend() ? base + (method.addsInPlace() ? result : addend) : 0,
+                            base + workspace));
+            launch.enqueue(); // loads code, and shows whether it works at all
+            cuStreamSynchronize(lane.stream());
+            double fastest = Double.POSITIVE_INFINITY;
+            for (int round = 0; round < ROUNDS; round++) {
+                cuEventRecord(start, lane.stream());
+                for (int run = 0; run < RUNS_OF_ROUND; run++) {
+                    launch.enqueue();
+                }
+                cuEventRecord(end, lane.stream());
+                cuEventSynchronize(end);
+                float[] elapsed = new float[1];
+                cuEventElapsedTime(elapsed, start, end);
+                fastest = Math.min(fastest, elapsed[0] / RUNS_OF_ROUND);
+            }
+            return OptionalDouble.of(fastest);
+        } catch (jcuda.CudaException | CudaException e) {
+            return OptionalDouble.empty();
+        }
+    }
+
+    @Override
+    public void close() {
+        scope.close();
+    }
+}
