@@ -24,6 +24,7 @@ import java.util.function.UnaryOperator;
  */
 final class Convolutions {
     private static final long MOST_ELEMENTS = Integer.MAX_VALUE;
+    private static final int ALIGNED_SAMPLES = 8;
 
     private final CudaLowering lowering;
 
@@ -204,7 +205,12 @@ final class Convolutions {
                         + " has " + largest + " elements; cuDNN's tensors hold at most " + MOST_ELEMENTS);
             }
             long count = (x.samples() + most - 1) / most;
-            int size = (int) ((x.samples() + count - 1) / count);
+            long even = (x.samples() + count - 1) / count;
+            // Eight samples of any size are a multiple of 16 bytes, the alignment that cuDNN's vector loads want.
+            int size = (int)
+                    (count == 1 || most < ALIGNED_SAMPLES
+                            ? even
+                            : Math.min(most, even + ALIGNED_SAMPLES - 1) / ALIGNED_SAMPLES * ALIGNED_SAMPLES);
             for (int first = 0; first < x.samples(); first += size) {
                 pieces.add(new Piece(first, Math.min(size, x.samples() - first)));
             }

@@ -9,6 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -98,8 +99,25 @@ class CudaLibraryLoaderTest {
         assertTrue(lines.contains("compiled true"), lines.toString());
     }
 
+    /** The same: cuDNN checks the parts of convolution graphs without a device. */
+    @Test
+    void nvidiasOwnCudnnTakesOurConvolutionGraphs() throws IOException {
+        String real = System.getProperty(REAL_LIBRARIES);
+        Assumptions.assumeTrue(real != null, "skipped: -D" + REAL_LIBRARIES + " names no directory");
+        String seed = Long.toString(Long.getLong("crescendo.seed", new Random().nextLong()));
+        List<String> lines = start(GraphProgram.class, Path.of(String.valueOf(real)), seed);
+        String output = "seed " + seed + ": " + lines;
+        assertTrue(lines.stream().noneMatch(line -> line.startsWith("refused")), output);
+        assertTrue(lines.stream().anyMatch(line -> line.matches("operations \\d{3}")), output);
+        assertTrue(lines.contains("wrong extents are refused"), output);
+    }
+
     /** What {@link LoadingProgram} prints in a JVM of its own. */
     private List<String> run(Path libraries, String... wanted) throws IOException {
+        return start(LoadingProgram.class, libraries, wanted);
+    }
+
+    private List<String> start(Class<?> program, Path libraries, String... arguments) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xshare:auto",
@@ -107,10 +125,10 @@ class CudaLibraryLoaderTest {
                 "-Djava.io.tmpdir=" + directory,
                 "-cp",
                 System.getProperty("java.class.path"),
-                LoadingProgram.class.getName(),
+                program.getName(),
                 libraries.toString(),
                 cache().toString()));
-        command.addAll(List.of(wanted));
+        command.addAll(List.of(arguments));
         // Nothing in the variable: libraries are found only because they were loaded by their absolute paths.
         return Compiler.output(command, "").lines().toList();
     }
