@@ -87,7 +87,6 @@ class StandInDriverTest {
     private static final int NON_BLOCKING = 1;
     private static final int OUT_OF_MEMORY = 2;
     private static final int ILLEGAL_ADDRESS = 700;
-    private static final int CAPTURE_UNSUPPORTED = 900;
     private static final long GRANULE = 2 << 20;
 
     private StandIns standIns = CudaTestEnvironment.open().standIns();
