@@ -8,6 +8,7 @@
 #include "gather.cu"
 #include "ghost_norm.cu"
 #include "gradient_sum.cu"
+#include "metrics.cu"
 #include "pointwise.cu"
 #include "pooling.cu"
 #include "update.cu"

@@ -53,6 +53,7 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(ghost_norm_gradient_sums),
     BOTH(ghost_norm_gradient),
     BOTH(gradient_sum),
+    ENTRY(take_sums),
     BOTH(relu),
     BOTH(relu_gradient),
     BOTH(add),

@@ -18,7 +18,14 @@ public interface BackendProvider {
      * Whether a backend can be opened.
      *
      * @param available yes or no
-     * @param detail versions found, or what was searched and how to get it
+     * @param detail versions found; or, in its first line, why not, and in the others what was searched and how to get
+     *     it
      */
-    record Availability(boolean available, String detail) {}
+    record Availability(boolean available, String detail) {
+        /** The first line. */
+        public String summary() {
+            int end = detail.indexOf('\n');
+            return end < 0 ? detail : detail.substring(0, end);
+        }
+    }
 }

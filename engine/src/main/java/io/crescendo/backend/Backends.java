@@ -20,12 +20,36 @@ public final class Backends {
     }
 
     /**
+     * Which backend a name stands for.
+     *
+     * @param provider what opens it
+     * @param passedOver why {@code auto} did not take those it tries earlier, a line each; empty for every other name
+     */
+    public record Choice(BackendProvider provider, List<String> passedOver) {
+        public Choice {
+            passedOver = List.copyOf(passedOver);
+        }
+    }
+
+    /**
      * Opens a backend.
      *
      * @param device a provider's name, or {@code auto} for the first that is available
      */
     public static Backend open(String device, BackendOptions options) {
+        return choose(device).provider().open(options);
+    }
+
+    /**
+     * Finds what {@link #open} would open.
+     *
+     * @param device a provider's name, or {@code auto} for the first that is available
+     * @throws IllegalStateException if it cannot be used here; the message says what was searched and what helps
+     * @throws IllegalArgumentException if there is no such name
+     */
+    public static Choice choose(String device) {
         List<BackendProvider> providers = providers();
+        List<String> passedOver = new ArrayList<>();
         StringBuilder missing = new StringBuilder();
         for (BackendProvider provider : providers) {
             boolean wanted = device.equals("auto")
@@ -36,9 +60,13 @@ public final class Backends {
             }
             BackendProvider.Availability availability = provider.availability();
             if (availability.available()) {
-                return provider.open(options);
+                return new Choice(provider, passedOver);
             }
-            missing.append("\n  ").append(provider.name()).append(": ").append(availability.detail());
+            passedOver.add("not on " + provider.name() + ": " + availability.summary());
+            missing.append("\n  ")
+                    .append(provider.name())
+                    .append(": ")
+                    .append(availability.detail().replace("\n", "\n    "));
         }
         if (missing.length() > 0) {
             throw new IllegalStateException("device '" + device + "' cannot be used here:" + missing);

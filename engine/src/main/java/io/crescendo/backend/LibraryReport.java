@@ -6,7 +6,7 @@ import java.util.List;
  * Says which libraries of this machine a backend could use; registered for {@link java.util.ServiceLoader}.
  *
  * <p>Apart from {@link BackendProvider.Availability}, which answers yes or no in a line: here every library has a line
- * of its own. Looking for libraries loads none.
+ * of its own. Looking for libraries loads none, except for a driver that is asked for its devices.
  */
 public interface LibraryReport {
     /** What the libraries are and what they are good for. */

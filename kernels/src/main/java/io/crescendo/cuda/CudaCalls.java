@@ -1,10 +1,49 @@
 package io.crescendo.cuda;
 
+import java.util.List;
 import java.util.function.Supplier;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import jcuda.driver.JCudaDriver;
+import jcuda.jcublas.JCublas2;
+import jcuda.jcudnn.JCudnn;
+import org.jspecify.annotations.Nullable;
 
-/** Turns JCuda's exceptions into ones that say what was being done. */
+/**
+ * Turns JCuda's exceptions, which carry the name of a status and nothing else, into ones that say what was being done.
+ */
 final class CudaCalls {
+    private static final String OUT_OF_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY";
+
+    /**
+     * What follows from a call alone and leaves the context as it was. Every other error of the driver may come from
+     * work that runs on the device, and after that the context is lost.
+     */
+    private static final List<String> HARMLESS = List.of(
+            OUT_OF_MEMORY,
+            "CUDA_ERROR_INVALID_VALUE",
+            "CUDA_ERROR_INVALID_HANDLE",
+            "CUDA_ERROR_INVALID_IMAGE",
+            "CUDA_ERROR_INVALID_PTX",
+            "CUDA_ERROR_INVALID_SOURCE",
+            "CUDA_ERROR_NO_BINARY_FOR_GPU",
+            "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
+            "CUDA_ERROR_NOT_FOUND",
+            "CUDA_ERROR_NOT_READY",
+            "CUDA_ERROR_NOT_SUPPORTED",
+            "CUDA_ERROR_NOT_PERMITTED",
+            "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES");
+
+    private static final Pattern UNNAMED = Pattern.compile("INVALID (\\w+): (-?\\d+)");
+
     private CudaCalls() {}
+
+    /** Makes JCuda throw where a call fails. Only after the libraries were loaded. */
+    static void enableExceptions() {
+        JCudaDriver.setExceptionsEnabled(true);
+        JCudnn.setExceptionsEnabled(true);
+        JCublas2.setExceptionsEnabled(true);
+    }
 
     /**
      * Runs calls to CUDA.
@@ -16,7 +55,51 @@ final class CudaCalls {
         try {
             calls.run();
         } catch (jcuda.CudaException e) {
-            throw new CudaException("cannot " + doing.get() + ": " + e.getMessage(), e);
+            throw failure(doing.get(), e);
         }
+    }
+
+    /**
+     * An exception that says what was being done.
+     *
+     * @param doing continues "cannot"
+     */
+    static CudaException failure(String doing, jcuda.CudaException cause) {
+        return new CudaException("cannot " + doing + ": " + name(cause), cause);
+    }
+
+    /**
+     * The status as the library itself calls it. JCuda's tables are older than the libraries, so a status they do not
+     * know, every one of cuDNN 9 among them, comes as a bare number.
+     */
+    static String name(jcuda.CudaException exception) {
+        String message = String.valueOf(exception.getMessage());
+        Matcher unnamed = UNNAMED.matcher(message);
+        if (unnamed.find()) {
+            int status = Integer.parseInt(unnamed.group(2));
+            if (unnamed.group(1).startsWith("cudnn")) {
+                return JCudnn.cudnnGetErrorString(status);
+            }
+            return "status " + status + " (" + message + ")";
+        }
+        return message;
+    }
+
+    static boolean isOutOfMemory(@Nullable Throwable thrown) {
+        return thrown instanceof jcuda.CudaException
+                && String.valueOf(thrown.getMessage()).equals(OUT_OF_MEMORY);
+    }
+
+    static boolean isFatal(@Nullable Throwable thrown) {
+        if (thrown instanceof CudaException translated) {
+            return translated.fatal();
+        }
+        if (!(thrown instanceof jcuda.CudaException)) {
+            return false;
+        }
+        String name = String.valueOf(thrown.getMessage());
+        return name.startsWith("CUDA_ERROR")
+                && !name.startsWith("CUDA_ERROR_STREAM_CAPTURE")
+                && !HARMLESS.contains(name);
     }
 }

@@ -1,14 +1,31 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.CUstream_flags.CU_STREAM_NON_BLOCKING;
 import static jcuda.driver.JCudaDriver.cuCtxSetCurrent;
+import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
+import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
+import static jcuda.driver.JCudaDriver.cuMemGetInfo;
+import static jcuda.driver.JCudaDriver.cuStreamCreate;
+import static jcuda.driver.JCudaDriver.cuStreamDestroy;
+import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
+import static jcuda.jcublas.JCublas2.cublasCreate;
+import static jcuda.jcublas.JCublas2.cublasDestroy;
+import static jcuda.jcublas.JCublas2.cublasSetStream;
+import static jcuda.jcublas.JCublas2.cublasSetWorkspace;
+import static jcuda.jcudnn.JCudnn.cudnnCreate;
+import static jcuda.jcudnn.JCudnn.cudnnDestroy;
+import static jcuda.jcudnn.JCudnn.cudnnSetStream;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
 import java.nio.file.Path;
+import java.util.List;
 import jcuda.driver.CUcontext;
+import jcuda.driver.CUdevice;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
 import jcuda.jcudnn.cudnnHandle;
+import jcuda.runtime.cudaStream_t;
 
 /**
  * One opened device: its context, its streams and the handles of its libraries, in one scope.
@@ -17,42 +34,128 @@ import jcuda.jcudnn.cudnnHandle;
  * would wait for all others and cannot be recorded.
  */
 final class CudaDevice implements AutoCloseable {
-    private final CudaScope scope = new CudaScope();
+    /** Which device; CUDA_VISIBLE_DEVICES says which one of the machine's that is. */
+    static final int NUMBER = 0;
+
+    /**
+     * What cuBLAS asks for on Hopper to have all its algorithms; elsewhere 4 MiB would do. Source: its manual, §2.4.8.
+     */
+    private static final long CUBLAS_WORKSPACE_BYTES = 32L << 20;
+
+    private final CudaScope scope;
+    private final CudaScope.Health health;
+    private final CudaDriver driver;
     private final DeviceProperties properties;
     private final BackendOptions options;
     private final Path cache;
-    private final CUcontext context;
-    private final CUstream stream;
-    private final CUstream uploadStream;
-    private final cudnnHandle cudnn;
-    private final cublasHandle cublas;
+    private final CUcontext context = new CUcontext();
+    private final CUstream stream = new CUstream();
+    private final CUstream uploadStream = new CUstream();
+    private final cudnnHandle cudnn = new cudnnHandle();
+    private final cublasHandle cublas = new cublasHandle();
+    private final Lowering lowering = new Lowering(new CUstream(), new cudnnHandle());
     private final Kernels kernels;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
-    private final Lowering lowering;
 
-    private CudaDevice(DeviceProperties properties, BackendOptions options, Path cache) {
+    /**
+     * Loads the libraries that a machine has and opens its first device.
+     *
+     * @throws CudaLibraryException if libraries are missing or do not fit
+     * @throws CudaException if there is no device, or it cannot be used
+     */
+    static CudaDevice open(Machine machine, BackendOptions options) {
+        CudaInstallation installation = CudaInstallation.search(machine);
+        CudaLibraryLoader.load(installation);
+        CudaCalls.enableExceptions();
+        List<DeviceProperties> devices = CudaDriver.devices(installation);
+        if (devices.isEmpty()) {
+            throw new CudaException("the driver has no device; is CUDA_VISIBLE_DEVICES empty?");
+        }
+        CudaScope.Health health = new CudaScope.Health();
+        CudaScope scope = new CudaScope(health);
+        try {
+            return new CudaDevice(installation, devices.get(NUMBER), options, scope, health);
+        } catch (jcuda.CudaException e) {
+            throw scope.closeAfter(
+                    CudaCalls.failure("open " + devices.get(NUMBER).name(), e));
+        } catch (RuntimeException e) {
+            throw scope.closeAfter(e);
+        }
+    }
+
+    private CudaDevice(
+            CudaInstallation installation,
+            DeviceProperties properties,
+            BackendOptions options,
+            CudaScope scope,
+            CudaScope.Health health) {
+        this.scope = scope;
+        this.health = health;
         this.properties = properties;
         this.options = options;
-        this.cache = cache;
-        this.context = new CUcontext();
-        this.stream = new CUstream();
-        this.uploadStream = new CUstream();
-        this.cudnn = new cudnnHandle();
-        this.cublas = new cublasHandle();
-        this.kernels = Kernels.load(properties, cache);
-        this.lowering = new Lowering(new CUstream(), new cudnnHandle());
-    }
-
-    /** Loads the libraries and opens the first device. */
-    static CudaDevice open(BackendOptions options) {
-        // A stand-in until devices are asked.
-        DeviceProperties properties = new DeviceProperties("unknown", 0, 0, 1, 0, 0, false);
-        return new CudaDevice(properties, options, Machine.here().cache());
-    }
-
-    /** Binds this device's context to the calling thread; every public way in does this first. */
-    void makeCurrent() {
+        this.cache = installation.machine().cache();
+        this.driver = CudaDriver.of(installation);
+        CUdevice device = CudaDriver.device(NUMBER);
+        cuDevicePrimaryCtxRetain(context, device);
+        scope.onClose(() -> cuDevicePrimaryCtxRelease(device));
         cuCtxSetCurrent(context);
+        open(stream);
+        open(uploadStream);
+        open(lowering.stream);
+        open(cudnn, stream);
+        open(lowering.cudnn, lowering.stream);
+        cublasCreate(cublas);
+        scope.onClose(() -> cublasDestroy(cublas));
+        DeviceBlock workspace = scope.own(DeviceBlock.allocate("cuBLAS's workspace", CUBLAS_WORKSPACE_BYTES));
+        // In this order: setting the stream would put the default workspace back, which is allocated at use.
+        cublasSetStream(cublas, new cudaStream_t(stream));
+        cublasSetWorkspace(cublas, workspace.pointer(), workspace.bytes());
+        this.kernels = scope.own(Kernels.load(properties, cache));
+    }
+
+    private void open(CUstream opened) {
+        cuStreamCreate(opened, CU_STREAM_NON_BLOCKING);
+        scope.onClose(() -> cuStreamDestroy(opened));
+    }
+
+    private void open(cudnnHandle handle, CUstream onStream) {
+        cudnnCreate(handle);
+        scope.onClose(() -> cudnnDestroy(handle));
+        cudnnSetStream(handle, new cudaStream_t(onStream));
+    }
+
+    /**
+     * Binds this device's context to the calling thread; every public way in does this first.
+     *
+     * @throws CudaException if the device has failed before
+     */
+    void enter() {
+        health.require();
+        cuCtxSetCurrent(context);
+    }
+
+    /** Binds the context even if the device has failed: to release what can be released. */
+    void enterToClose() {
+        cuCtxSetCurrent(context);
+    }
+
+    /** Waits until everything on the compute stream is done. */
+    void await() {
+        cuStreamSynchronize(stream);
+    }
+
+    /** A scope for something made on this device. */
+    CudaScope newScope() {
+        return new CudaScope(health);
+    }
+
+    /** What is known about failures. */
+    CudaScope.Health health() {
+        return health;
+    }
+
+    CudaDriver driver() {
+        return driver;
     }
 
     DeviceProperties properties() {
@@ -75,6 +178,14 @@ final class CudaDevice implements AutoCloseable {
 
     int multiprocessors() {
         return properties.multiprocessors();
+    }
+
+    /** Bytes that nobody has allocated. */
+    long freeBytes() {
+        long[] free = new long[1];
+        long[] total = new long[1];
+        cuMemGetInfo(free, total);
+        return free[0];
     }
 
     /** Where choices and built kernels are kept from run to run. */

@@ -3,7 +3,7 @@ package io.crescendo.cuda;
 import static jcuda.driver.JCudaDriver.cuMemAlloc;
 import static jcuda.driver.JCudaDriver.cuMemFree;
 
-/** A block of device memory at a fixed address. */
+/** A block of device memory at a fixed address, a multiple of 256. */
 final class DeviceBlock implements AutoCloseable {
     private final DevicePointer pointer;
     private final long bytes;
@@ -28,6 +28,7 @@ final class DeviceBlock implements AutoCloseable {
         return new DeviceBlock(pointer, bytes);
     }
 
+    /** Where it starts; 0 if it has no bytes. */
     long address() {
         return pointer.address();
     }
@@ -40,11 +41,18 @@ final class DeviceBlock implements AutoCloseable {
         return bytes;
     }
 
+    boolean closed() {
+        return closed;
+    }
+
+    /** Frees. Nothing that uses the block may still be running. */
     @Override
     public void close() {
-        if (!closed && bytes > 0) {
-            CudaCalls.run(() -> "free " + bytes + " bytes", () -> cuMemFree(pointer));
+        if (!closed) {
+            closed = true;
+            if (bytes > 0) {
+                CudaCalls.run(() -> "free " + bytes + " bytes", () -> cuMemFree(pointer));
+            }
         }
-        closed = true;
     }
 }

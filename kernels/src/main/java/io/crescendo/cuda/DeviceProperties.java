@@ -1,5 +1,18 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED;
+import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
+import static jcuda.driver.JCudaDriver.cuDeviceGetName;
+import static jcuda.driver.JCudaDriver.cuDeviceTotalMem;
+import static jcuda.driver.JCudaDriver.cuDriverGetVersion;
+
+import java.nio.charset.StandardCharsets;
+import java.util.Locale;
+import jcuda.driver.CUdevice;
+
 /**
  * What a device is.
  *
@@ -18,4 +31,55 @@ record DeviceProperties(
         int multiprocessors,
         long memoryBytes,
         int driverVersion,
-        boolean mapsMemory) {}
+        boolean mapsMemory) {
+    private static final int LONGEST_NAME = 256;
+
+    /** Asks the driver. */
+    static DeviceProperties of(CUdevice device) {
+        byte[] name = new byte[LONGEST_NAME];
+        cuDeviceGetName(name, name.length, device);
+        int length = 0;
+        while (length < name.length && name[length] != 0) {
+            length++;
+        }
+        long[] bytes = new long[1];
+        cuDeviceTotalMem(bytes, device);
+        int[] version = new int[1];
+        cuDriverGetVersion(version);
+        return new DeviceProperties(
+                new String(name, 0, length, StandardCharsets.UTF_8),
+                attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
+                attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
+                attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+                bytes[0],
+                version[0],
+                attribute(device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) != 0);
+    }
+
+    private static int attribute(CUdevice device, int attribute) {
+        int[] value = new int[1];
+        cuDeviceGetAttribute(value, attribute, device);
+        return value[0];
+    }
+
+    /** {@code 9.0}. */
+    String capability() {
+        return major + "." + minor;
+    }
+
+    /** A CUDA version for people: 12060 is {@code 12.6}. */
+    static String version(int number) {
+        return number / 1000 + "." + number % 1000 / 10;
+    }
+
+    /** {@code compute capability 9.0, 140.0 GiB, 132 multiprocessors, the driver knows CUDA 12.6}. */
+    String describe() {
+        return String.format(
+                Locale.ROOT,
+                "compute capability %s, %.1f GiB, %d multiprocessors, the driver knows CUDA %s",
+                capability(),
+                memoryBytes / (double) (1L << 30),
+                multiprocessors,
+                version(driverVersion));
+    }
+}

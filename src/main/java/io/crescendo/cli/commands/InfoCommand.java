@@ -55,7 +55,7 @@ public final class InfoCommand implements Callable<Integer> {
                     out,
                     provider.name(),
                     (availability.available() ? "available: " : "not available: ")
-                            + availability.detail()
+                            + availability.summary()
                             + (provider.preference() < 0 ? " (only when named)" : ""));
         }
         for (LibraryReport report : ServiceLoader.load(LibraryReport.class)) {

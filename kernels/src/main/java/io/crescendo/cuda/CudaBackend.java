@@ -1,0 +1,233 @@
+package io.crescendo.cuda;
+
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
+import static jcuda.jcublas.JCublas2.cublasGetVersion;
+import static jcuda.jcudnn.JCudnn.cudnnGetVersion;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Locale;
+import java.util.OptionalLong;
+import java.util.Set;
+import java.util.function.Predicate;
+
+/** A GPU through cuDNN, cuBLAS and kernels of our own. */
+final class CudaBackend implements Backend {
+    private static final int BLOCKS_PER_MULTIPROCESSOR = 8; // what the heads of most kernels ask for
+    private static final int THREADS = 256;
+
+    private final CudaDevice device;
+    private final CudaScope scope;
+    private final Set<CudaScope> children = Collections.synchronizedSet(new LinkedHashSet<>());
+    private final Transfer transfer;
+    private final CudaWorkspace workspace;
+    private final DeviceRegion inputRegion;
+    private final Staging staging;
+    private final DeviceBlock tickets;
+    private final CudaStepMetrics metrics;
+    private final Object oneAtATime = new Object();
+
+    CudaBackend(BackendOptions options) {
+        this(Machine.here(), options);
+    }
+
+    /** With the libraries and the cache of another machine than this one, in tests. */
+    CudaBackend(Machine machine, BackendOptions options) {
+        device = CudaDevice.open(machine, options);
+        scope = device.newScope();
+        scope.own(device);
+        try {
+            transfer = scope.own(new Transfer(device));
+            workspace = scope.own(new CudaWorkspace(device));
+            inputRegion = scope.own(DeviceRegion.on(device, "what programs read from outside"));
+            staging = scope.own(new Staging(device, device.newScope()));
+            tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
+            cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), device.stream());
+            metrics = new CudaStepMetrics(this, scope);
+        } catch (jcuda.CudaException e) {
+            throw scope.closeAfter(
+                    CudaCalls.failure("set up " + device.properties().name(), e));
+        } catch (RuntimeException e) {
+            throw scope.closeAfter(e);
+        }
+    }
+
+    CudaDevice device() {
+        return device;
+    }
+
+    Transfer transfer() {
+        return transfer;
+    }
+
+    /** Where operations read images, labels and the dropout clock. */
+    DeviceRegion inputRegion() {
+        return inputRegion;
+    }
+
+    Staging staging() {
+        return staging;
+    }
+
+    long tickets() {
+        return tickets.address();
+    }
+
+    /** Bytes of an element of an activation. */
+    int elementBytes() {
+        return device.precision() == Precision.BF16 ? Short.BYTES : Float.BYTES;
+    }
+
+    /** Blocks for work that is counted in threads: as many as run side by side, or fewer. */
+    int blocks(long threads) {
+        return blocksOf((threads + THREADS - 1) / THREADS);
+    }
+
+    /** Blocks for work that is counted in blocks. */
+    int blocksOf(long wanted) {
+        return (int) Math.max(1, Math.min(wanted, (long) BLOCKS_PER_MULTIPROCESSOR * device.multiprocessors()));
+    }
+
+    /** {@code the training program with micro-batch 128}. */
+    String describe(Program program) {
+        return "the " + program.mode().name().toLowerCase(Locale.ROOT) + " program with micro-batch "
+                + program.microBatch();
+    }
+
+    /** A failure that shows where the host looks, which is rarely where it arose. */
+    CudaException lateFailure(String doing, jcuda.CudaException cause) {
+        CudaException failure = CudaCalls.failure(doing, cause);
+        if (failure.fatal() && device.graphs()) {
+            failure = new CudaException(
+                    failure.getMessage() + ". Anything that ran on the device before may be the reason; to learn which"
+                            + " operation it is, run again without graphs (--no-graphs)",
+                    cause);
+        }
+        return device.health().note(failure);
+    }
+
+    @Override
+    public String name() {
+        return "cuda:" + CudaDevice.NUMBER;
+    }
+
+    @Override
+    public String description() {
+        device.enter();
+        int[] cublas = new int[1];
+        cublasGetVersion(device.cublas(), cublas);
+        DeviceProperties properties = device.properties();
+        return properties.name() + ", " + properties.describe() + ", cuDNN " + version(cudnnGetVersion(), 10_000)
+                + ", cuBLAS "
+                + version(cublas[0], 10_000) + ", " + device.precision().name().toLowerCase(Locale.ROOT)
+                + (device.graphs() ? "" : ", without graphs") + (device.deterministic() ? ", deterministic" : "");
+    }
+
+    /** 90501 is 9.5.1, 120604 is 12.6.4. */
+    private static String version(long number, int major) {
+        return number / major + "." + number % major / 100 + "." + number % 100;
+    }
+
+    @Override
+    public Set<Fusion> fusions() {
+        return EnumSet.allOf(Fusion.class);
+    }
+
+    @Override
+    public CudaDeviceMemory allocate(long elements) {
+        return allocate(elements, PackOrder.PLAIN);
+    }
+
+    @Override
+    public CudaDeviceMemory allocate(ParameterPack pack) {
+        return allocate(pack.elements(), PackOrder.of(pack));
+    }
+
+    CudaDeviceMemory allocate(long elements, PackOrder order) {
+        if (elements < 0) {
+            throw new IllegalArgumentException("the number of elements must not be negative, but is " + elements);
+        }
+        device.enter();
+        CudaScope child = childScope();
+        try {
+            return new CudaDeviceMemory(this, child, elements, order);
+        } catch (RuntimeException e) {
+            throw child.closeAfter(e);
+        }
+    }
+
+    @Override
+    public OptionalLong memoryBytes() {
+        return OptionalLong.of(device.properties().memoryBytes());
+    }
+
+    @Override
+    public CudaWorkspace workspace() {
+        return workspace;
+    }
+
+    /** May run on another thread than everything else, while a step runs. */
+    @Override
+    public LoweredProgram lower(Program program) {
+        device.enter();
+        List<OpPlan> plans;
+        try {
+            synchronized (oneAtATime) {
+                plans = CudaLowering.lower(device, device.forLowering(), program);
+            }
+        } catch (jcuda.CudaException e) {
+            throw device.health().note(CudaCalls.failure("choose how " + describe(program) + " runs", e));
+        }
+        return new CudaLoweredProgram(this, childScope(), program, plans);
+    }
+
+    /** A scope that ends with the backend, if nobody ends it before; until then the backend knows of it. */
+    CudaScope childScope() {
+        CudaScope child = device.newScope();
+        children.add(child);
+        child.onClose(() -> children.remove(child));
+        return child;
+    }
+
+    @Override
+    public UpdateKernel prepareUpdate(
+            UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+        device.enter();
+        CudaScope child = childScope();
+        try {
+            return new CudaUpdateKernel(this, child, rule, model, parameters, decayed);
+        } catch (jcuda.CudaException e) {
+            throw child.closeAfter(CudaCalls.failure("prepare the update " + rule, e));
+        } catch (RuntimeException e) {
+            throw child.closeAfter(e);
+        }
+    }
+
+    @Override
+    public CudaStepMetrics metrics() {
+        return metrics;
+    }
+
+    @Override
+    public void close() {
+        device.enterToClose();
+        CudaScope all = device.newScope();
+        all.own(scope);
+        new ArrayList<>(children).forEach(all::own); // closes them first, the newest before the others
+        all.close();
+    }
+}

@@ -1,0 +1,53 @@
+package io.crescendo.cuda;
+
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.BackendProvider;
+import java.util.List;
+
+/** Opens an NVIDIA GPU as {@code --device cuda}. */
+public final class CudaBackendProvider implements BackendProvider {
+    /** Before the processor. */
+    private static final int PREFERENCE = 10;
+
+    @Override
+    public String name() {
+        return "cuda";
+    }
+
+    @Override
+    public int preference() {
+        return PREFERENCE;
+    }
+
+    @Override
+    public Availability availability() {
+        return availability(Machine.here());
+    }
+
+    /** The first line of the detail says what is missing; the others what was searched and what helps. */
+    static Availability availability(Machine machine) {
+        CudaInstallation installation = CudaInstallation.search(machine);
+        if (!installation.usable()) {
+            return new Availability(
+                    false,
+                    String.join("; ", installation.problems()).replace('\n', ' ') + "\n" + installation.explain());
+        }
+        try {
+            List<DeviceProperties> devices = CudaDriver.devices(installation);
+            if (devices.isEmpty()) {
+                return new Availability(false, "the driver has no device; is CUDA_VISIBLE_DEVICES empty?");
+            }
+            CudaLibraryLoader.load(installation);
+            DeviceProperties device = devices.get(CudaDevice.NUMBER);
+            return new Availability(true, device.name() + ", " + device.describe());
+        } catch (CudaException | CudaLibraryException e) {
+            return new Availability(false, e.getMessage() + "\n" + installation.explain());
+        }
+    }
+
+    @Override
+    public Backend open(BackendOptions options) {
+        return new CudaBackend(options);
+    }
+}

@@ -1,0 +1,170 @@
+package io.crescendo.cuda;
+
+import io.crescendo.autograd.Home;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.DeviceMemoryException;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.memory.MemoryRequirements;
+import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.tensor.ParameterPack;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.Collectors;
+
+/** A program whose operations have chosen how to run, waiting for addresses. */
+final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
+    private static final int LARGEST_NAMED = 5;
+
+    private final CudaBackend backend;
+    private final Program program;
+    private final Plans plans;
+    private final long[] valueBytes;
+    private final CudaScope scope;
+    private boolean closed;
+
+    /** Plans that the lowered program and all its bindings share; the last of them to end closes them. */
+    static final class Plans {
+        private final List<OpPlan> plans;
+        private int users = 1;
+
+        Plans(List<OpPlan> plans) {
+            this.plans = List.copyOf(plans);
+        }
+
+        List<OpPlan> list() {
+            return plans;
+        }
+
+        synchronized void use() {
+            users++;
+        }
+
+        synchronized void release() {
+            if (--users == 0) {
+                CudaScope all = new CudaScope();
+                plans.forEach(all::own);
+                all.close();
+            }
+        }
+    }
+
+    CudaLoweredProgram(CudaBackend backend, CudaScope scope, Program program, List<OpPlan> ops) {
+        this.scope = scope;
+        this.backend = backend;
+        this.program = program;
+        this.plans = new Plans(ops);
+        scope.onClose(plans::release);
+        this.valueBytes = new long[program.values().size()];
+        for (int i = 0; i < ops.size(); i++) {
+            for (Value output : program.ops().get(i).outputs()) {
+                if (output.home() == Home.ARENA) {
+                    int index = i;
+                    valueBytes[output.id()] = ops.get(i)
+                            .bytes(output)
+                            .orElseThrow(() -> new IllegalStateException("the plan of " + program.describe(index)
+                                    + " does not say how large " + output + " is"));
+                }
+            }
+        }
+    }
+
+    @Override
+    public MemoryRequirements requirements() {
+        return this;
+    }
+
+    @Override
+    public long bytes(Value value) {
+        return valueBytes[value.id()];
+    }
+
+    @Override
+    public long scratchBytes(int opIndex) {
+        return plans.list().get(opIndex).scratchBytes();
+    }
+
+    @Override
+    public boolean mayOverwrite(int opIndex, Value input) {
+        return plans.list().get(opIndex).mayOverwrite(input);
+    }
+
+    @Override
+    public Executable bind(WorkspacePlan plan, ModelMemory model) {
+        if (closed) {
+            throw new IllegalStateException("this lowered program was closed already");
+        }
+        backend.device().enter();
+        requirePack("weights", model.weights(), program.parameters());
+        requirePack("gradients", model.gradients(), program.parameters());
+        requirePack("statistics", model.statistics(), program.statistics());
+        CudaScope own = backend.childScope();
+        plans.use();
+        own.onClose(plans::release);
+        try {
+            if (backend.device().precision() == Precision.BF16) {
+                ((CudaDeviceMemory) model.weights()).addShadow();
+            }
+            backend.workspace().grow(plan.totalBytes());
+            Inputs inputs = new Inputs(backend, program);
+            inputs.reserve();
+            return new CudaExecutable(this, plan, model, inputs, own);
+        } catch (CudaException e) {
+            throw e.outOfMemory() ? own.closeAfter(outOfMemory(plan, e)) : own.closeAfter(e);
+        } catch (jcuda.CudaException e) {
+            throw own.closeAfter(CudaCalls.failure("prepare " + backend.describe(program), e));
+        } catch (RuntimeException e) {
+            throw own.closeAfter(e);
+        }
+    }
+
+    CudaBackend backend() {
+        return backend;
+    }
+
+    Program program() {
+        return program;
+    }
+
+    List<OpPlan> plans() {
+        return plans.list();
+    }
+
+    private static void requirePack(String what, DeviceMemory memory, ParameterPack pack) {
+        if (!(memory instanceof CudaDeviceMemory onDevice)) {
+            throw new IllegalArgumentException("the model's " + what + " were not allocated by this backend");
+        }
+        onDevice.requireOpen();
+        if (memory.elements() != pack.elements() || !onDevice.order().matches(PackOrder.of(pack))) {
+            throw new IllegalArgumentException("the model's " + what + " have " + memory.elements()
+                    + " elements, the program's " + pack.elements()
+                    + "; allocate them with Backend.allocate(ParameterPack) for the program's own pack");
+        }
+    }
+
+    private DeviceMemoryException outOfMemory(WorkspacePlan plan, CudaException cause) {
+        String largest = program.values().stream()
+                .filter(value -> valueBytes[value.id()] > 0)
+                .sorted(Comparator.comparingLong((Value value) -> -valueBytes[value.id()]))
+                .limit(LARGEST_NAMED)
+                .map(value -> value + " with " + Amounts.bytes(valueBytes[value.id()]))
+                .collect(Collectors.joining("; "));
+        return backend.workspace()
+                .refused(
+                        backend.describe(program) + " needs a workspace of " + Amounts.bytes(plan.totalBytes())
+                                + ". Its largest values are " + largest + ". The device said: " + cause.getMessage(),
+                        plan.totalBytes(),
+                        cause);
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        backend.device().enterToClose();
+        scope.close();
+    }
+}

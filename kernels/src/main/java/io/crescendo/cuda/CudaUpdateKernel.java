@@ -1,0 +1,190 @@
+package io.crescendo.cuda;
+
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
+
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Predicate;
+import jcuda.Pointer;
+
+/**
+ * A parameter update: one small upload, one kernel over the whole pack.
+ *
+ * <p>The numbers that change go through a ring of pinned places, so that the host may be some updates ahead. The kernel
+ * also writes the bf16 weights and clears the gradients; it does nothing else once a taken loss was not finite.
+ */
+final class CudaUpdateKernel implements UpdateKernel {
+    private static final int SCALARS = 8; // of UpdateScalars in update.cu
+    private static final int SCALARS_BYTES = SCALARS * Float.BYTES;
+    private static final int PLACES = 16;
+    private static final int ELEMENTS_OF_THREAD = 4;
+    /** A bit of the mask of decaying parameters stands for as many elements as parameters are aligned to. */
+    private static final int ELEMENTS_OF_BIT = ParameterPack.ALIGNMENT;
+
+    private final CudaDevice device;
+    private final CudaScope scope;
+    private final List<CudaDeviceMemory> memories = new ArrayList<>();
+    private final List<CudaDeviceMemory> state = new ArrayList<>();
+    private final Kernels.Call kernel;
+    /** β₂ of Adam; 0 for rules without it. */
+    private final double beta2;
+
+    private final DeviceBlock scalarsOnDevice;
+    private final FloatBuffer places;
+    private final Pointer[] pointers = new Pointer[PLACES];
+    private final CudaEvent[] sent = new CudaEvent[PLACES];
+    private int next;
+    private boolean closed;
+
+    CudaUpdateKernel(
+            CudaBackend backend,
+            CudaScope scope,
+            UpdateRule rule,
+            ModelMemory model,
+            ParameterPack parameters,
+            Predicate<Parameter> decayed) {
+        this.device = backend.device();
+        this.scope = scope;
+        CudaDeviceMemory weights = (CudaDeviceMemory) model.weights();
+        CudaDeviceMemory gradients = (CudaDeviceMemory) model.gradients();
+        for (int i = 0; i < rule.stateSlots(); i++) {
+            CudaDeviceMemory slot = backend.allocate(parameters.elements(), weights.order());
+            scope.own(slot);
+            state.add(slot);
+        }
+        memories.addAll(state);
+        memories.add(weights);
+        memories.add(gradients);
+        if (device.precision() == Precision.BF16) {
+            weights.addShadow();
+        }
+        this.beta2 = rule instanceof UpdateRule.Adam adam
+                ? adam.beta2()
+                : rule instanceof UpdateRule.AdamW adamW ? adamW.beta2() : 0;
+        this.scalarsOnDevice = scope.own(DeviceBlock.allocate("an update's numbers", SCALARS_BYTES));
+        PinnedBlock pinned = scope.own(new PinnedBlock("an update's numbers", PLACES * SCALARS_BYTES));
+        this.places = pinned.bytes().asFloatBuffer();
+        for (int i = 0; i < PLACES; i++) {
+            pointers[i] = pinned.pointer().withByteOffset((long) i * SCALARS_BYTES);
+            sent[i] = scope.own(new CudaEvent());
+        }
+        int[] bits = bits(parameters, decayed);
+        DeviceBlock mask =
+                scope.own(DeviceBlock.allocate("which parameters decay", (long) Integer.BYTES * bits.length));
+        if (bits.length > 0) {
+            backend.transfer().write(bits, mask.address());
+        }
+        this.kernel = call(backend, rule, weights, gradients, mask);
+        scope.onClose(device::await); // an update may be running
+    }
+
+    private static int[] bits(ParameterPack parameters, Predicate<Parameter> decayed) {
+        long groups = (parameters.elements() + ELEMENTS_OF_BIT - 1) / ELEMENTS_OF_BIT;
+        int[] bits = new int[Math.toIntExact((groups + Integer.SIZE - 1) / Integer.SIZE)];
+        for (Parameter parameter : parameters.parameters()) {
+            if (decayed.test(parameter)) {
+                long last = (parameter.end() + ELEMENTS_OF_BIT - 1) / ELEMENTS_OF_BIT;
+                for (long i = parameter.offset() / ELEMENTS_OF_BIT; i < last; i++) {
+                    bits[(int) (i / Integer.SIZE)] |= 1 << (i % Integer.SIZE);
+                }
+            }
+        }
+        return bits;
+    }
+
+    private Kernels.Call call(
+            CudaBackend backend,
+            UpdateRule rule,
+            CudaDeviceMemory weights,
+            CudaDeviceMemory gradients,
+            DeviceBlock mask) {
+        List<Object> arguments = new ArrayList<>();
+        arguments.add(weights.address());
+        state.forEach(slot -> arguments.add(slot.address()));
+        arguments.addAll(List.of(
+                gradients.address(),
+                weights.shadowAddress(),
+                weights.elements(),
+                scalarsOnDevice.address(),
+                mask.address(),
+                backend.metrics().skipFlag(),
+                1));
+        String name;
+        if (rule instanceof UpdateRule.Sgd) {
+            name = "update_sgd";
+        } else if (rule instanceof UpdateRule.Momentum) {
+            name = "update_momentum";
+        } else if (rule instanceof UpdateRule.Nesterov) {
+            name = "update_nesterov";
+        } else if (rule instanceof UpdateRule.Adam adam) {
+            name = "update_adam";
+            addConstants(arguments, adam.beta2(), adam.epsilon());
+        } else if (rule instanceof UpdateRule.AdamW adam) {
+            name = "update_adamw";
+            addConstants(arguments, adam.beta2(), adam.epsilon());
+        } else {
+            throw new IllegalArgumentException("the CUDA backend has no kernel for the update rule " + rule);
+        }
+        int blocks = backend.blocks((weights.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
+        return device.kernels().call(name, blocks, 1, arguments.toArray());
+    }
+
+    private static void addConstants(List<Object> arguments, double beta2, double epsilon) {
+        arguments.addAll(List.of((float) beta2, (float) (1 - beta2), (float) epsilon));
+    }
+
+    @Override
+    public void apply(UpdateScalars scalars) {
+        if (closed) {
+            throw new IllegalStateException("this update was closed already");
+        }
+        for (int i = 0; i < memories.size(); i++) {
+            memories.get(i).requireOpen();
+        }
+        device.enter();
+        try {
+            int place = next;
+            next = (next + 1) % PLACES;
+            sent[place].await();
+            fill(place * SCALARS, scalars);
+            cuMemcpyHtoDAsync(scalarsOnDevice.pointer(), pointers[place], SCALARS_BYTES, device.stream());
+            sent[place].record(device.stream());
+            kernel.enqueue(device.stream());
+        } catch (jcuda.CudaException e) {
+            throw device.health().note(CudaCalls.failure("update the parameters", e));
+        }
+    }
+
+    private void fill(int at, UpdateScalars scalars) {
+        double momentum = scalars.momentum();
+        places.put(at, (float) scalars.learningRate());
+        places.put(at + 1, (float) momentum);
+        places.put(at + 2, (float) scalars.gradientScale());
+        places.put(at + 3, (float) scalars.weightDecay());
+        places.put(at + 4, (float) (1 - momentum));
+        places.put(at + 5, (float) (1 / (1 - Math.pow(momentum, (double) scalars.update()))));
+        places.put(at + 6, (float) (1 / (1 - Math.pow(beta2, (double) scalars.update()))));
+        places.put(at + 7, 0);
+    }
+
+    @Override
+    public List<DeviceMemory> state() {
+        return List.copyOf(state);
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+        device.enterToClose();
+        scope.close();
+    }
+}

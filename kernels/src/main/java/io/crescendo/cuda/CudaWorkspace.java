@@ -1,0 +1,86 @@
+package io.crescendo.cuda;
+
+import io.crescendo.backend.DeviceMemoryException;
+import io.crescendo.backend.Workspace;
+import java.util.OptionalLong;
+
+/**
+ * The arena on the device.
+ *
+ * <p>{@link #capacityBytes} is physical memory, to the byte: where memory is mapped, whole pages of 2 MiB.
+ */
+final class CudaWorkspace implements Workspace, AutoCloseable {
+    /** Of what there is: images, kept values and the driver's own pages need some too. */
+    private static final double SUGGESTED_SHARE = 0.9;
+
+    private final CudaDevice device;
+    private final DeviceRegion region;
+    private long peakBytes;
+
+    CudaWorkspace(CudaDevice device) {
+        this.device = device;
+        this.region = DeviceRegion.on(device, "the workspace");
+    }
+
+    long address() {
+        return region.address();
+    }
+
+    /** Changes whenever the address may have; what was bound at another generation must be bound again. */
+    long generation() {
+        return region.generation();
+    }
+
+    @Override
+    public long capacityBytes() {
+        return region.capacityBytes();
+    }
+
+    @Override
+    public long peakBytes() {
+        return peakBytes;
+    }
+
+    @Override
+    public void reserve(long bytes) {
+        device.enter();
+        try {
+            grow(bytes);
+        } catch (CudaException e) {
+            throw e.outOfMemory() ? refused("the workspace was to hold " + Amounts.bytes(bytes), bytes, e) : e;
+        }
+    }
+
+    /** Makes room; a refusal comes as the device's own error. */
+    void grow(long bytes) {
+        region.reserve(bytes);
+        peakBytes = Math.max(peakBytes, region.capacityBytes());
+    }
+
+    /** An error that says what there is and what would fit. */
+    DeviceMemoryException refused(String what, long bytes, CudaException cause) {
+        long held = capacityBytes();
+        long free = device.freeBytes();
+        String budget = Amounts.budget((long) ((held + free) * SUGGESTED_SHARE));
+        return new DeviceMemoryException(
+                "out of memory on " + device.properties().name() + ": " + what + "; the workspace has "
+                        + Amounts.bytes(held) + " now, and " + Amounts.bytes(free) + " of the device's "
+                        + Amounts.bytes(device.properties().memoryBytes()) + " are free. Smaller micro-batches need"
+                        + " less and give the same result: set the memory budget to " + budget + " (--memory-budget "
+                        + budget + ")",
+                bytes,
+                OptionalLong.of(held + free),
+                cause);
+    }
+
+    @Override
+    public void shrink(long bytes) {
+        device.enter();
+        region.shrink(bytes);
+    }
+
+    @Override
+    public void close() {
+        region.close();
+    }
+}

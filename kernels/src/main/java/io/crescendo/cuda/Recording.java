@@ -1,0 +1,67 @@
+package io.crescendo.cuda;
+
+import static jcuda.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+import static jcuda.driver.JCudaDriver.cuGraphDestroy;
+import static jcuda.driver.JCudaDriver.cuGraphExecDestroy;
+import static jcuda.driver.JCudaDriver.cuGraphInstantiate;
+import static jcuda.driver.JCudaDriver.cuGraphLaunch;
+import static jcuda.driver.JCudaDriver.cuStreamBeginCapture;
+import static jcuda.driver.JCudaDriver.cuStreamEndCapture;
+
+import jcuda.driver.CUgraph;
+import jcuda.driver.CUgraphExec;
+import jcuda.driver.CUstream;
+
+/**
+ * What was put on a stream, as one graph that the driver launches as a whole.
+ *
+ * <p>While a stream is recorded nothing on it runs, and the recording thread may neither allocate device memory nor
+ * wait for the device; other threads may.
+ */
+final class Recording implements AutoCloseable {
+    private final CUgraphExec executable;
+
+    private Recording(CUgraphExec executable) {
+        this.executable = executable;
+    }
+
+    /** Records what {@code work} puts on a stream. */
+    static Recording of(CUstream stream, Runnable work) {
+        CUgraph graph = new CUgraph();
+        cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+        try {
+            work.run();
+        } catch (RuntimeException e) {
+            abandon(stream, graph, e);
+            throw e;
+        }
+        cuStreamEndCapture(stream, graph);
+        try {
+            CUgraphExec executable = new CUgraphExec();
+            cuGraphInstantiate(executable, graph, 0);
+            return new Recording(executable);
+        } finally {
+            cuGraphDestroy(graph);
+        }
+    }
+
+    /** The stream must not stay in a recording that nobody ends. */
+    private static void abandon(CUstream stream, CUgraph graph, RuntimeException failure) {
+        try {
+            cuStreamEndCapture(stream, graph); // fails if the failure has spoilt the recording, and gives no graph then
+            cuGraphDestroy(graph);
+        } catch (jcuda.CudaException e) {
+            failure.addSuppressed(e);
+        }
+    }
+
+    /** Runs everything, in order, behind what is on the stream. */
+    void launch(CUstream stream) {
+        cuGraphLaunch(executable, stream);
+    }
+
+    @Override
+    public void close() {
+        cuGraphExecDestroy(executable);
+    }
+}
