@@ -2,8 +2,6 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.Feed;
 import io.crescendo.nn.BatchNorm;
 import io.crescendo.nn.Conv2d;
@@ -61,6 +59,10 @@ public class GhostBatchNormBenchmark {
     @Param({"cpu"})
     public String device = "cpu";
 
+    /** Number format of products and activations; a backend refuses what it lacks. */
+    @Param({"fp32"})
+    public String precision = "fp32";
+
     /** Threads; 0 for all. */
     @Param({"0"})
     public int threads;
@@ -73,10 +75,10 @@ public class GhostBatchNormBenchmark {
     /** Compares two ghost groups with the reference backend and prepares both programs. */
     @Setup
     public void prepare() {
-        backend = Backends.open(device, new BackendOptions(threads));
+        backend = Device.open(device, threads, precision);
         Network norm = network(Layer.sequence(new BatchNorm("norm"), new Relu()));
         int ghost = ghostBatch == 0 ? batch : ghostBatch;
-        ReferenceCheck.step(backend, norm, 2 * Math.min(ghost, 64), Math.min(ghost, 64));
+        ReferenceCheck.step(backend, precision, norm, 2 * Math.min(ghost, 64), Math.min(ghost, 64));
         Optimizer optimizer = Optimizer.sgd(0);
         withNorm = new TrainingStep(backend, norm, batch, ghostBatch, optimizer);
         withoutNorm = new TrainingStep(backend, network(new Relu()), batch, ghostBatch, optimizer);

@@ -2,8 +2,6 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.LoweredProgram;
@@ -58,6 +56,10 @@ public class GradientReductionBenchmark {
     @Param({"cpu"})
     public String device = "cpu";
 
+    /** Number format of products and activations; a backend refuses what it lacks. */
+    @Param({"fp32"})
+    public String precision = "fp32";
+
     /** Threads; 0 for all. */
     @Param({"0"})
     public int threads;
@@ -74,9 +76,9 @@ public class GradientReductionBenchmark {
             throw new IllegalArgumentException("a batch of " + batch + " in " + microBatches
                     + " micro-batches; give a multiple of 8, and 1, 2, 4 or 8 micro-batches");
         }
-        backend = Backends.open(device, new BackendOptions(threads));
+        backend = Device.open(device, threads, precision);
         Network net = TrainingStep.network(network);
-        ReferenceCheck.step(backend, net, 4, 2);
+        ReferenceCheck.step(backend, precision, net, 4, 2);
         int ghostBatch = batch / MOST_PARTS;
         Program program = net.trainingProgram(batch / microBatches, ghostBatch, 0, backend.fusions());
         model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED);
@@ -90,6 +92,7 @@ public class GradientReductionBenchmark {
         StepMetrics.Sums sums = accumulate();
         ReferenceCheck.requireClose(
                 network + " in " + microBatches + " micro-batches",
+                Math.max(ReferenceCheck.GRADIENT_TOLERANCE, 5e-6 * Device.coarseness(precision)),
                 ReferenceCheck.gradients(backend, net, batch, ghostBatch),
                 new ReferenceCheck.Result(program.parameters(), ReferenceCheck.read(model.gradients()), sums.loss()));
     }

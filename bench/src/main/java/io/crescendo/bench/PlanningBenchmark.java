@@ -2,8 +2,6 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -57,6 +55,10 @@ public class PlanningBenchmark {
     @Param({"cpu"})
     public String device = "cpu";
 
+    /** Number format of products and activations; a backend refuses what it lacks. */
+    @Param({"fp32"})
+    public String precision = "fp32";
+
     /** Threads; 0 for all. */
     @Param({"0"})
     public int threads;
@@ -70,8 +72,8 @@ public class PlanningBenchmark {
     @Setup
     public void prepare() {
         net = TrainingStep.network(network);
-        backend = Backends.open(device, new BackendOptions(threads));
-        ReferenceCheck.step(backend, net, 4, 2);
+        backend = Device.open(device, threads, precision);
+        ReferenceCheck.step(backend, precision, net, 4, 2);
         model = ModelMemory.allocate(backend, trace(1), TrainingStep.WEIGHTS_SEED);
         next = batch;
     }

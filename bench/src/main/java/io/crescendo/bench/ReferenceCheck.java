@@ -29,7 +29,7 @@ public final class ReferenceCheck {
      * Of a gradient, relative to its norm. Rounding to float32 leaves about 1e-6; a ReLU whose input is so close to
      * zero that rounding decides its sign adds single elements. A forgotten or doubled term shows at 1e-1.
      */
-    private static final double GRADIENT_TOLERANCE = 1e-2;
+    static final double GRADIENT_TOLERANCE = 1e-2;
 
     /** Of the loss, which no single rounding decides. */
     private static final double LOSS_TOLERANCE = 1e-4;
@@ -42,19 +42,22 @@ public final class ReferenceCheck {
     private ReferenceCheck() {}
 
     /** Loss and gradients of one batch of noise, here and on the reference backend. */
-    public static void step(Backend device, Network network, int batch, int ghostBatch) {
+    public static void step(Backend device, String precision, Network network, int batch, int ghostBatch) {
+        // What is left of a coarse format: a step of bf16 keeps two to three digits of a gradient's direction.
+        double lossTolerance = Math.max(LOSS_TOLERANCE, 1e-6 * Device.coarseness(precision));
+        double gradientTolerance = Math.max(GRADIENT_TOLERANCE, 5e-6 * Device.coarseness(precision));
         Result expected = onReference(reference -> gradients(reference, network, batch, ghostBatch));
         Result actual = gradients(device, network, batch, ghostBatch);
-        if (!(Math.abs(actual.loss - expected.loss) <= LOSS_TOLERANCE * Math.abs(expected.loss))) {
+        if (!(Math.abs(actual.loss - expected.loss) <= lossTolerance * Math.abs(expected.loss))) {
             throw new IllegalStateException(device.name() + ": the loss of " + network.name() + ", batch " + batch
                     + ", ghost batch " + ghostBatch + ", is " + actual.loss + ", but the reference has "
                     + expected.loss);
         }
-        requireClose(device.name() + ", " + network.name(), expected, actual);
+        requireClose(device.name() + ", " + network.name(), gradientTolerance, expected, actual);
     }
 
     /** Fails unless every parameter's gradient is near the expected one. */
-    static void requireClose(String what, Result expected, Result actual) {
+    static void requireClose(String what, double tolerance, Result expected, Result actual) {
         double packNorm = norm(expected.values, 0, expected.values.length);
         for (Parameter parameter : expected.pack.parameters()) {
             int from = Math.toIntExact(parameter.offset());
@@ -66,7 +69,7 @@ public final class ReferenceCheck {
             double norm = norm(expected.values, from, to);
             double error = norm(difference, 0, difference.length);
             // A gradient that is nothing beside the others (a scale in front of a norm, say) is all rounding.
-            if (!(error <= GRADIENT_TOLERANCE * Math.max(norm, 1e-4 * packNorm))) {
+            if (!(error <= tolerance * Math.max(norm, 1e-4 * packNorm))) {
                 throw new IllegalStateException(what + ": the gradient of " + parameter.name() + " has norm " + norm
                         + ", but differs from what it should be by " + error);
             }

@@ -1,16 +1,16 @@
 package io.crescendo.bench;
 
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.Feed;
 import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
@@ -54,9 +54,27 @@ public class TrainingStepBenchmark {
     @Param({"cpu"})
     public String device = "cpu";
 
+    /** Number format of products and activations; a backend refuses what it lacks. */
+    @Param({"fp32"})
+    public String precision = "fp32";
+
     /** Threads; 0 for all. */
     @Param({"0"})
     public int threads;
+
+    /** What stays allocated, reported with every iteration. */
+    @AuxCounters(AuxCounters.Type.EVENTS)
+    @State(Scope.Thread)
+    public static class Memory {
+        /** Bytes of the arena at its largest, in millions. */
+        public double workspaceMegabytes;
+
+        /** Looks once per iteration. */
+        @TearDown(Level.Iteration)
+        public void read(TrainingStepBenchmark benchmark) {
+            workspaceMegabytes = benchmark.backend.workspace().peakBytes() / 1e6;
+        }
+    }
 
     private Backend backend;
     private TrainingStep step;
@@ -66,8 +84,8 @@ public class TrainingStepBenchmark {
     @Setup
     public void prepare() {
         Network net = TrainingStep.network(network);
-        backend = Backends.open(device, new BackendOptions(threads));
-        ReferenceCheck.step(backend, net, 4, 2);
+        backend = Device.open(device, threads, precision);
+        ReferenceCheck.step(backend, precision, net, 4, 2);
         step = new TrainingStep(backend, net, batch, ghostBatch, Optimizer.named(optimizer, TrainingStep.WEIGHT_DECAY));
         feed = FixedBatch.noise(net, batch, 7).feed();
         step.assertLearns(feed);
@@ -75,7 +93,7 @@ public class TrainingStepBenchmark {
 
     /** The timed step; returns the loss so that nothing can be skipped. */
     @Benchmark
-    public double step(Rate.Images rate) {
+    public double step(Rate.Images rate, Memory memory) {
         rate.images += batch;
         return step.run(feed);
     }

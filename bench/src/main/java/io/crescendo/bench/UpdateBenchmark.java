@@ -2,8 +2,6 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
@@ -59,6 +57,10 @@ public class UpdateBenchmark {
     @Param({"cpu"})
     public String device = "cpu";
 
+    /** Number format of products and activations; with bf16 the update also writes shadow weights, 2 bytes each. */
+    @Param({"fp32"})
+    public String precision = "fp32";
+
     /** Threads; 0 for all. */
     @Param({"0"})
     public int threads;
@@ -73,7 +75,7 @@ public class UpdateBenchmark {
     /** Compares the update with the reference backend's and prepares it. */
     @Setup
     public void prepare() {
-        backend = Backends.open(device, new BackendOptions(threads));
+        backend = Device.open(device, threads, precision);
         Optimizer formula = Optimizer.named(optimizer, TrainingStep.WEIGHT_DECAY);
         ReferenceCheck.update(backend, network(network.startsWith("dense") ? CHECKED : network), formula);
         Program program = network(network).trainingProgram(1, 1, 0, backend.fusions());
@@ -81,7 +83,7 @@ public class UpdateBenchmark {
         ReferenceCheck.fill(model.gradients(), program.parameters(), SplittableRandom::new);
         update = backend.prepareUpdate(formula.rule(), model, program.parameters(), formula.decay());
         parameters = program.parameters().elements();
-        bytes = parameters * (16 + 8L * formula.rule().stateSlots());
+        bytes = parameters * (16 + 8L * formula.rule().stateSlots() + (precision.equals("bf16") ? 2 : 0));
     }
 
     private static Network network(String name) {

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.backend.BackendProvider;
 import io.crescendo.backend.Backends;
-import java.lang.reflect.Field;
+import io.crescendo.bench.suite.Grid;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -20,7 +20,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.openjdk.jmh.annotations.Mode;
-import org.openjdk.jmh.annotations.Param;
 import org.openjdk.jmh.results.RunResult;
 import org.openjdk.jmh.runner.BenchmarkList;
 import org.openjdk.jmh.runner.BenchmarkListEntry;
@@ -70,7 +69,9 @@ class EveryBenchmarkTest {
                 GradientReductionBenchmark.class,
                 GhostBatchNormBenchmark.class,
                 PlanningBenchmark.class,
-                CopyBenchmark.class)) {
+                CopyBenchmark.class,
+                ProductBenchmark.class,
+                DataBenchmark.class)) {
             assertFalse(
                     names.stream().noneMatch(name -> name.startsWith(known.getName() + ".")),
                     known.getName() + " is not among " + names);
@@ -94,21 +95,9 @@ class EveryBenchmarkTest {
         Assumptions.abort("no device '" + device + "' here: " + reasons);
     }
 
-    /** The first value of each parameter of a benchmark class, its superclasses and the states nested in it. */
     private static Map<String, String> firstValues(Class<?> benchmark) {
-        Map<String, String> values = new LinkedHashMap<>();
-        List<Class<?>> states = new ArrayList<>(List.of(benchmark.getDeclaredClasses()));
-        for (Class<?> c = benchmark; c != null; c = c.getSuperclass()) {
-            states.add(c);
-        }
-        for (Class<?> state : states) {
-            for (Field field : state.getDeclaredFields()) {
-                Param param = field.getAnnotation(Param.class);
-                if (param != null) {
-                    values.put(field.getName(), param.value()[0]);
-                }
-            }
-        }
-        return values;
+        Map<String, String> first = new LinkedHashMap<>();
+        Grid.values(benchmark).forEach((name, values) -> first.put(name, values.get(0)));
+        return first;
     }
 }

@@ -27,7 +27,7 @@ public final class ComparisonFigures {
         boolean logUpdates = logarithmic(trained);
         String updatesLabel = "parameter updates" + (logUpdates ? " (logarithmic)" : "");
         List<Figure> figures = new ArrayList<>();
-        figures.add(figure(
+        figures.add(Figure.of(
                 "schedules",
                 "Learning rate and batch against epochs: one noise scale, reached in different ways.",
                 List.of(
@@ -45,7 +45,7 @@ public final class ComparisonFigures {
                                 false,
                                 true,
                                 steps(trained, UpdateRecord::batch)))));
-        figures.add(figure(
+        figures.add(Figure.of(
                 "training-loss",
                 "Training loss (running mean over one epoch) against epochs and against parameter updates.",
                 List.of(
@@ -66,7 +66,7 @@ public final class ComparisonFigures {
         List<RunLog> evaluated =
                 trained.stream().filter(run -> !run.evaluations().isEmpty()).toList();
         if (!evaluated.isEmpty()) {
-            figures.add(figure(
+            figures.add(Figure.of(
                     "test-accuracy",
                     "Test accuracy against epochs and against parameter updates.",
                     List.of(
@@ -86,10 +86,6 @@ public final class ComparisonFigures {
                                     accuracy(evaluated, true)))));
         }
         return figures;
-    }
-
-    private static Figure figure(String name, String caption, List<Panel> panels) {
-        return new Figure(name, caption, Drawing.svg(name, panels));
     }
 
     private static boolean logarithmic(List<RunLog> runs) {

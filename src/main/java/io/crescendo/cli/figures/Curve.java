@@ -5,13 +5,14 @@ import java.util.List;
 /**
  * One line of a panel.
  *
- * @param schedule decides colour and label
+ * @param schedule decides colour and label; any other name than a schedule's gets a colour in its turn
  * @param points in order of x
  */
-record Curve(String schedule, List<Point> points) {
-    record Point(double x, double y) {}
+public record Curve(String schedule, List<Point> points) {
+    /** Where the line passes. */
+    public record Point(double x, double y) {}
 
-    Curve {
+    public Curve {
         points = List.copyOf(points);
     }
 

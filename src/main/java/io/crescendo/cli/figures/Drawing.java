@@ -11,11 +11,14 @@ import org.jetbrains.letsPlot.core.util.PlotSvgExportCommon;
 
 /** Draws panels side by side as SVG with Lets-Plot, whose plots are described by nested maps. */
 final class Drawing {
-    /** Okabe and Ito's colours, distinct for every kind of colour vision; black for schedules of a user's own. */
+    /** Okabe and Ito's colours, distinct for every kind of colour vision. */
     private static final Map<String, String> COLOURS =
             Map.of("decaying", "#0072B2", "hybrid", "#D55E00", "increasing", "#009E73");
 
-    private static final String OTHER_COLOUR = "#000000";
+    /** For schedules of a user's own and everything else that is compared, in order of appearance. */
+    private static final List<String> OTHER_COLOURS =
+            List.of("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00");
+
     private static final double PANEL_WIDTH = 520;
     private static final double HEIGHT = 400;
 
@@ -59,10 +62,10 @@ final class Drawing {
         for (Curve curve : panel.curves()) {
             // The earlier the wider: where curves lie on each other, all of them can be seen.
             double width = 0.9 + 0.45 * (schedules.size() - 1 - schedules.indexOf(curve.schedule()));
-            layers.add(layer("line", curve.points(), curve.schedule(), Map.of("size", width)));
+            layers.add(layer("line", curve.points(), colour(curve.schedule(), schedules), Map.of("size", width)));
         }
         EndLabels.place(panel, x, y).forEach((schedule, point) -> {
-            Map<String, Object> label = layer("label", List.of(point), schedule, LABEL_STYLE);
+            Map<String, Object> label = layer("label", List.of(point), colour(schedule, schedules), LABEL_STYLE);
             label.put("label", schedule);
             layers.add(label);
         });
@@ -81,17 +84,26 @@ final class Drawing {
                 "theme", map("name", "light", "tooltip", "blank", "plot_title", map("size", 17, "blank", false)));
     }
 
+    private static String colour(String name, List<String> drawn) {
+        int other = drawn.stream().filter(n -> !COLOURS.containsKey(n)).toList().indexOf(name);
+        return COLOURS.getOrDefault(name, OTHER_COLOURS.get(Math.floorMod(other, OTHER_COLOURS.size())));
+    }
+
     private static Map<String, Object> layer(
-            String geometry, List<Curve.Point> points, String schedule, Map<String, Object> style) {
+            String geometry, List<Curve.Point> points, String colour, Map<String, Object> style) {
         Map<String, Object> layer = map(
-                "geom", geometry,
+                "geom",
+                geometry,
                 "data",
-                        map(
-                                "x", points.stream().map(Curve.Point::x).toList(),
-                                "y", points.stream().map(Curve.Point::y).toList()),
-                "mapping", map("x", "x", "y", "y"),
-                "color", COLOURS.getOrDefault(schedule, OTHER_COLOUR),
-                "tooltips", "none");
+                map(
+                        "x", points.stream().map(Curve.Point::x).toList(),
+                        "y", points.stream().map(Curve.Point::y).toList()),
+                "mapping",
+                map("x", "x", "y", "y"),
+                "color",
+                colour,
+                "tooltips",
+                "none");
         layer.putAll(style);
         return layer;
     }

@@ -1,5 +1,7 @@
 package io.crescendo.cli.figures;
 
+import java.util.List;
+
 /**
  * A drawn figure.
  *
@@ -7,4 +9,9 @@ package io.crescendo.cli.figures;
  * @param caption one sentence
  * @param svg the drawing
  */
-public record Figure(String name, String caption, String svg) {}
+public record Figure(String name, String caption, String svg) {
+    /** Draws panels side by side; equal input gives an equal drawing. */
+    public static Figure of(String name, String caption, List<Panel> panels) {
+        return new Figure(name, caption, Drawing.svg(name, panels));
+    }
+}

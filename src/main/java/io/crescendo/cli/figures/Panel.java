@@ -12,8 +12,8 @@ import java.util.List;
  * @param logY whether y is drawn by its logarithm
  * @param curves at least one, each with at least one point
  */
-record Panel(String title, String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
-    Panel {
+public record Panel(String title, String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
+    public Panel {
         curves = List.copyOf(curves);
     }
 }

@@ -1,5 +1,6 @@
 package io.crescendo.bench.peers;
 
+import io.crescendo.bench.Machine;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import java.io.IOException;

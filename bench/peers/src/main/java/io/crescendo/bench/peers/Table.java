@@ -1,5 +1,6 @@
 package io.crescendo.bench.peers;
 
+import io.crescendo.bench.Machine;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;

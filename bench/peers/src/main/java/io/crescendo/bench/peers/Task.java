@@ -9,6 +9,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.bench.FixedBatch;
+import io.crescendo.bench.Flops;
 import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.DecayPolicy;
@@ -96,29 +97,6 @@ public final class Task {
 
     /** 2 per multiplication and addition of convolutions and dense layers, forward and both gradients, per sample. */
     public double flopsPerImage() {
-        double flops = 0;
-        for (Op op : program.ops()) {
-            // Output elements times the taps of each: the same count for the forward pass and either gradient.
-            if (op instanceof Op.Conv2d conv) {
-                flops += 2.0
-                        * conv.output().shape().elements()
-                        * conv.weight().shape().elementsPerSample();
-            } else if (op instanceof Op.Conv2dInputGradient conv) {
-                flops += 2.0
-                        * conv.outputGradient().shape().elements()
-                        * conv.weight().shape().elementsPerSample();
-            } else if (op instanceof Op.Conv2dWeightGradient conv) {
-                flops += 2.0
-                        * conv.outputGradient().shape().elements()
-                        * conv.weightGradient().shape().elementsPerSample();
-            } else if (op instanceof Op.Dense dense) {
-                flops += 2.0 * batch.samples() * dense.weight().shape().elements();
-            } else if (op instanceof Op.DenseInputGradient dense) {
-                flops += 2.0 * batch.samples() * dense.weight().shape().elements();
-            } else if (op instanceof Op.DenseWeightGradient dense) {
-                flops += 2.0 * batch.samples() * dense.weightGradient().shape().elements();
-            }
-        }
-        return flops / batch.samples();
+        return Flops.perSample(program);
     }
 }

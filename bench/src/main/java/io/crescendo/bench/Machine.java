@@ -1,4 +1,4 @@
-package io.crescendo.bench.peers;
+package io.crescendo.bench;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -9,7 +9,7 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /**
- * Where a comparison ran.
+ * Where something was measured.
  *
  * @param time start, UTC
  * @param processor model as the system names it
@@ -47,6 +47,11 @@ public record Machine(
                         + System.getProperty("os.arch"),
                 System.getProperty("java.vm.name") + " " + Runtime.version(),
                 lines("/proc/loadavg").stream().findFirst().orElse("unknown"));
+    }
+
+    /** Whether what was measured there can be held against what is measured here. */
+    public boolean isLike(Machine other) {
+        return processor.equals(other.processor) && processors == other.processors && vectors.equals(other.vectors);
     }
 
     private static String field(List<String> lines, String name) {

@@ -1,0 +1,59 @@
+package io.crescendo.bench.suite;
+
+import io.crescendo.bench.Machine;
+import io.crescendo.cli.figures.Figure;
+import java.util.List;
+import java.util.Map;
+
+/** The README.md of a record as far as a program can write it; what only people know is marked TODO. */
+record RecordDraft(
+        Machine machine,
+        String device,
+        Map<String, Object> config,
+        String tables,
+        List<Figure> figures,
+        List<String> failures) {
+
+    String text() {
+        StringBuilder text = new StringBuilder("# TODO: a title\n\n");
+        section(text, "Claim", "TODO: one or two sentences that a reader could dispute.");
+        section(text, "Command", "At commit " + config.get("commit") + ":\n\n```\n" + config.get("command") + "\n```");
+        section(
+                text,
+                "Machine",
+                machine.processor() + ", " + machine.processors() + " processors ("
+                        + String.join(" ", machine.vectors()) + "), " + machine.memoryBytes() / 1_000_000_000
+                        + " GB; load at the start " + machine.load()
+                        + ". TODO: what else ran there, how it was kept away.");
+        section(text, "Versions", machine.system() + "; " + machine.java() + "; " + device + "; JMH 1.37.");
+        section(
+                text,
+                "Seeds",
+                "Weights from seed 1, batches of noise from seed 7, the same in every run. One fork of 2 warm-ups and 5"
+                        + " iterations of " + config.get("iterationSeconds")
+                        + " s per row, 20 measured single shots of planning; every sample is in raw/suite.json.");
+        section(text, "Numbers", tables.strip());
+        StringBuilder shown = new StringBuilder();
+        for (Figure figure : figures) {
+            shown.append("![")
+                    .append(figure.caption())
+                    .append("](figures/")
+                    .append(figure.name())
+                    .append(".svg)\n");
+        }
+        section(
+                text,
+                "Figures",
+                shown.isEmpty() ? "None: TODO, why." : shown.toString().strip());
+        section(
+                text,
+                "What failed",
+                (failures.isEmpty() ? "" : String.join("\n", failures) + "\n\n")
+                        + "TODO: targets that were missed, repetitions left out, what was tried without success.");
+        return text.toString().strip() + "\n";
+    }
+
+    private static void section(StringBuilder text, String title, String body) {
+        text.append("## ").append(title).append("\n\n").append(body).append("\n\n");
+    }
+}

@@ -1,0 +1,105 @@
+package io.crescendo.bench.suite;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import io.crescendo.backend.Backend;
+import io.crescendo.bench.Device;
+import io.crescendo.bench.Machine;
+import io.crescendo.cli.figures.Figure;
+import io.crescendo.cli.figures.FigureFiles;
+import io.crescendo.cli.run.Environment;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** Runs parts of the suite and leaves the draft of a record. */
+public final class Suite {
+    private static final ObjectMapper JSON = new ObjectMapper().enable(SerializationFeature.INDENT_OUTPUT);
+
+    private Suite() {}
+
+    /** See {@link SuiteOptions#USAGE}. */
+    public static void main(String[] args) throws IOException {
+        if (args.length == 0 || args[0].equals("--help") || args[0].equals("--list")) {
+            System.out.println(SuiteOptions.USAGE);
+            return;
+        }
+        SuiteOptions options;
+        try {
+            options = SuiteOptions.parse(args);
+        } catch (IllegalArgumentException e) {
+            System.err.println(e.getMessage());
+            System.exit(2);
+            return;
+        }
+        boolean failed = !run(options, List.of(args)).isEmpty();
+        System.exit(failed ? 1 : 0);
+    }
+
+    /** Measures, prints, writes; returns what failed. */
+    static List<String> run(SuiteOptions options, List<String> args) throws IOException {
+        Machine machine = Machine.here();
+        String device = description(options);
+        Files.createDirectories(options.out().resolve("raw"));
+        Files.createDirectories(options.out().resolve("figures"));
+        write(options, "raw/machine.json", machine);
+
+        JmhRuns jmh = new JmhRuns(System.err);
+        options.parts().forEach(part -> jmh.add(part, options.params()));
+        boolean sweep = options.parts().contains(Part.SWEEP);
+        // The sweep is one program that runs for long; alone it takes all the time, otherwise what eight others would.
+        double sweepMinutes = !sweep ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
+        double iterationSeconds = jmh.iterationSeconds(options.minutes() - sweepMinutes);
+        Map<String, Object> config = new LinkedHashMap<>();
+        config.put("command", "bench/run " + String.join(" ", args));
+        config.put("commit", Environment.here(device).commit());
+        config.put("device", device);
+        config.put("parts", options.parts().stream().map(Part::label).toList());
+        config.put("minutes", options.minutes());
+        config.put("params", options.params());
+        config.put("combinations", jmh.size());
+        config.put("iterationSeconds", iterationSeconds);
+        config.put("sweepMinutes", sweepMinutes);
+        write(options, "config.json", config);
+
+        List<Measured> measured = new ArrayList<>(jmh.measure(iterationSeconds));
+        if (sweep) {
+            measured.addAll(Sweep.measure(options.params(), sweepMinutes, System.err));
+        }
+        write(options, "raw/suite.json", measured);
+        Optional<LastRecord> last = LastRecord.find(options.records(), machine, measured);
+        String tables = new Tables(measured, last).text();
+        List<Figure> figures = SuiteFigures.of(measured);
+        FigureFiles.Outcome drawn = new FigureFiles(options.out().resolve("figures")).write(figures);
+        if (drawn.pngFault() != null) {
+            System.err.println(drawn.pngFault());
+        }
+        RecordDraft draft = new RecordDraft(machine, device, config, tables, figures, jmh.failures());
+        Files.writeString(options.out().resolve("README.md"), draft.text());
+        System.out.print(tables);
+        System.out.println("\nwritten to " + options.out() + "; README.md there is the draft of a record");
+        return jmh.failures();
+    }
+
+    private static void write(SuiteOptions options, String file, Object value) throws IOException {
+        Path path = options.out().resolve(file);
+        Files.writeString(path, JSON.writeValueAsString(value) + "\n");
+    }
+
+    private static String description(SuiteOptions options) {
+        List<String> lines = new ArrayList<>();
+        for (String name : options.params().getOrDefault("device", List.of("cpu"))) {
+            String precision =
+                    options.params().getOrDefault("precision", List.of("fp32")).get(0);
+            try (Backend backend = Device.open(name, 0, precision)) {
+                lines.add(backend.description());
+            }
+        }
+        return String.join("; ", lines);
+    }
+}

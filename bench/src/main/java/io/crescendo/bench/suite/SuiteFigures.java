@@ -1,0 +1,174 @@
+package io.crescendo.bench.suite;
+
+import io.crescendo.cli.figures.Curve;
+import io.crescendo.cli.figures.Figure;
+import io.crescendo.cli.figures.Panel;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.TreeMap;
+import java.util.function.Function;
+
+/** Figures of what was measured; those for which nothing was are left out. */
+final class SuiteFigures {
+    private SuiteFigures() {}
+
+    static List<Figure> of(List<Measured> all) {
+        Notes notes = new Notes(all);
+        List<Measured> steps =
+                all.stream().filter(m -> m.is("TrainingStepBenchmark")).toList();
+        List<Figure> figures = new ArrayList<>();
+        add(
+                figures,
+                "throughput",
+                "Training throughput against batch, and its share of the machine's matrix product.",
+                panel(
+                        "Throughput",
+                        "batch",
+                        "images/s",
+                        true,
+                        curves(steps, "batch", SuiteFigures::network, Notes::imagesPerSecond)),
+                panel(
+                        "Share of the ceiling",
+                        "batch",
+                        "% of the matrix product",
+                        false,
+                        curves(steps, "batch", SuiteFigures::network, notes::percentOfProduct)));
+        add(
+                figures,
+                "memory",
+                "Workspace of a training step against batch.",
+                panel(
+                        "Workspace",
+                        "batch",
+                        "MB",
+                        true,
+                        curves(steps, "batch", SuiteFigures::network, m -> extra(m, "workspaceMegabytes"))));
+        add(
+                figures,
+                "update",
+                "Bandwidth of the parameter update against the number of parameters, bytes read plus written.",
+                panel("Update", "parameters", "GB/s", true, updates(all)));
+        add(
+                figures,
+                "ghost-norm",
+                "Time of batch norm with ReLU, forward and backward, against the ghost batch.",
+                panel(
+                        "Ghost batch norm",
+                        "ghost batch",
+                        "us, norm alone",
+                        false,
+                        curves(all, "ghostBatch", m -> "batch " + m.param("batch"), notes::normMicros)));
+        add(
+                figures,
+                "reduction",
+                "Throughput of one batch taken in several micro-batches.",
+                panel(
+                        "Gradient accumulation",
+                        "micro-batches",
+                        "images/s",
+                        true,
+                        curves(
+                                all.stream()
+                                        .filter(m -> m.is("GradientReductionBenchmark"))
+                                        .toList(),
+                                "microBatches",
+                                SuiteFigures::network,
+                                Notes::imagesPerSecond)));
+        List<Measured> sweep = all.stream().filter(m -> m.is(Sweep.NAME)).toList();
+        if (!sweep.isEmpty()) {
+            Sweep.Line line = Sweep.Line.through(sweep);
+            Function<Measured, OptionalDouble> fitted =
+                    m -> OptionalDouble.of(line.at(Double.parseDouble(m.param("batch"))));
+            List<Curve> times = new ArrayList<>(curves(sweep, "batch", m -> "line", fitted));
+            times.addAll(curves(sweep, "batch", m -> "measured", m -> OptionalDouble.of(m.median())));
+            List<Curve> rates = new ArrayList<>(curves(
+                    sweep,
+                    "batch",
+                    m -> "line",
+                    m -> OptionalDouble.of(1e3
+                            * Double.parseDouble(m.param("batch"))
+                            / fitted.apply(m).orElseThrow())));
+            rates.addAll(curves(
+                    sweep,
+                    "batch",
+                    m -> "measured",
+                    m -> OptionalDouble.of(1e3 * Double.parseDouble(m.param("batch")) / m.median())));
+            add(
+                    figures,
+                    "sweep",
+                    "Time and throughput of a step at every kind of batch, beside a straight line through the times.",
+                    panel("Time of a step", "batch", "ms", true, times),
+                    panel("Throughput", "batch", "images/s", false, rates));
+        }
+        return figures;
+    }
+
+    private static void add(List<Figure> figures, String name, String caption, Panel... panels) {
+        List<Panel> drawn =
+                List.of(panels).stream().filter(p -> !p.curves().isEmpty()).toList();
+        if (!drawn.isEmpty()) {
+            figures.add(Figure.of(name, caption, drawn));
+        }
+    }
+
+    private static Panel panel(String title, String x, String y, boolean logY, List<Curve> curves) {
+        return new Panel(title, x + " (logarithmic)", y, true, logY, curves);
+    }
+
+    private static String network(Measured measured) {
+        return measured.param("network");
+    }
+
+    private static OptionalDouble extra(Measured measured, String name) {
+        Double value = measured.extras().get(name);
+        return value == null ? OptionalDouble.empty() : OptionalDouble.of(value);
+    }
+
+    /** One curve per name; a parameter of 0, the whole batch, is drawn at the batch. */
+    private static List<Curve> curves(
+            List<Measured> all, String x, Function<Measured, String> name, Function<Measured, OptionalDouble> y) {
+        Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
+        for (Measured measured : all) {
+            OptionalDouble value = y.apply(measured);
+            if (value.isPresent() && value.getAsDouble() > 0) {
+                String at = measured.param(x).equals("0") ? measured.param("batch") : measured.param(x);
+                points.computeIfAbsent(name.apply(measured), n -> new TreeMap<>())
+                        .put(Double.parseDouble(at), value.getAsDouble());
+            }
+        }
+        return drawn(points);
+    }
+
+    private static List<Curve> updates(List<Measured> all) {
+        Map<String, Double> parameters =
+                Map.of("fashion-cnn", 50_378.0, "wide-resnet-16-4", 2_752_506.0, "dense-30m", 30_032_500.0);
+        Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
+        for (Measured measured : all) {
+            Double count = parameters.get(measured.param("network"));
+            Double bytes = measured.extras().get("bytes");
+            if (measured.is("UpdateBenchmark") && count != null && bytes != null) {
+                points.computeIfAbsent(measured.param("optimizer"), n -> new TreeMap<>())
+                        .put(count, bytes / 1e9);
+            }
+        }
+        OptionalDouble copy = new Notes(all).copyBytesPerSecond();
+        if (!points.isEmpty() && copy.isPresent()) {
+            TreeMap<Double, Double> level = new TreeMap<>();
+            parameters.values().forEach(count -> level.put(count, copy.getAsDouble() / 1e9));
+            points.put("copy of 256 MB", level);
+        }
+        return drawn(points);
+    }
+
+    private static List<Curve> drawn(Map<String, ? extends Map<Double, Double>> points) {
+        List<Curve> curves = new ArrayList<>();
+        points.forEach((name, values) -> curves.add(new Curve(
+                name,
+                values.entrySet().stream()
+                        .map(e -> new Curve.Point(e.getKey(), e.getValue()))
+                        .toList())));
+        return curves;
+    }
+}

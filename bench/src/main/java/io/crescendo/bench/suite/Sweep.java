@@ -1,0 +1,145 @@
+package io.crescendo.bench.suite;
+
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.Feed;
+import io.crescendo.bench.Device;
+import io.crescendo.bench.FixedBatch;
+import io.crescendo.bench.TrainingStep;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.Optimizer;
+import java.io.PrintStream;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeSet;
+
+/**
+ * The time of a step at many batches: it should be a straight line, without a cliff at any power of two or odd size.
+ *
+ * <p>The line is a + c·batch, fitted by least squares of relative errors, so that small batches count as much as large
+ * ones; a is what a step costs however small it is.
+ */
+public final class Sweep {
+    static final String NAME = "Sweep.step";
+
+    private Sweep() {}
+
+    /**
+     * A straight line.
+     *
+     * @param fixedMillis a
+     * @param millisPerSample c
+     */
+    public record Line(double fixedMillis, double millisPerSample) {
+        double at(double batch) {
+            return fixedMillis + millisPerSample * batch;
+        }
+
+        /** The line with the least sum of ((a + c·batch − t) / t)². */
+        static Line through(List<Measured> points) {
+            double ww = 0;
+            double wb = 0;
+            double bb = 0;
+            double w1 = 0;
+            double b1 = 0;
+            for (Measured point : points) {
+                double weight = 1 / point.median();
+                double batch = Double.parseDouble(point.param("batch")) * weight;
+                ww += weight * weight;
+                wb += weight * batch;
+                bb += batch * batch;
+                w1 += weight;
+                b1 += batch;
+            }
+            double determinant = ww * bb - wb * wb;
+            return new Line((w1 * bb - b1 * wb) / determinant, (ww * b1 - wb * w1) / determinant);
+        }
+    }
+
+    /** Powers of two up to the largest batch, their neighbours, and odd sizes in between. */
+    static List<Integer> batches(int largest) {
+        TreeSet<Integer> batches = new TreeSet<>(List.of(3, 5, 6, 7, 9, 10, 11, 13));
+        for (int power = 1; power <= largest; power *= 2) {
+            batches.addAll(List.of(power, power + 1, power * 5 / 4 | 1, power * 3 / 2, power * 7 / 4 | 1));
+            batches.add(Math.max(1, power - 1));
+        }
+        return batches.headSet(largest, true).stream().toList();
+    }
+
+    /**
+     * Measures all batches in rounds, so that a disturbance of some seconds does not fall on one of them.
+     *
+     * @param params network, device, precision, threads, ghostBatch and largest batch, each with a default
+     * @param minutes in all
+     */
+    static List<Measured> measure(Map<String, List<String>> params, double minutes, PrintStream progress) {
+        String networkName = one(params, "network", "fashion-cnn");
+        String device = one(params, "device", "cpu");
+        String precision = one(params, "precision", "fp32");
+        String threads = one(params, "threads", "0");
+        String ghostBatch = one(params, "ghostBatch", "0");
+        List<Integer> batches = batches(Integer.parseInt(one(params, "largest", "4096")));
+        Network network = TrainingStep.network(networkName);
+        List<List<Double>> millis = new ArrayList<>();
+        batches.forEach(batch -> millis.add(new ArrayList<>()));
+        int rounds = 3;
+        double budget = 60e9 * minutes / rounds / batches.size();
+        try (Backend backend = Device.open(device, Integer.parseInt(threads), precision)) {
+            FixedBatch largest = FixedBatch.noise(network, batches.get(batches.size() - 1), 7);
+            for (int round = 0; round < rounds; round++) {
+                progress.printf(Locale.ROOT, "sweep, round %d of %d%n", round + 1, rounds);
+                for (int i = 0; i < batches.size(); i++) {
+                    int batch = batches.get(i);
+                    try (TrainingStep step = new TrainingStep(
+                            backend,
+                            network,
+                            batch,
+                            Integer.parseInt(ghostBatch),
+                            Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
+                        millis.get(i).addAll(time(step, largest.part(0, batch), (long) budget));
+                    }
+                }
+            }
+        }
+        List<Measured> measured = new ArrayList<>();
+        for (int i = 0; i < batches.size(); i++) {
+            measured.add(Measured.of(
+                    Part.SWEEP.label(),
+                    NAME,
+                    Map.of(
+                            "network", networkName,
+                            "batch", Integer.toString(batches.get(i)),
+                            "ghostBatch", ghostBatch,
+                            "device", device,
+                            "precision", precision,
+                            "threads", threads),
+                    "ms/op",
+                    millis.get(i),
+                    Map.of()));
+        }
+        return measured;
+    }
+
+    /** At least three steps, then as many as fit; the first two are not counted. */
+    private static List<Double> time(TrainingStep step, Feed feed, long nanos) {
+        long until = System.nanoTime() + nanos;
+        step.run(feed);
+        step.run(feed);
+        List<Double> millis = new ArrayList<>();
+        do {
+            long start = System.nanoTime();
+            step.run(feed);
+            millis.add((System.nanoTime() - start) / 1e6);
+        } while (millis.size() < 3 || (System.nanoTime() < until && millis.size() < 100));
+        return millis;
+    }
+
+    private static String one(Map<String, List<String>> params, String name, String otherwise) {
+        List<String> values = params.getOrDefault(name, List.of(otherwise));
+        if (values.size() != 1) {
+            throw new IllegalArgumentException("the sweep takes one " + name + ", but got " + values);
+        }
+        return values.get(0);
+    }
+}
