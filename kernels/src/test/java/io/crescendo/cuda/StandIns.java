@@ -201,7 +201,10 @@ final class StandIns {
             List<Path> nvrtc = List.of(object(SOURCES.resolve("nvrtc.cpp"), ""), missing(CudaLibrary.NVRTC));
             List<Path> light = List.of(object(SOURCES.resolve("cublas_light.cpp"), ""));
             List<Path> cublas = List.of(object(SOURCES.resolve("cublas.cpp"), ""), missing(CudaLibrary.CUBLAS));
-            List<Path> cudnn = List.of(object(SOURCES.resolve("cudnn.cpp"), ""), missing(CudaLibrary.CUDNN));
+            List<Path> cudnn = List.of(
+                    object(SOURCES.resolve("cudnn.cpp"), ""),
+                    object(SOURCES.resolve("cudnn_graph.cpp"), ""),
+                    missing(CudaLibrary.CUDNN));
             String all = hash(Stream.of(driver, nvrtc, light, cublas, cudnn)
                     .flatMap(List::stream)
                     .map(Path::toString)
