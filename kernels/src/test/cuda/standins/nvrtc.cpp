@@ -24,6 +24,7 @@ enum Nvrtc {
 struct Program {
     std::string source;
     std::map<std::string, std::string> headers;
+    std::string included;  // the text of all headers that it needs
     std::string log;
     std::string binary;  // empty until it is compiled
     bool real = false;   // for a real architecture (sm_), so that there is a cubin
@@ -55,10 +56,12 @@ static void resolve(Program& program, const std::string& text, std::set<std::str
         std::string name = text.substr(begin + 1, end - begin - 1);
         if (!seen.insert(name).second) continue;
         auto found = program.headers.find(name);
-        if (found == program.headers.end())
+        if (found == program.headers.end()) {
             program.log += "error: cannot open source file \"" + name + "\"\n";
-        else
+        } else {
+            program.included += found->second + "\n";
             resolve(program, found->second, seen);
+        }
     }
 }
 
@@ -107,6 +110,7 @@ static int with(const char* name, Program* program, bool compiled,
 EXPORT nvrtcCompileProgram(Program* program, int count, const char* const* options) {
     return with("nvrtcCompileProgram", program, false, [&]() -> int {
         program->log.clear();
+        program->included.clear();
         for (int i = 0; i < count; i++) {
             std::string option = options[i];
             if (option.rfind("-", 0) != 0) {
@@ -123,7 +127,7 @@ EXPORT nvrtcCompileProgram(Program* program, int count, const char* const* optio
             program->log = "error: #error directive\n";
             return COMPILATION;
         }
-        program->binary = "// stand-in of NVRTC\n" + program->source;
+        program->binary = "// stand-in of NVRTC\n" + program->source + program->included;
         return OK;
     });
 }

@@ -92,11 +92,12 @@ final class StandIns {
     Machine machine() {
         return new Machine(
                 directory.resolve("no-root"),
+                // What is built with these libraries is kept beside them: others would not know it again.
                 Map.of(
                         "LD_LIBRARY_PATH",
                         directory.toString(),
                         "XDG_CACHE_HOME",
-                        TARGET.toAbsolutePath().resolve("cache").toString()),
+                        directory.resolve("cache").toString()),
                 directory,
                 Machine.here().platform());
     }
