@@ -3,7 +3,7 @@ package io.crescendo.cuda;
 import static io.crescendo.cuda.CudaLowering.arguments;
 import static jcuda.cudaDataType.CUDA_R_16BF;
 import static jcuda.cudaDataType.CUDA_R_32F;
-import static jcuda.jcublas.JCublas2.cublasGemmEx;
+import static jcuda.jcublas.JCublas2.cublasGemmEx_new;
 import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F;
 import static jcuda.jcublas.cublasComputeType.CUBLAS_COMPUTE_32F_FAST_TF32;
 import static jcuda.jcublas.cublasGemmAlgo.CUBLAS_GEMM_DEFAULT;
@@ -18,7 +18,9 @@ import jcuda.Pointer;
 /**
  * Dense layers and their gradients through cuBLAS; the bias through bias.cu.
  *
- * <p>Calls cublasGemmEx only. Types (its table of supported combinations): A and B float32 with C float32, or A and B
+ * <p>Calls cublasGemmEx only, which in JCuda is {@code cublasGemmEx_new}: its {@code cublasGemmEx} is the function of
+ * CUDA 10, takes a data type where this one takes a type of computation, answers "not supported" to the latter, and
+ * does not throw. Types (its table of supported combinations): A and B float32 with C float32, or A and B
  * bf16 with C bf16 or float32; scalars and sums are float32, so with bf16 a weight gradient goes straight into the
  * float32 pack. beta is 1 exactly for weight gradients.
  *
@@ -113,7 +115,7 @@ final class DenseLayers {
             DevicePointer cPointer = DevicePointer.at(c);
             CudaDevice device = lowering.device();
             int compute = device.precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-            return () -> cublasGemmEx(
+            return () -> cublasGemmEx_new(
                     device.cublas(),
                     transposeA ? CUBLAS_OP_T : CUBLAS_OP_N,
                     transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
