@@ -20,9 +20,9 @@ import jcuda.Pointer;
  *
  * <p>Calls cublasGemmEx only, which in JCuda is {@code cublasGemmEx_new}: its {@code cublasGemmEx} is the function of
  * CUDA 10, takes a data type where this one takes a type of computation, answers "not supported" to the latter, and
- * does not throw. Types (its table of supported combinations): A and B float32 with C float32, or A and B
- * bf16 with C bf16 or float32; scalars and sums are float32, so with bf16 a weight gradient goes straight into the
- * float32 pack. beta is 1 exactly for weight gradients.
+ * does not throw. Types (its table of supported combinations): A and B float32 with C float32, or A and B bf16 with C
+ * bf16 or float32; scalars and sums are float32, so with bf16 a weight gradient goes straight into the float32 pack.
+ * beta is 1 exactly for weight gradients.
  *
  * <p>IMPLEMENTATION NOTES. cuBLAS counts columns first. A row-major (rows, columns) matrix is, to it, the transposed
  * one with leading dimension {@code columns}; so every product below is written for the transposed result, with its
