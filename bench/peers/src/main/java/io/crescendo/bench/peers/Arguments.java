@@ -25,7 +25,7 @@ public record Arguments(
         List<String> cases,
         List<String> prefix) {
     static final String USAGE = "usage: bench/peers/run FOLDER [--rounds 3] [--seconds 3] [--threads 2]"
-            + " [--engines crescendo:cpu,pytorch,pytorch-tuned,tensorflow]"
+            + " [--engines crescendo:cpu,pytorch,pytorch-tuned,tensorflow,deeplearning4j]"
             + " [--cases wide-resnet-16-4:32,fashion-cnn:128,...] [--prefix 'chrt -f 1']";
 
     /** Reads the command line. */

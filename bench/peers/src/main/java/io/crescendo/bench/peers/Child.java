@@ -27,6 +27,9 @@ final class Child {
             "MALLOC_TRIM_THRESHOLD_", "99999999999",
             "MALLOC_TOP_PAD_", "268435456");
 
+    private static final List<String> KEEPING_ACTIVATIONS =
+            List.of("-Dorg.bytedeco.javacpp.maxbytes=12g", "-Dorg.bytedeco.javacpp.maxphysicalbytes=16g");
+
     private final Arguments arguments;
     private final Path natives;
 
@@ -52,8 +55,12 @@ final class Child {
                 "-Dai.djl.pytorch.num_threads=" + arguments.threads(),
                 "-Dai.djl.pytorch.num_interop_threads=1",
                 "-cp",
-                System.getProperty("java.class.path"),
+                System.getProperty("peers.classpath." + engine, System.getProperty("java.class.path")),
                 main.getName()));
+        if (engine.equals("deeplearning4j")) {
+            // It keeps every activation of a step outside the heap, and by default no more than twice the heap.
+            command.addAll(1 + arguments.prefix().size(), KEEPING_ACTIVATIONS);
+        }
         command.addAll(args);
         ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
         builder.environment().keySet().removeIf(name -> TUNING.stream().anyMatch(name::startsWith));

@@ -1,8 +1,8 @@
 package io.crescendo.bench.peers;
 
-import io.crescendo.bench.Machine;
 import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
+import io.crescendo.bench.Machine;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

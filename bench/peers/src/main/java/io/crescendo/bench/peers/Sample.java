@@ -7,6 +7,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.ServiceLoader;
 
 /**
  * One engine on one network at one batch, measured in a JVM of its own.
@@ -66,8 +67,13 @@ public record Sample(
         } else if (name.startsWith("crescendo:")) {
             return new CrescendoEngine(task, name.substring("crescendo:".length()), threads);
         }
-        throw new IllegalArgumentException("unknown engine '" + name
-                + "'; known are pytorch, pytorch-tuned, tensorflow, crescendo:DEVICE (for example crescendo:cpu)");
+        for (EngineFactory factory : ServiceLoader.load(EngineFactory.class)) {
+            if (factory.name().equals(name)) {
+                return factory.open(task, threads);
+            }
+        }
+        throw new IllegalArgumentException("unknown engine '" + name + "'; known are pytorch, pytorch-tuned,"
+                + " tensorflow, deeplearning4j, crescendo:DEVICE (for example crescendo:cpu)");
     }
 
     private static Sample measure(Engine engine, String name, Task task, int round, double seconds) throws IOException {

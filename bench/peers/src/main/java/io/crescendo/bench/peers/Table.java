@@ -4,7 +4,9 @@ import io.crescendo.bench.Machine;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
+import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.DoubleStream;
 
 /** Medians over the rounds, ratios and memory, as a table in Markdown. */
 final class Table {
@@ -42,7 +44,8 @@ final class Table {
         section(text, "% of the matrix product's ceiling", 0, this::shareOfCeiling);
         section(text, "peak resident MB, whole process", 0, this::residentMegabytes);
         section(text, "Crescendo's images/s over theirs", 2, this::ratio);
-        section(text, "their peak resident memory, Crescendo = 1", 2, this::memoryRatio);
+        section(text, "Crescendo's peak resident memory over theirs", 2, this::memoryRatio);
+        best(text);
         samples.stream()
                 .map(Sample::description)
                 .distinct()
@@ -55,22 +58,52 @@ final class Table {
     }
 
     private void section(StringBuilder text, String title, int digits, Cell cell) {
+        head(text, title);
+        for (String engine : arguments.engines()) {
+            row(text, engine, digits, each -> cell.at(engine, each));
+        }
+        text.append('\n');
+    }
+
+    private void head(StringBuilder text, String title) {
         text.append("| ").append(title).append(" |");
         arguments.cases().forEach(each -> text.append(' ').append(each).append(" |"));
         text.append("\n|---|").append("---:|".repeat(arguments.cases().size())).append('\n');
-        for (String engine : arguments.engines()) {
-            text.append("| ").append(engine).append(" |");
-            for (String each : arguments.cases()) {
-                OptionalDouble value = cell.at(engine, each);
-                text.append(' ')
-                        .append(
-                                value.isPresent()
-                                        ? String.format(Locale.ROOT, "%." + digits + "f", value.getAsDouble())
-                                        : "-")
-                        .append(" |");
-            }
-            text.append('\n');
+    }
+
+    private void row(StringBuilder text, String name, int digits, Function<String, OptionalDouble> cell) {
+        text.append("| ").append(name).append(" |");
+        for (String each : arguments.cases()) {
+            OptionalDouble value = cell.apply(each);
+            text.append(' ')
+                    .append(
+                            value.isPresent()
+                                    ? String.format(Locale.ROOT, "%." + digits + "f", value.getAsDouble())
+                                    : "-")
+                    .append(" |");
         }
+        text.append('\n');
+    }
+
+    private static OptionalDouble extreme(List<String> engines, String each, Cell cell, boolean largest) {
+        DoubleStream values = engines.stream()
+                .map(engine -> cell.at(engine, each))
+                .filter(OptionalDouble::isPresent)
+                .mapToDouble(OptionalDouble::getAsDouble);
+        return largest ? values.max() : values.min();
+    }
+
+    /** What counts: not this or that peer, but the best of them in each column. */
+    private void best(StringBuilder text) {
+        List<String> peers = arguments.engines().stream()
+                .filter(engine -> !engine.startsWith("crescendo"))
+                .toList();
+        if (peers.isEmpty()) {
+            return;
+        }
+        head(text, "Crescendo over the best peer");
+        row(text, "images/s", 2, each -> extreme(peers, each, this::ratio, false));
+        row(text, "peak resident memory", 2, each -> extreme(peers, each, this::memoryRatio, true));
         text.append('\n');
     }
 
@@ -102,7 +135,7 @@ final class Table {
     }
 
     private OptionalDouble memoryRatio(String engine, String each) {
-        return quotient(residentMegabytes(engine, each), ours(each, this::residentMegabytes));
+        return quotient(ours(each, this::residentMegabytes), residentMegabytes(engine, each));
     }
 
     private OptionalDouble ours(String each, Cell cell) {
