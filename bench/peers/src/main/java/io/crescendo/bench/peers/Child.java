@@ -67,6 +67,10 @@ final class Child {
         builder.environment().put("OMP_NUM_THREADS", Integer.toString(arguments.threads()));
         builder.environment().put("TF_ENABLE_ONEDNN_OPTS", "1");
         builder.environment().put("TF_CPP_MIN_LOG_LEVEL", "2");
+        if (engine.equals("deeplearning4j")) {
+            // OpenBLAS and OpenMP would each start as many threads as there are cores: five times slower.
+            builder.environment().put("OPENBLAS_NUM_THREADS", "1");
+        }
         if (engine.endsWith("-tuned")) {
             builder.environment().putAll(KEEPING_MALLOC);
         }
