@@ -24,7 +24,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 @NullMarked
 class CudaLibraryLoaderTest {
     /** Names a directory of NVIDIA's own libraries, for the one test that wants them. */
-    private static final String REAL_LIBRARIES = "crescendo.cuda.libraries";
+    static final String REAL_LIBRARIES = "crescendo.cuda.libraries";
 
     @TempDir
     private Path directory = Path.of("");
