@@ -22,18 +22,7 @@
 // Traffic     per element: sgd 12, momentum and nesterov 20, adam and adamw 28; + 4 with clear,
 //             + 2 with shadow, + 1/128 with decayed.
 // Twin        io.crescendo.reference.ReferenceUpdate
-#include "common.cuh"
-
-struct UpdateScalars {
-    float learningRate;
-    float momentum;  // m, or b1
-    float gradientScale;
-    float weightDecay;
-    float oneMinusMomentum;  // computed in double: 1 - 0.999f is wrong in the fifth digit
-    float firstCorrection;   // 1 / (1 - b1^t), computed once per update and in double
-    float secondCorrection;  // 1 / (1 - b2^t)
-    float reserved;
-};
+#include "update.cuh"
 
 struct Sgd {
     static constexpr int STATES = 0;
@@ -105,8 +94,7 @@ __device__ __forceinline__ void update(Rule rule, float* __restrict__ w, float* 
             Floats<N> weights = load<N>(w + i, valid), gradients = load<N>(dw + i, valid), a{}, b{};
             if (Rule::STATES > 0) a = load<N>(first + i, valid);
             if (Rule::STATES > 1) b = load<N>(second + i, valid);
-            bool decays = decayed != nullptr && (decayed[i / 512] >> (i / 16 % 32) & 1u) != 0;
-            float decay = decays ? s.weightDecay : 0.0f;
+            float decay = decays(decayed, i) ? s.weightDecay : 0.0f;
 #pragma unroll
             for (int j = 0; j < N; j++)
                 rule.apply(s, decay, gradients.at[j], weights.at[j], a.at[j], b.at[j]);

@@ -4,7 +4,8 @@ package io.crescendo.backend;
  * The formula of a parameter update.
  *
  * <p>In all of them g = gradientScale · (summed gradient) + weightDecay · w, the second term only for parameters that
- * decay (coupled, L2 form), except {@link AdamW}. Letters as in {@link UpdateScalars}.
+ * decay (coupled, L2 form), except {@link AdamW}, {@link Lars} and {@link Lamb}. Letters as in {@link UpdateScalars};
+ * |x| is the Euclidean norm of one tensor of the pack.
  */
 public sealed interface UpdateRule {
     /** Numbers of state per parameter. */
@@ -59,6 +60,48 @@ public sealed interface UpdateRule {
         @Override
         public int stateSlots() {
             return 2;
+        }
+    }
+
+    /**
+     * Layer-wise adaptive rates: v ← m·v + r·(ĝ + λ·w); w ← w − ε·v, where ĝ = gradientScale · (summed gradient) and r
+     * = trust · |w| / (|ĝ| + λ·|w|) for each tensor (You, Gitman and Ginsburg 2017, arXiv 1708.03888).
+     *
+     * <p>r = 1 and λ = 0 for tensors that do not decay: the rate of a bias or of a norm's scale, which starts at zero
+     * or one whatever the layer, has nothing to do with its size. r = 1 as well where |w| or |ĝ| + λ·|w| is zero.
+     *
+     * @param trust how much of its own length a tensor may move per unit of ε
+     */
+    record Lars(double trust) implements UpdateRule {
+        public Lars {
+            requirePositive("trust", trust);
+        }
+
+        @Override
+        public int stateSlots() {
+            return 1;
+        }
+    }
+
+    /**
+     * Layer-wise adaptive Adam: moments a and b of the bare ĝ as in {@link Adam}; u = (a / (1−β₁ᵗ)) / (√(b / (1−β₂ᵗ)) +
+     * epsilon) + λ·w; w ← w − ε·r·u with r = |w| / |u| for each tensor (You et al. 2019, arXiv 1904.00962).
+     *
+     * <p>r = 1 and λ = 0 for tensors that do not decay, and r = 1 where |w| or |u| is zero.
+     *
+     * @param beta2 β₂
+     * @param epsilon keeps the quotient finite
+     */
+    record Lamb(double beta2, double epsilon) implements UpdateRule {
+        @Override
+        public int stateSlots() {
+            return 2;
+        }
+    }
+
+    private static void requirePositive(String name, double value) {
+        if (!(value > 0 && value < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException(name + " must be positive and finite, but is " + value);
         }
     }
 }

@@ -42,7 +42,17 @@ public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) 
         return new Optimizer(new UpdateRule.AdamW(0.999, 1e-8), weightDecay, DecayPolicy.WEIGHTS);
     }
 
-    /** The optimizer of this name: sgd, momentum, nesterov, adam or adamw. */
+    /** LARS with the trust 0.001 of its paper; momentum is the plan's. */
+    public static Optimizer lars(double weightDecay) {
+        return new Optimizer(new UpdateRule.Lars(1e-3), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** LAMB with β₂ = 0.999 and the epsilon = 1e-6 of its paper; β₁ is the plan's momentum. */
+    public static Optimizer lamb(double weightDecay) {
+        return new Optimizer(new UpdateRule.Lamb(0.999, 1e-6), weightDecay, DecayPolicy.WEIGHTS);
+    }
+
+    /** The optimizer of this name: sgd, momentum, nesterov, adam, adamw, lars or lamb. */
     public static Optimizer named(String name, double weightDecay) {
         return switch (name.toLowerCase(Locale.ROOT)) {
             case "sgd" -> sgd(weightDecay);
@@ -50,9 +60,11 @@ public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) 
             case "nesterov" -> nesterov(weightDecay);
             case "adam" -> adam(weightDecay);
             case "adamw" -> adamW(weightDecay);
+            case "lars" -> lars(weightDecay);
+            case "lamb" -> lamb(weightDecay);
             default ->
-                throw new IllegalArgumentException(
-                        "unknown optimizer '" + name + "'; known are sgd, momentum, nesterov, adam, adamw");
+                throw new IllegalArgumentException("unknown optimizer '" + name
+                        + "'; known are sgd, momentum, nesterov, adam, adamw, lars," + " lamb");
         };
     }
 

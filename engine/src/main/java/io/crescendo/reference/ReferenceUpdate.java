@@ -41,8 +41,15 @@ final class ReferenceUpdate implements UpdateKernel {
     public void apply(UpdateScalars scalars) {
         for (Parameter parameter : parameters.parameters()) {
             double decay = decayed.test(parameter) ? scalars.weightDecay() : 0;
-            for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
-                update(i, scalars, decay);
+            boolean adapts = decayed.test(parameter);
+            if (rule instanceof UpdateRule.Lars lars) {
+                lars(parameter, scalars, decay, adapts ? lars.trust() : 0);
+            } else if (rule instanceof UpdateRule.Lamb lamb) {
+                lamb(parameter, scalars, decay, lamb, adapts);
+            } else {
+                for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
+                    update(i, scalars, decay);
+                }
             }
         }
         Arrays.fill(gradients, 0);
@@ -69,6 +76,44 @@ final class ReferenceUpdate implements UpdateKernel {
             weights[i] -= rate * adamStep(i, bare, scalars, adam.beta2(), adam.epsilon());
         } else {
             throw new IllegalStateException("no loops for " + rule);
+        }
+    }
+
+    /** A trust of zero means a local rate of one. */
+    private void lars(Parameter parameter, UpdateScalars scalars, double decay, double trust) {
+        double weightSquares = 0;
+        double gradientSquares = 0;
+        for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
+            double bare = scalars.gradientScale() * gradients[i];
+            weightSquares += weights[i] * weights[i];
+            gradientSquares += bare * bare;
+        }
+        double size = Math.sqrt(weightSquares);
+        double pull = Math.sqrt(gradientSquares) + decay * size;
+        double localRate = trust > 0 && size > 0 && pull > 0 ? trust * size / pull : 1;
+        double[] v = state.get(0).values();
+        for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
+            double g = scalars.gradientScale() * gradients[i] + decay * weights[i];
+            v[i] = scalars.momentum() * v[i] + localRate * g;
+            weights[i] -= scalars.learningRate() * v[i];
+        }
+    }
+
+    private void lamb(Parameter parameter, UpdateScalars scalars, double decay, UpdateRule.Lamb lamb, boolean adapts) {
+        int first = (int) parameter.offset();
+        double[] step = new double[(int) parameter.end() - first];
+        double weightSquares = 0;
+        double stepSquares = 0;
+        for (int j = 0; j < step.length; j++) {
+            double weight = weights[first + j];
+            double bare = scalars.gradientScale() * gradients[first + j];
+            step[j] = adamStep(first + j, bare, scalars, lamb.beta2(), lamb.epsilon()) + decay * weight;
+            weightSquares += weight * weight;
+            stepSquares += step[j] * step[j];
+        }
+        double localRate = adapts && weightSquares > 0 && stepSquares > 0 ? Math.sqrt(weightSquares / stepSquares) : 1;
+        for (int j = 0; j < step.length; j++) {
+            weights[first + j] -= scalars.learningRate() * localRate * step[j];
         }
     }
 

@@ -59,7 +59,9 @@ public abstract class BackendContract {
             new UpdateRule.Momentum(),
             new UpdateRule.Nesterov(),
             new UpdateRule.Adam(0.99, 1e-6),
-            new UpdateRule.AdamW(0.98, 1e-7));
+            new UpdateRule.AdamW(0.98, 1e-7),
+            new UpdateRule.Lars(0.02),
+            new UpdateRule.Lamb(0.97, 1e-6));
 
     /**
      * The rules whose result depends on the gradients continuously. Where a gradient is zero but for rounding (that of

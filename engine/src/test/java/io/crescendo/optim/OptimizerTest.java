@@ -22,6 +22,9 @@ class OptimizerTest {
         assertEquals(new UpdateRule.Nesterov(), Optimizer.named("Nesterov", 0.1).rule());
         assertEquals(
                 new UpdateRule.AdamW(0.999, 1e-8), Optimizer.named("adamw", 0).rule());
+        assertEquals(new UpdateRule.Lars(1e-3), Optimizer.named("lars", 0).rule());
+        assertEquals(
+                new UpdateRule.Lamb(0.999, 1e-6), Optimizer.named("LAMB", 0).rule());
         String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> Optimizer.named("rms", 0))
                 .getMessage());
         assertTrue(message.contains("'rms'") && message.contains("momentum"), message);
@@ -40,5 +43,6 @@ class OptimizerTest {
     void impossibleDecayIsRefused() {
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(-1));
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(Double.NaN));
+        assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Lars(0));
     }
 }

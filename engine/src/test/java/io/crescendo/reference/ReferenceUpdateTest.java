@@ -83,4 +83,74 @@ class ReferenceUpdateTest {
         double step = RATE * G / (G + 1e-3);
         assertEquals((1 - RATE * 0.5) - step, weight(new UpdateRule.AdamW(0.75, 1e-3), SUM, 0.5, true, 1), ROUNDING);
     }
+
+    /** A tensor after one update with a gradient scale of 1/2. */
+    private static double[] vector(UpdateRule rule, float[] weights, float[] sum, double decay, boolean decayed) {
+        ParameterPack.Builder builder = ParameterPack.builder();
+        builder.add("other", Shape.of(3), Role.WEIGHT, Initializer.constant(0)); // its norm must not count
+        long offset = builder.add("w", Shape.of(weights.length), Role.WEIGHT, Initializer.constant(0))
+                .offset();
+        ParameterPack pack = builder.build();
+        try (ReferenceBackend backend = new ReferenceBackend();
+                ModelMemory model = new ModelMemory(
+                        backend.allocate(pack.elements()), backend.allocate(pack.elements()), backend.allocate(0));
+                UpdateKernel update = backend.prepareUpdate(rule, model, pack, p -> decayed)) {
+            model.weights().write(0, new float[] {100, 200, 300});
+            model.gradients().write(0, new float[] {7, 7, 7});
+            model.weights().write(offset, weights);
+            model.gradients().write(offset, sum);
+            update.apply(new UpdateScalars(RATE, M, 0.5, decay, 1));
+            double[] all = ReferenceMemory.of(model.weights()).values();
+            return java.util.Arrays.copyOfRange(all, (int) offset, (int) offset + weights.length);
+        }
+    }
+
+    private static void assertVector(double first, double second, double... actual) {
+        assertEquals(first, actual[0], ROUNDING);
+        assertEquals(second, actual[1], ROUNDING);
+    }
+
+    @Test
+    void larsMovesATensorByItsOwnLength() {
+        float[] w = {3, 4}; // length 5
+        float[] sum = {12, 16}; // g = (6, 8), length 10
+        UpdateRule lars = new UpdateRule.Lars(0.25);
+        // Local rate 0.25 * 5 / 10 = 1/8, so v = (0.75, 1).
+        assertVector(3 - RATE * 0.75, 4 - RATE, vector(lars, w, sum, 0, true));
+        // With decay 2: 0.25 * 5 / (10 + 10) = 1/16 of g + 2 w = (12, 16).
+        assertVector(3 - RATE * 0.75, 4 - RATE, vector(lars, w, sum, 2, true));
+        // What does not decay moves as under momentum.
+        assertVector(3 - RATE * 6, 4 - RATE * 8, vector(lars, w, sum, 2, false));
+    }
+
+    @Test
+    void larsWithoutLengthOrGradientStaysFinite() {
+        UpdateRule lars = new UpdateRule.Lars(0.25);
+        assertVector(-RATE * 6, -RATE * 8, vector(lars, new float[2], new float[] {12, 16}, 0.5, true));
+        assertVector(3, 4, vector(lars, new float[] {3, 4}, new float[2], 0, true));
+        // Decay alone: 0.25 * 5 / (0 + 2 * 5) = 1/8 of 2 w.
+        assertVector(3 - RATE * 0.75, 4 - RATE, vector(lars, new float[] {3, 4}, new float[2], 2, true));
+        assertVector(0, 0, vector(lars, new float[2], new float[2], 2, true));
+    }
+
+    @Test
+    void lambStepsByTheTensorsLength() {
+        float[] w = {3, 4};
+        float[] sum = {12, -16};
+        UpdateRule lamb = new UpdateRule.Lamb(0.75, 0);
+        // Adam's first step is the sign, of length root 2; the tensor moves 5 rates in that direction.
+        double side = 5 / Math.sqrt(2);
+        assertVector(3 - RATE * side, 4 + RATE * side, vector(lamb, w, sum, 0, true));
+        // u = (1, -1) + 1 * (3, 4) = (4, 3), length 5, so r = 1.
+        assertVector(3 - RATE * 4, 4 - RATE * 3, vector(lamb, w, sum, 1, true));
+        assertVector(3 - RATE, 4 + RATE, vector(lamb, w, sum, 1, false));
+    }
+
+    @Test
+    void lambWithoutLengthOrGradientStaysFinite() {
+        UpdateRule lamb = new UpdateRule.Lamb(0.75, 1e-3);
+        double step = RATE * 6 / (6 + 1e-3);
+        assertVector(-step, -step, vector(lamb, new float[2], new float[] {12, 12}, 0.5, true));
+        assertVector(3, 4, vector(lamb, new float[] {3, 4}, new float[2], 0, true));
+    }
 }

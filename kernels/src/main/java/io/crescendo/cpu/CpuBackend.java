@@ -130,7 +130,10 @@ final class CpuBackend implements Backend {
     @Override
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
-        return CpuUpdateKernel.prepare(this, rule, model, parameters, decayed);
+        boolean layerwise = rule instanceof UpdateRule.Lars || rule instanceof UpdateRule.Lamb;
+        return layerwise
+                ? CpuLayerwiseUpdate.prepare(this, rule, model, parameters, decayed)
+                : CpuUpdateKernel.prepare(this, rule, model, parameters, decayed);
     }
 
     @Override

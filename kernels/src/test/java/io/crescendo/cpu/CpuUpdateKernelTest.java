@@ -34,7 +34,9 @@ class CpuUpdateKernelTest {
             new UpdateRule.Momentum(),
             new UpdateRule.Nesterov(),
             new UpdateRule.Adam(0.99, EPSILON),
-            new UpdateRule.AdamW(0.98, EPSILON));
+            new UpdateRule.AdamW(0.98, EPSILON),
+            new UpdateRule.Lars(0.05),
+            new UpdateRule.Lamb(0.97, EPSILON));
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private final Random random = new Random(seed);

@@ -82,6 +82,16 @@ class CudaKernelsTest {
     }
 
     @Test
+    void layerwiseUpdates() {
+        compare(LayerwiseCheck::rules);
+    }
+
+    @Test
+    void clipping() {
+        compare(LayerwiseCheck::clipping);
+    }
+
+    @Test
     void gradientSums() {
         compare(UpdateCheck::gradientSum);
     }
@@ -152,6 +162,8 @@ class CudaKernelsTest {
         Map<String, String> changes = new LinkedHashMap<>();
         changes.put("v = s.momentum * v + ", "v = 1.001f * s.momentum * v + ");
         changes.put("b * s.secondCorrection", "b");
+        changes.put("trust * weightNorm / pull", "trust * weightNorm / gradientNorm");
+        changes.put("scale * (clipNorm / length)", "scale * clipNorm");
         changes.put("square = fmaf(part.at[j], part.at[j], square)", "square = fmaf(part.at[j], 1.001f, square)");
         changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
         changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
@@ -166,6 +178,8 @@ class CudaKernelsTest {
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
             requireNoticed(wrong, "updates", UpdateCheck::rules);
+            requireNoticed(wrong, "layerwise updates", LayerwiseCheck::rules);
+            requireNoticed(wrong, "clipping", LayerwiseCheck::clipping);
             requireNoticed(wrong, "gradient sum", UpdateCheck::gradientSum);
             requireNoticed(wrong, "ghost norm", GhostNormCheck::forward);
             requireNoticed(wrong, "ghost norm gradient", GhostNormCheck::gradient);

@@ -88,8 +88,9 @@ record Trial(CudaOnHost device, Random random, ElementType type) {
             throw new AssertionError(what + ": " + actual.length + " elements for " + expected.length);
         }
         for (int i = 0; i < expected.length; i++) {
-            // Written so that NaN, the poison, is never close.
-            if (!(Math.abs(expected[i] - actual[i]) <= absolute + relative * Math.abs(expected[i]))) {
+            // Written so that NaN, the poison, is never close; the difference of infinities is NaN, too.
+            if (expected[i] != actual[i]
+                    && !(Math.abs(expected[i] - actual[i]) <= absolute + relative * Math.abs(expected[i]))) {
                 throw new AssertionError(what + "[" + i + "] is " + actual[i] + ", the twin has " + expected[i]);
             }
         }

@@ -124,16 +124,7 @@ final class UpdateCheck {
             beta2 = adam.beta2();
             epsilon = adam.epsilon();
         }
-        DeviceBuffer numbers = new DeviceBuffer(ElementType.F32, 8, 0)
-                .write(
-                        scalars.learningRate(),
-                        scalars.momentum(),
-                        scalars.gradientScale(),
-                        scalars.weightDecay(),
-                        1 - scalars.momentum(),
-                        1 / (1 - Math.pow(scalars.momentum(), (double) scalars.update())),
-                        1 / (1 - Math.pow(beta2, (double) scalars.update())),
-                        Double.NaN);
+        DeviceBuffer numbers = numbers(scalars, beta2, Double.NaN);
         List<@Nullable Object> arguments = new ArrayList<>();
         arguments.add(w);
         arguments.addAll(states);
@@ -153,7 +144,21 @@ final class UpdateCheck {
         trial.launch(kernel, arguments.toArray());
     }
 
-    private static ParameterPack randomPack(Trial trial) {
+    /** UpdateScalars of update.cuh. */
+    static DeviceBuffer numbers(UpdateScalars scalars, double beta2, double clipNorm) {
+        return new DeviceBuffer(ElementType.F32, 8, 0)
+                .write(
+                        scalars.learningRate(),
+                        scalars.momentum(),
+                        scalars.gradientScale(),
+                        scalars.weightDecay(),
+                        1 - scalars.momentum(),
+                        1 / (1 - Math.pow(scalars.momentum(), (double) scalars.update())),
+                        1 / (1 - Math.pow(beta2, (double) scalars.update())),
+                        clipNorm);
+    }
+
+    static ParameterPack randomPack(Trial trial) {
         ParameterPack.Builder builder = ParameterPack.builder();
         int parameters = trial.between(1, 12);
         for (int i = 0; i < parameters; i++) {
@@ -164,11 +169,11 @@ final class UpdateCheck {
         return builder.build();
     }
 
-    private static boolean decays(Parameter parameter) {
+    static boolean decays(Parameter parameter) {
         return parameter.role() == Role.WEIGHT;
     }
 
-    private static DeviceBuffer decayMask(ParameterPack pack) {
+    static DeviceBuffer decayMask(ParameterPack pack) {
         int[] words = new int[Math.toIntExact(pack.elements() / 512 + 1)];
         for (Parameter parameter : pack.parameters()) {
             for (long i = parameter.offset(); i < parameter.end() && decays(parameter); i += 16) {
@@ -180,7 +185,7 @@ final class UpdateCheck {
     }
 
     /** Numbers for the parameters; the gaps between them stay zero, as everywhere. */
-    private static void fill(Trial trial, ParameterPack pack, double[] values) {
+    static void fill(Trial trial, ParameterPack pack, double[] values) {
         for (Parameter parameter : pack.parameters()) {
             for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
                 values[i] = (float) trial.random().nextGaussian();
@@ -188,11 +193,11 @@ final class UpdateCheck {
         }
     }
 
-    private static void set(DeviceMemory memory, double[] values) {
+    static void set(DeviceMemory memory, double[] values) {
         System.arraycopy(values, 0, values(memory), 0, values.length);
     }
 
-    private static double[] values(DeviceMemory memory) {
+    static double[] values(DeviceMemory memory) {
         return ReferenceMemory.of(memory).values();
     }
 

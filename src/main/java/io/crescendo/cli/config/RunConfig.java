@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * @param ghostBatch samples per batch-norm statistic
  * @param learningRate ε as it would decay at a fixed batch
  * @param momentum m, in [0, 1)
- * @param optimizer sgd, momentum, nesterov, adam or adamw
+ * @param optimizer sgd, momentum, nesterov, adam, adamw, lars or lamb
  * @param weightDecay λ
  * @param decay which parameters decay: weights, or all
  * @param labelSmoothing in [0, 1)
@@ -63,7 +63,8 @@ public record RunConfig(
         double evaluateEvery,
         long seed) {
 
-    private static final List<String> OPTIMIZERS = List.of("sgd", "momentum", "nesterov", "adam", "adamw");
+    private static final List<String> OPTIMIZERS =
+            List.of("sgd", "momentum", "nesterov", "adam", "adamw", "lars", "lamb");
     private static final List<String> DECAYS = List.of("weights", "all");
     private static final List<String> RAGGED = List.of("drop", "keep");
     private static final List<String> SCHEDULES =

@@ -1,0 +1,50 @@
+// Gradient clipping by the norm of the whole gradient, without asking the host: the factor goes
+// into the scale that the update reads. With s = gradientScale (1 / batch):
+//
+//   norm <- |s * dw|^2
+//   gradientScale <- s * min(1, clipNorm / |s * dw|)
+//
+// dw          (count) float32, the SUM over the batch.
+// scalars     one UpdateScalars in device memory; clipNorm infinite leaves the scale alone. It is
+//             uploaded afresh before every update.
+// norm        a double, or null.
+// notFinite   an int in device memory, or null: set to 1 if the norm is not finite, else left
+// alone. partials    (blocks) double, scratch. ticket      an unsigned, zero before and after.
+// Launch      1-D, grid-stride, 4 elements per thread; meant: 8 blocks per multiprocessor.
+// Traffic     4 per element.
+// Twin        io.crescendo.reference.ReferenceUpdate
+#include "update.cuh"
+
+KERNEL clip_gradient(const float* dw, long long count, UpdateScalars* scalars, double* norm,
+                     int* notFinite, double* partials, unsigned* ticket) {
+    __shared__ float shared[WARPS];
+    const float scale = scalars->gradientScale, clipNorm = scalars->clipNorm;
+    float square = 0.0f;
+    for_packs<4>(count, [&](long long i, int valid) {
+        Floats<4> gradients = load<4>(dw + i, valid);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            float g = scale * gradients.at[j];
+            square += g * g;
+        }
+    });
+    square = warp_sum(square);
+    if (threadIdx.x % LANES == 0) shared[threadIdx.x / LANES] = square;
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        double sum = 0.0;
+        for (int warp = 0; warp < WARPS; warp++) sum += shared[warp];
+        partials[blockIdx.x] = sum;
+    }
+    if (!last_block(ticket, gridDim.x) || threadIdx.x >= LANES) return;
+    const volatile double* written = partials;
+    double total = 0.0;
+    for (unsigned block = threadIdx.x; block < gridDim.x; block += LANES) total += written[block];
+    total = warp_sum(total);
+    if (threadIdx.x != 0) return;
+    if (norm != nullptr) *norm = total;
+    // Infinity and NaN are the only numbers whose difference with themselves is not zero.
+    if (notFinite != nullptr && !(total - total == 0.0)) *notFinite = 1;
+    float length = (float)sqrt(total);
+    if (length > clipNorm) scalars->gradientScale = scale * (clipNorm / length);
+}
