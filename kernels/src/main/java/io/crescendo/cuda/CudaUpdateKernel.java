@@ -17,7 +17,7 @@ import java.util.function.Predicate;
 import jcuda.Pointer;
 
 /**
- * A parameter update: one small upload, one kernel over the whole pack.
+ * A parameter update: one small upload, one kernel over the whole pack, or two where every tensor's norm counts.
  *
  * <p>The numbers that change go through a ring of pinned places, so that the host may be some updates ahead. The kernel
  * also writes the bf16 weights and clears the gradients; it does nothing else once a taken loss was not finite.
@@ -34,8 +34,8 @@ final class CudaUpdateKernel implements UpdateKernel {
     private final CudaScope scope;
     private final List<CudaDeviceMemory> memories = new ArrayList<>();
     private final List<CudaDeviceMemory> state = new ArrayList<>();
-    private final Kernels.Call kernel;
-    /** β₂ of Adam; 0 for rules without it. */
+    private final List<Kernels.Call> kernels;
+    /** β₂ of Adam and LAMB; 0 for rules without it. */
     private final double beta2;
 
     private final DeviceBlock scalarsOnDevice;
@@ -67,9 +67,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         if (device.precision() == Precision.BF16) {
             weights.addShadow();
         }
-        this.beta2 = rule instanceof UpdateRule.Adam adam
-                ? adam.beta2()
-                : rule instanceof UpdateRule.AdamW adamW ? adamW.beta2() : 0;
+        this.beta2 = beta2(rule);
         this.scalarsOnDevice = scope.own(DeviceBlock.allocate("an update's numbers", SCALARS_BYTES));
         PinnedBlock pinned = scope.own(new PinnedBlock("an update's numbers", PLACES * SCALARS_BYTES));
         this.places = pinned.bytes().asFloatBuffer();
@@ -83,8 +81,17 @@ final class CudaUpdateKernel implements UpdateKernel {
         if (bits.length > 0) {
             backend.transfer().write(bits, mask.address());
         }
-        this.kernel = call(backend, rule, weights, gradients, mask);
+        this.kernels = calls(backend, rule, weights, gradients, mask, parameters);
         scope.onClose(device::await); // an update may be running
+    }
+
+    private static double beta2(UpdateRule rule) {
+        if (rule instanceof UpdateRule.Adam adam) {
+            return adam.beta2();
+        } else if (rule instanceof UpdateRule.AdamW adam) {
+            return adam.beta2();
+        }
+        return rule instanceof UpdateRule.Lamb lamb ? lamb.beta2() : 0;
     }
 
     private static int[] bits(ParameterPack parameters, Predicate<Parameter> decayed) {
@@ -99,6 +106,31 @@ final class CudaUpdateKernel implements UpdateKernel {
             }
         }
         return bits;
+    }
+
+    private List<Kernels.Call> calls(
+            CudaBackend backend,
+            UpdateRule rule,
+            CudaDeviceMemory weights,
+            CudaDeviceMemory gradients,
+            DeviceBlock mask,
+            ParameterPack parameters) {
+        LayerwiseUpdate.Place place = new LayerwiseUpdate.Place(
+                weights.address(),
+                state.stream().map(CudaDeviceMemory::address).toList(),
+                gradients.address(),
+                weights.shadowAddress(),
+                scalarsOnDevice.address(),
+                mask.address(),
+                backend.metrics().skipFlag());
+        if (parameters.parameters().isEmpty()) {
+            return List.of();
+        } else if (rule instanceof UpdateRule.Lars lars) {
+            return new LayerwiseUpdate(backend, scope, parameters).lars(lars, place);
+        } else if (rule instanceof UpdateRule.Lamb lamb) {
+            return new LayerwiseUpdate(backend, scope, parameters).lamb(lamb, place);
+        }
+        return List.of(call(backend, rule, weights, gradients, mask));
     }
 
     private Kernels.Call call(
@@ -158,7 +190,9 @@ final class CudaUpdateKernel implements UpdateKernel {
             fill(place * SCALARS, scalars);
             cuMemcpyHtoDAsync(scalarsOnDevice.pointer(), pointers[place], SCALARS_BYTES, device.stream());
             sent[place].record(device.stream());
-            kernel.enqueue(device.stream());
+            for (int i = 0; i < kernels.size(); i++) {
+                kernels.get(i).enqueue(device.stream());
+            }
         } catch (jcuda.CudaException e) {
             throw device.health().note(CudaCalls.failure("update the parameters", e));
         }
