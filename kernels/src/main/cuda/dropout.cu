@@ -11,12 +11,7 @@
 //             take neighbouring channels where plane is a multiple of 4.
 // Traffic     2 S per element.
 // Twin        io.crescendo.autograd.Dropouts
-#include "common.cuh"
-
-struct DropoutClock {
-    long long seed;
-    long long firstSample;
-};
+#include "clock.cuh"
 
 template <class T>
 __device__ __forceinline__ void dropout(T* y, const T* x, const DropoutClock* __restrict__ clock,

@@ -10,22 +10,20 @@
 // mirror leaves lines of the image alone, mirror(-i) = i, mirror(L - 1 + i) = L - 1 - i.
 //
 // pixels      (samples, C, H, W) uint8.
-// labels      (samples) uint8.
+// labels      (samples) int32.
 // order       (samples) int32: the permutation of the epoch.
 // table       (C, 256) float32: the normalised value of every level.
-// place       one BatchPlace in device memory.
+// seed, epoch, position
+//             the run's seed and the place of the batch's first sample. By value: the launch stands
+//             before the recorded program, not in it.
 // y           (batch, H, W, C) T.
-// outLabels   (batch) int32.
+// outLabels   (batch) int32, or null.
+// clock       one DropoutClock, or null: receives seed and firstSample, which the program behind
+//             this launch reads.
 // Launch      1-D, grid-stride, one block per sample; meant: `batch` blocks. padding < H and W.
 // Traffic     1 + S per element.
 // Twin        io.crescendo.data.BatchStream
-#include "common.cuh"
-
-struct BatchPlace {
-    long long seed;
-    long long epoch;
-    long long position;  // of the batch's first sample within the epoch
-};
+#include "clock.cuh"
 
 __device__ __forceinline__ int mirrored(int line, int lines) {
     if (line < 0) return -line;
@@ -33,18 +31,20 @@ __device__ __forceinline__ int mirrored(int line, int lines) {
 }
 
 template <class T>
-__device__ __forceinline__ void gather(const unsigned char* __restrict__ pixels,
-                                       const unsigned char* __restrict__ labels,
-                                       const int* __restrict__ order,
-                                       const float* __restrict__ table,
-                                       const BatchPlace* __restrict__ place, T* __restrict__ y,
-                                       int* __restrict__ outLabels, int batch, int channels,
-                                       int height, int width, int padding, int flip) {
+__device__ __forceinline__ void gather(
+    const unsigned char* __restrict__ pixels, const int* __restrict__ labels,
+    const int* __restrict__ order, const float* __restrict__ table, long long seed, long long epoch,
+    long long position, T* __restrict__ y, int* __restrict__ outLabels, DropoutClock* clock,
+    long long firstSample, int batch, int channels, int height, int width, int padding, int flip) {
+    if (clock != nullptr && thread_of_grid() == 0) {
+        clock->seed = seed;
+        clock->firstSample = firstSample;
+    }
     const int plane = height * width;
     for (int n = (int)blockIdx.x; n < batch; n += (int)gridDim.x) {
-        const int sample = order[place->position + n];
+        const int sample = order[position + n];
         // Every thread draws for itself: ten rounds cost less than a barrier.
-        const Words draw = philox(place->seed, AUGMENTATION, (unsigned)place->epoch, sample);
+        const Words draw = philox(seed, AUGMENTATION, (unsigned)epoch, sample);
         const unsigned places = 2u * (unsigned)padding + 1u;
         const int down = (int)__umulhi(draw.at[1], places) - padding;
         const int right = (int)__umulhi(draw.at[2], places) - padding;
@@ -58,16 +58,17 @@ __device__ __forceinline__ void gather(const unsigned char* __restrict__ pixels,
             for (int c = 0; c < channels; c++)
                 out[pixel * channels + c] = from_float<T>(table[c * 256 + image[c * plane + from]]);
         }
-        if (threadIdx.x == 0) outLabels[n] = labels[sample];
+        if (threadIdx.x == 0 && outLabels != nullptr) outLabels[n] = labels[sample];
     }
 }
 
-#define GATHER(NAME, T)                                                                       \
-    KERNEL NAME(const unsigned char* pixels, const unsigned char* labels, const int* order,   \
-                const float* table, const BatchPlace* place, T* y, int* outLabels, int batch, \
-                int channels, int height, int width, int padding, int flip) {                 \
-        gather<T>(pixels, labels, order, table, place, y, outLabels, batch, channels, height, \
-                  width, padding, flip);                                                      \
+#define GATHER(NAME, T)                                                                        \
+    KERNEL NAME(const unsigned char* pixels, const int* labels, const int* order,              \
+                const float* table, long long seed, long long epoch, long long position, T* y, \
+                int* outLabels, DropoutClock* clock, long long firstSample, int batch,         \
+                int channels, int height, int width, int padding, int flip) {                  \
+        gather<T>(pixels, labels, order, table, seed, epoch, position, y, outLabels, clock,    \
+                  firstSample, batch, channels, height, width, padding, flip);                 \
     }
 GATHER(gather_f32, float)
 GATHER(gather_bf16, bf16)

@@ -3,6 +3,7 @@ package io.crescendo.backend;
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.tensor.ParameterPack;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Predicate;
@@ -73,6 +74,15 @@ public interface Backend extends AutoCloseable {
             ModelMemory model,
             ParameterPack parameters,
             Predicate<io.crescendo.tensor.Parameter> decayed);
+
+    /**
+     * Takes a set of images into the device's memory, if this backend can and they leave enough room for training.
+     *
+     * @return empty if batches have to be fed from the host
+     */
+    default Optional<ResidentImages> residentImages(ImageSource source) {
+        return Optional.empty();
+    }
 
     /** Where executables add loss and hits. */
     StepMetrics metrics();

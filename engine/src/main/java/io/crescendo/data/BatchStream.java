@@ -1,5 +1,6 @@
 package io.crescendo.data;
 
+import io.crescendo.backend.ImageSource;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -36,6 +37,7 @@ public final class BatchStream implements AutoCloseable {
 
     private final Dataset dataset;
     private final BatchFiller filler;
+    private final StreamSource source;
     private final Thread thread;
 
     private Batch front;
@@ -53,16 +55,16 @@ public final class BatchStream implements AutoCloseable {
      * @throws IllegalArgumentException if normalization or augmentation does not fit the images
      */
     public BatchStream(Dataset dataset, Normalization normalization, Augmentation augmentation, long seed) {
-        this(dataset, normalization, augmentation, SampleOrder.shuffled(dataset.size(), seed), seed);
+        this(dataset, normalization, augmentation, true, seed);
     }
 
     /** A stream for evaluation: the data set's own order, no augmentation. */
     public static BatchStream evaluation(Dataset dataset, Normalization normalization) {
-        return new BatchStream(dataset, normalization, Augmentation.NONE, SampleOrder.sequential(dataset.size()), 0);
+        return new BatchStream(dataset, normalization, Augmentation.NONE, false, 0);
     }
 
     private BatchStream(
-            Dataset dataset, Normalization normalization, Augmentation augmentation, SampleOrder order, long seed) {
+            Dataset dataset, Normalization normalization, Augmentation augmentation, boolean shuffled, long seed) {
         if (normalization.mean().length != dataset.shape().channels()) {
             throw new IllegalArgumentException("normalization has " + normalization.mean().length
                     + " channels, the images of '" + dataset.name() + "' have "
@@ -70,11 +72,23 @@ public final class BatchStream implements AutoCloseable {
         }
         augmentation.requireFits(dataset);
         this.dataset = dataset;
-        this.filler = new BatchFiller(dataset, normalization, augmentation, order, seed);
+        this.filler = new BatchFiller(dataset, normalization, augmentation, order(dataset, shuffled, seed), seed);
+        // An order of its own: an order remembers an epoch, and the filler's belongs to the background thread.
+        this.source =
+                new StreamSource(dataset, normalization, augmentation, order(dataset, shuffled, seed), seed);
         this.front = new Batch(dataset.shape());
         this.back = new Batch(dataset.shape());
         this.thread = new Thread(this::work, "crescendo-data");
         thread.setDaemon(true); // a program that forgets close still ends
+    }
+
+    private static SampleOrder order(Dataset dataset, boolean shuffled, long seed) {
+        return shuffled ? SampleOrder.shuffled(dataset.size(), seed) : SampleOrder.sequential(dataset.size());
+    }
+
+    /** What this stream makes its batches of, for a device that makes the same ones itself; used by one thread. */
+    public ImageSource source() {
+        return source;
     }
 
     /** Samples in one epoch: the size of the data set. */

@@ -2,6 +2,7 @@ package io.crescendo.train;
 
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
 import java.util.List;
@@ -70,6 +71,15 @@ public final class Step {
                 prefetchNext.run();
             }
             parts.get(i).run(new Feed(samples.images(), samples.labels(), samples.size(), samples.firstSample(), seed));
+        }
+    }
+
+    /** The same with batches that the device makes itself. */
+    public void run(ResidentImages images, long epoch, long position) {
+        long at = position;
+        for (int i = 0; i < parts.size(); i++) {
+            images.run(parts.get(i), epoch, at, sizes.get(i));
+            at += sizes.get(i);
         }
     }
 }

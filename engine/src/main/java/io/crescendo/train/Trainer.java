@@ -3,6 +3,7 @@ package io.crescendo.train;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
@@ -22,6 +23,7 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -42,6 +44,8 @@ public final class Trainer implements AutoCloseable {
     private final Optimizer optimizer;
     private final TrainingOptions options;
     private final BatchStream stream;
+    /** The training images on the device; then the stream is never asked. */
+    private final Optional<ResidentImages> resident;
     private final ModelMemory model;
     private final UpdateKernel update;
     private final Steps steps;
@@ -93,6 +97,7 @@ public final class Trainer implements AutoCloseable {
         steps.onRefusal(refusal -> listeners.forEach(l -> l.memoryRefused(refusal)));
         Normalization normalization = Normalization.of(training);
         this.stream = new BatchStream(training, normalization, augmentation, options.seed());
+        this.resident = backend.residentImages(stream.source());
         this.evaluator = new Evaluator(
                 backend, planner, model, BatchStream.evaluation(test, normalization), test.size(), EVALUATION_BATCH);
         this.identity = RunIdentity.of(network, plan, optimizer, training, test, normalization, augmentation, options);
@@ -256,6 +261,10 @@ public final class Trainer implements AutoCloseable {
 
     private void forwardAndBackward(Progress progress, Step step) {
         Progress next = plan.advance(progress, step.batch());
+        if (resident.isPresent()) {
+            step.run(resident.get(), progress.epoch(), progress.samplesIntoEpoch());
+            return;
+        }
         step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), () -> {
             if (!plan.finished(next)) {
                 int size = Math.toIntExact(plan.nextUpdate(next).samples());
@@ -318,6 +327,7 @@ public final class Trainer implements AutoCloseable {
     @Override
     public void close() {
         stream.close();
+        resident.ifPresent(ResidentImages::close);
         evaluator.close();
         steps.close();
         update.close();

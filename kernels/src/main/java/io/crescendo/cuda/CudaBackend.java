@@ -8,9 +8,11 @@ import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.ImageSource;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Precision;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
 import io.crescendo.tensor.Parameter;
@@ -21,6 +23,7 @@ import java.util.EnumSet;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
 import java.util.function.Predicate;
@@ -212,6 +215,29 @@ final class CudaBackend implements Backend {
             return new CudaUpdateKernel(this, child, rule, model, parameters, decayed);
         } catch (jcuda.CudaException e) {
             throw child.closeAfter(CudaCalls.failure("prepare the update " + rule, e));
+        } catch (RuntimeException e) {
+            throw child.closeAfter(e);
+        }
+    }
+
+    /** As long as they take no more than a quarter of the device: the rest is for training. */
+    @Override
+    public Optional<ResidentImages> residentImages(ImageSource source) {
+        if (CudaResidentImages.bytes(source) > device.properties().memoryBytes() / 4) {
+            return Optional.empty();
+        }
+        device.enter();
+        CudaScope child = childScope();
+        try {
+            return Optional.of(new CudaResidentImages(this, child, source));
+        } catch (jcuda.CudaException e) {
+            throw child.closeAfter(CudaCalls.failure("upload the images of '" + source.name() + "'", e));
+        } catch (CudaException e) {
+            if (e.outOfMemory()) {
+                child.closeAfter(e);
+                return Optional.empty();
+            }
+            throw child.closeAfter(e);
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
         }

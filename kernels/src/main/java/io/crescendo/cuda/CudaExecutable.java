@@ -96,30 +96,63 @@ final class CudaExecutable implements Executable {
     public void run(Feed feed) {
         requireOpen();
         inputs.check(feed);
+        begin();
+        try {
+            inputs.feed(feed);
+            launch();
+        } catch (jcuda.CudaException e) {
+            throw backend.lateFailure("run " + backend.describe(program), e);
+        } catch (CudaException e) {
+            throw device.health().note(e);
+        }
+    }
+
+    /** The same with a batch that the device makes itself. */
+    void run(CudaResidentImages images, long epoch, long position, int samples) {
+        requireOpen();
+        inputs.check(images, samples);
+        begin();
+        try {
+            inputs.gather(images, epoch, position);
+            launch();
+        } catch (jcuda.CudaException e) {
+            throw backend.lateFailure("run " + backend.describe(program), e);
+        } catch (CudaException e) {
+            throw device.health().note(e);
+        }
+    }
+
+    CudaBackend backend() {
+        return backend;
+    }
+
+    private void begin() {
         device.enter();
         if (backend.workspace().capacityBytes() < plan.totalBytes()) {
             throw new IllegalStateException("the workspace holds "
                     + backend.workspace().capacityBytes() + " bytes, but this program needs " + plan.totalBytes()
                     + "; reserve them before running it");
         }
-        try {
-            if (generation != currentGeneration()) {
+        if (generation != currentGeneration()) {
+            try {
                 forgetRecording();
                 bind();
+            } catch (jcuda.CudaException e) {
+                throw backend.lateFailure("prepare " + backend.describe(program) + " again", e);
+            } catch (CudaException e) {
+                throw device.health().note(e);
             }
-            inputs.feed(feed);
-            if (recording != null) {
-                recording.launch(device.stream());
-            } else if (device.graphs()) {
-                enqueueAll();
-                recording = Recording.of(device.stream(), this::enqueueAll);
-            } else {
-                enqueueOneByOne();
-            }
-        } catch (jcuda.CudaException e) {
-            throw backend.lateFailure("run " + backend.describe(program), e);
-        } catch (CudaException e) {
-            throw device.health().note(e);
+        }
+    }
+
+    private void launch() {
+        if (recording != null) {
+            recording.launch(device.stream());
+        } else if (device.graphs()) {
+            enqueueAll();
+            recording = Recording.of(device.stream(), this::enqueueAll);
+        } else {
+            enqueueOneByOne();
         }
     }
 

@@ -12,6 +12,7 @@ import java.nio.ByteOrder;
 import java.nio.IntBuffer;
 import java.util.List;
 import java.util.OptionalInt;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What one program reads from outside, and the way it takes.
@@ -45,6 +46,10 @@ final class Inputs {
     private DevicePointer[] heads = {};
     private DevicePointer region = DevicePointer.at(0);
     private long generation = -1;
+    private @Nullable Gather gather;
+
+    /** The launch for images of the device, as long as nothing moves. */
+    private record Gather(CudaResidentImages images, Kernels.Call call, long generation) {}
 
     Inputs(CudaBackend backend, Program program) {
         this.backend = backend;
@@ -147,6 +152,29 @@ final class Inputs {
             transposes[slot].enqueue(backend.device().stream());
         }
         staging.release();
+    }
+
+    /** Refuses images that are not the program's. */
+    void check(CudaResidentImages images, int count) {
+        if (count != samples) {
+            throw new IllegalArgumentException(
+                    "the program was prepared for " + samples + " samples, but is asked for " + count);
+        }
+        images.requireFits(channels, plane, classes);
+    }
+
+    /** Puts the launch on the compute stream that makes the batch where operations read it. */
+    void gather(CudaResidentImages images, long epoch, long position) {
+        Gather present = gather;
+        if (present == null || present.images != images || present.generation != backend.inputRegion().generation()) {
+            long to = backend.inputRegion().address();
+            present = new Gather(
+                    images,
+                    images.gather(to + imagesAt, readsLabels ? to + LABELS_AT : 0, to, samples),
+                    backend.inputRegion().generation());
+            gather = present;
+        }
+        images.enqueue(present.call, epoch, position);
     }
 
     private void bind() {

@@ -159,6 +159,11 @@ final class Kernels implements AutoCloseable {
             this.parameters = DevicePointer.at(address + pointers);
         }
 
+        /** Gives a {@code long long} argument another value for the launches from now on; the driver copies arguments. */
+        void set(int argument, long value) {
+            packed.setLong((long) SLOT_BYTES * argument, value);
+        }
+
         /** Puts the launch on a stream; allocates nothing. */
         void enqueue(CUstream stream) {
             try {

@@ -40,15 +40,22 @@ final class DataCheck {
         }
         DeviceBuffer images = trial.buffer(count * shape.pixels());
         DeviceBuffer classes = trial.buffer(ElementType.I32, count);
+        boolean labelled = trial.random().nextInt(4) > 0;
+        DeviceBuffer clock = trial.random().nextBoolean() ? new DeviceBuffer(ElementType.I64, 2, 0) : null;
+        long firstSample = (long) epoch * samples + position;
         trial.launch(
                 trial.named("gather"),
                 trial.written(ElementType.U8, unsigned(pixels)),
-                trial.written(ElementType.U8, unsigned(labels)),
+                trial.written(ElementType.I32, unsigned(labels)),
                 trial.written(ElementType.I32, permutation),
                 trial.written(ElementType.F32, table(normalization)),
-                new DeviceBuffer(ElementType.I64, 3, 0).writeLongs(seed, epoch, position),
+                seed,
+                (long) epoch,
+                (long) position,
                 images,
-                classes,
+                labelled ? classes : null,
+                clock,
+                firstSample,
                 count,
                 shape.channels(),
                 shape.height(),
@@ -69,7 +76,13 @@ final class DataCheck {
             String what = count + " of " + samples + " images " + shape + ", padding " + padding + ", flip " + flip;
             int plane = shape.height() * shape.width();
             Trial.closeFloats(what, Trial.toNhwc(expected, shape.channels(), plane), images, 0);
-            Trial.closeFloats("labels of " + what, expectedClasses, classes, 0);
+            if (labelled) {
+                Trial.closeFloats("labels of " + what, expectedClasses, classes, 0);
+            }
+            if (clock != null && (clock.longs()[0] != seed || clock.longs()[1] != batch.firstSample())) {
+                throw new AssertionError("the dropout clock of " + what + " is "
+                        + java.util.Arrays.toString(clock.longs()) + ", not " + seed + " and " + batch.firstSample());
+            }
         }
     }
 

@@ -68,6 +68,11 @@ final class DeviceBuffer {
         return this;
     }
 
+    /** 64-bit integers, exactly. */
+    long[] longs() {
+        return memory.getLongArray(offset, count);
+    }
+
     DeviceBuffer zero() {
         memory.setMemory(offset, (long) count * type.bytes, (byte) 0);
         return this;
