@@ -74,8 +74,7 @@ public final class BatchStream implements AutoCloseable {
         this.dataset = dataset;
         this.filler = new BatchFiller(dataset, normalization, augmentation, order(dataset, shuffled, seed), seed);
         // An order of its own: an order remembers an epoch, and the filler's belongs to the background thread.
-        this.source =
-                new StreamSource(dataset, normalization, augmentation, order(dataset, shuffled, seed), seed);
+        this.source = new StreamSource(dataset, normalization, augmentation, order(dataset, shuffled, seed), seed);
         this.front = new Batch(dataset.shape());
         this.back = new Batch(dataset.shape());
         this.thread = new Thread(this::work, "crescendo-data");

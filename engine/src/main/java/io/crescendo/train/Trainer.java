@@ -46,6 +46,7 @@ public final class Trainer implements AutoCloseable {
     private final BatchStream stream;
     /** The training images on the device; then the stream is never asked. */
     private final Optional<ResidentImages> resident;
+
     private final ModelMemory model;
     private final UpdateKernel update;
     private final Steps steps;

@@ -3,12 +3,20 @@ package io.crescendo.backend;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Tape;
 import io.crescendo.autograd.Value;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.Batch;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.InMemoryDataset;
+import io.crescendo.data.Normalization;
 import io.crescendo.memory.MicroBatches;
 import io.crescendo.reference.ReferenceBackend;
 import io.crescendo.reference.ReferenceMemory;
@@ -24,8 +32,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
@@ -182,6 +192,58 @@ public abstract class BackendContract {
                         moved(move -> update(reference(), rule, pack, numbers, move)),
                         tolerance(),
                         1);
+            }
+        }
+    }
+
+    @Test
+    public void residentImagesAreTheStreamsBatches() {
+        NetworkCase network = NetworkCase.operations(random).stream()
+                .filter(candidate -> candidate.name().equals("dropout"))
+                .findFirst()
+                .orElseThrow();
+        ImageShape shape = new ImageShape(network.channels(), network.height(), network.width());
+        int samples = network.batch() + random.nextInt(20);
+        byte[] pixels = new byte[samples * shape.pixels()];
+        random.nextBytes(pixels);
+        byte[] labels = new byte[samples];
+        for (int i = 0; i < samples; i++) {
+            labels[i] = (byte) random.nextInt(network.classes());
+        }
+        Dataset data = new InMemoryDataset("random", network.classes(), shape, pixels, labels);
+        Augmentation augmentation =
+                new Augmentation(random.nextBoolean(), random.nextInt(Math.min(shape.height(), shape.width())));
+        try (Backend backend = open();
+                BatchStream stream = new BatchStream(data, Normalization.of(data), augmentation, seed)) {
+            Optional<ResidentImages> offered = backend.residentImages(stream.source());
+            Assumptions.assumeTrue(offered.isPresent(), "this backend is fed by the host");
+            try (ResidentImages images = offered.orElseThrow();
+                    Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
+                for (int i = 0; i < 4; i++) {
+                    long epoch = i == 0 ? 0 : random.nextInt(1000);
+                    int position = random.nextInt(samples - network.batch() + 1);
+                    String where = "seed " + seed + ", epoch " + epoch + ", position " + position;
+                    Batch batch = stream.next(epoch, position, network.batch());
+                    rig.executable.run(
+                            new Feed(batch.images(), batch.labels(), batch.size(), batch.firstSample(), seed));
+                    StepMetrics.Sums fed = backend.metrics().take().sums();
+                    float[] expected = Rig.read(rig.model.gradients());
+                    rig.model.gradients().clear();
+                    images.run(rig.executable, epoch, position, network.batch());
+                    assertEquals(fed, backend.metrics().take().sums(), where);
+                    float[] actual = Rig.read(rig.model.gradients());
+                    rig.model.gradients().clear();
+                    // A device may add the same products in another order.
+                    assertArrayEquals(expected, actual, 1e-4f, where);
+                }
+                assertThrows(
+                        IllegalArgumentException.class,
+                        () -> images.run(rig.executable, 0, samples - network.batch() + 1L, network.batch()),
+                        "beyond the end of the epoch");
+                assertThrows(
+                        IllegalArgumentException.class,
+                        () -> images.run(rig.executable, 0, 0, network.batch() - 1),
+                        "not the program's micro-batch");
             }
         }
     }

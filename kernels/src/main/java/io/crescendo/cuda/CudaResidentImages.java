@@ -13,8 +13,8 @@ import java.util.OptionalInt;
 /**
  * A data set in device memory: uint8 pixels and int32 labels as they are on the host, and the order of one epoch.
  *
- * <p>{@code gather.cu} makes the batches. At an epoch's first batch the new order is copied behind everything that still
- * reads the old one; nobody waits.
+ * <p>{@code gather.cu} makes the batches. At an epoch's first batch the new order is copied behind everything that
+ * still reads the old one; nobody waits.
  */
 final class CudaResidentImages implements ResidentImages {
     private static final int UPLOAD_BYTES = 4 << 20;
@@ -62,7 +62,8 @@ final class CudaResidentImages implements ResidentImages {
 
     /** Device memory that a source takes. */
     static long bytes(ImageSource source) {
-        return (imageBytes(source) + 2L * Integer.BYTES) * source.samples() + (long) Float.BYTES * source.table().length;
+        return (imageBytes(source) + 2L * Integer.BYTES) * source.samples()
+                + (long) Float.BYTES * source.table().length;
     }
 
     private static long imageBytes(ImageSource source) {

@@ -166,7 +166,9 @@ final class Inputs {
     /** Puts the launch on the compute stream that makes the batch where operations read it. */
     void gather(CudaResidentImages images, long epoch, long position) {
         Gather present = gather;
-        if (present == null || present.images != images || present.generation != backend.inputRegion().generation()) {
+        if (present == null
+                || present.images != images
+                || present.generation != backend.inputRegion().generation()) {
             long to = backend.inputRegion().address();
             present = new Gather(
                     images,

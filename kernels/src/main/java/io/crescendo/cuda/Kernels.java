@@ -159,7 +159,9 @@ final class Kernels implements AutoCloseable {
             this.parameters = DevicePointer.at(address + pointers);
         }
 
-        /** Gives a {@code long long} argument another value for the launches from now on; the driver copies arguments. */
+        /**
+         * Gives a {@code long long} argument another value for the launches from now on; the driver copies arguments.
+         */
         void set(int argument, long value) {
             packed.setLong((long) SLOT_BYTES * argument, value);
         }
