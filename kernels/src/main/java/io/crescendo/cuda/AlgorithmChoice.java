@@ -1,6 +1,5 @@
 package io.crescendo.cuda;
 
-import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalDouble;
@@ -13,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for that,
  * and methods with a workspace above {@value #MOST_WORKSPACE_BYTES} bytes, unless there are no others: then only the
  * one with the smallest is left. If there is no memory to measure with, the first is taken, which is usually right, and
- * not remembered. If cuDNN has no method at all, there is {@link KernelConvolution}.
+ * not remembered. If cuDNN has no method that works, there is {@link KernelConvolution}, not remembered either.
  */
 final class AlgorithmChoice {
     /** A workspace is part of the arena; methods that want more than this transform whole tensors. */
@@ -43,24 +42,26 @@ final class AlgorithmChoice {
             }
         }
         List<ConvolutionMethod> candidates = ConvolutionMethods.all(measuring.cudnn(), problem, grids);
-        List<ConvolutionMethod> eligible = eligible(candidates, device.deterministic());
-        ConvolutionMethod chosen;
-        if (eligible.isEmpty()) {
-            chosen = new KernelConvolution(problem, grids);
-        } else {
-            chosen = eligible.get(0);
-            try {
-                ConvolutionMethod fastest = fastest(device, measuring, problem, eligible);
-                chosen = fastest != null ? fastest : new KernelConvolution(problem, grids);
+        ConvolutionMethod chosen = null;
+        try {
+            List<ConvolutionMethod> eligible = eligible(candidates, device.deterministic());
+            chosen = eligible.isEmpty() ? null : fastest(device, measuring, problem, eligible);
+            if (chosen == null) {
+                chosen = new KernelConvolution(problem, grids);
+            } else {
                 remembered.put(key, chosen.name());
-            } catch (CudaException | jcuda.CudaException e) {
-                // No memory to measure with: the first does.
-                chosen = eligible.get(0);
             }
-        }
-        for (ConvolutionMethod candidate : candidates) {
-            if (candidate != chosen) {
-                candidate.close();
+        } catch (CudaException | jcuda.CudaException e) {
+            if (CudaCalls.isFatal(e)) {
+                throw e;
+            }
+            // No memory to measure with: the first does.
+            chosen = eligible(candidates, device.deterministic()).get(0);
+        } finally {
+            for (ConvolutionMethod candidate : candidates) {
+                if (candidate != chosen) {
+                    candidate.close();
+                }
             }
         }
         return chosen;
@@ -107,7 +108,7 @@ final class AlgorithmChoice {
         ConvolutionMethod fastest = null;
         double least = Double.POSITIVE_INFINITY;
         try (MethodTimer timer = new MethodTimer(device, measuring, problem, workspace)) {
-            for (ConvolutionMethod candidate : new ArrayList<>(candidates)) {
+            for (ConvolutionMethod candidate : candidates) {
                 OptionalDouble time = timer.milliseconds(candidate);
                 if (time.isPresent() && time.getAsDouble() < least) {
                     least = time.getAsDouble();

@@ -24,7 +24,6 @@ import java.util.function.IntSupplier;
 import jcuda.Pointer;
 import jcuda.jcudnn.cudnnConvolutionDescriptor;
 import jcuda.jcudnn.cudnnFilterDescriptor;
-import jcuda.jcudnn.cudnnHandle;
 import jcuda.jcudnn.cudnnTensorDescriptor;
 import org.jspecify.annotations.Nullable;
 
@@ -93,7 +92,7 @@ final class ClassicConvolution implements ConvolutionMethod {
     }
 
     /** All algorithms that support a problem. */
-    static List<ConvolutionMethod> candidates(cudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
+    static List<ConvolutionMethod> candidates(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
         List<ConvolutionMethod> candidates = new ArrayList<>();
         for (int algorithm : algorithms(problem.direction())) {
             ConvolutionMethod method = create(cudnn, problem, grids, algorithm);
@@ -105,7 +104,7 @@ final class ClassicConvolution implements ConvolutionMethod {
     }
 
     /** The method of a name, or null if there is none that supports the problem. */
-    static @Nullable ConvolutionMethod named(cudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
+    static @Nullable ConvolutionMethod named(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
         for (int algorithm : algorithms(problem.direction())) {
             if (name.equals(PREFIX + algorithm)) {
                 return create(cudnn, problem, grids, algorithm);
@@ -115,7 +114,7 @@ final class ClassicConvolution implements ConvolutionMethod {
     }
 
     private static @Nullable ConvolutionMethod create(
-            cudnnHandle cudnn, ConvolutionProblem problem, Grids grids, int algorithm) {
+            CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, int algorithm) {
         Descriptors descriptors = new Descriptors(problem);
         long[] bytes = new long[1];
         if (!succeeds(() -> descriptors.workspaceSize(cudnn, algorithm, bytes))) {
@@ -273,7 +272,7 @@ final class ClassicConvolution implements ConvolutionMethod {
             };
         }
 
-        int workspaceSize(cudnnHandle cudnn, int algorithm, long[] bytes) {
+        int workspaceSize(CudnnHandle cudnn, int algorithm, long[] bytes) {
             return switch (direction) {
                 case FORWARD -> cudnnGetConvolutionForwardWorkspaceSize(cudnn, x, weight, window, y, algorithm, bytes);
                 case INPUT_GRADIENT ->
@@ -284,7 +283,7 @@ final class ClassicConvolution implements ConvolutionMethod {
         }
 
         void forward(
-                cudnnHandle cudnn,
+                CudnnHandle cudnn,
                 int algorithm,
                 Pointer input,
                 Pointer filter,
@@ -309,7 +308,7 @@ final class ClassicConvolution implements ConvolutionMethod {
         }
 
         void inputGradient(
-                cudnnHandle cudnn,
+                CudnnHandle cudnn,
                 int algorithm,
                 Pointer outputGradient,
                 Pointer filter,
@@ -333,7 +332,7 @@ final class ClassicConvolution implements ConvolutionMethod {
         }
 
         void weightGradient(
-                cudnnHandle cudnn,
+                CudnnHandle cudnn,
                 int algorithm,
                 Pointer input,
                 Pointer outputGradient,

@@ -1,7 +1,6 @@
 package io.crescendo.cuda;
 
 import jcuda.driver.CUstream;
-import jcuda.jcudnn.cudnnHandle;
 
 /**
  * One way of computing one {@link ConvolutionProblem}, whole: with bias, addend and ReLU, or into the gradient pack.
@@ -36,7 +35,7 @@ interface ConvolutionMethod extends AutoCloseable {
      * @param cudnn bound to the stream
      * @param kernels hand-written kernels
      */
-    record Lane(CUstream stream, cudnnHandle cudnn, Kernels kernels) {}
+    record Lane(CUstream stream, CudnnHandle cudnn, Kernels kernels) {}
 
     /**
      * Addresses on the device.

@@ -1,7 +1,7 @@
 package io.crescendo.cuda;
 
+import java.util.ArrayList;
 import java.util.List;
-import jcuda.jcudnn.cudnnHandle;
 import org.jspecify.annotations.Nullable;
 
 /** Where methods come from. */
@@ -9,14 +9,15 @@ final class ConvolutionMethods {
     private ConvolutionMethods() {}
 
     /** All methods of cuDNN that support a problem, those first that are usually right. The caller closes them. */
-    static List<ConvolutionMethod> all(cudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
-        return ClassicConvolution.candidates(cudnn, problem, grids);
+    static List<ConvolutionMethod> all(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
+        List<ConvolutionMethod> methods = new ArrayList<>(ClassicConvolution.candidates(cudnn, problem, grids));
+        methods.addAll(GraphConvolution.candidates(cudnn, problem, grids));
+        return methods;
     }
 
     /** The method of a name, or null if there is none that supports the problem. The caller closes it. */
-    static @Nullable ConvolutionMethod named(cudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
-        return name.equals(KernelConvolution.NAME)
-                ? new KernelConvolution(problem, grids)
-                : ClassicConvolution.named(cudnn, problem, grids, name);
+    static @Nullable ConvolutionMethod named(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
+        ConvolutionMethod classic = ClassicConvolution.named(cudnn, problem, grids, name);
+        return classic != null ? classic : GraphConvolution.named(cudnn, problem, grids, name);
     }
 }

@@ -24,7 +24,6 @@ import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
-import jcuda.jcudnn.cudnnHandle;
 import jcuda.runtime.cudaStream_t;
 
 /**
@@ -51,9 +50,9 @@ final class CudaDevice implements AutoCloseable {
     private final CUcontext context = new CUcontext();
     private final CUstream stream = new CUstream();
     private final CUstream uploadStream = new CUstream();
-    private final cudnnHandle cudnn = new cudnnHandle();
+    private final CudnnHandle cudnn = new CudnnHandle();
     private final cublasHandle cublas = new cublasHandle();
-    private final Lowering lowering = new Lowering(new CUstream(), new cudnnHandle());
+    private final Lowering lowering = new Lowering(new CUstream(), new CudnnHandle());
     private final Kernels kernels;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
 
@@ -118,7 +117,7 @@ final class CudaDevice implements AutoCloseable {
         scope.onClose(() -> cuStreamDestroy(opened));
     }
 
-    private void open(cudnnHandle handle, CUstream onStream) {
+    private void open(CudnnHandle handle, CUstream onStream) {
         cudnnCreate(handle);
         scope.onClose(() -> cudnnDestroy(handle));
         cudnnSetStream(handle, new cudaStream_t(onStream));
@@ -204,7 +203,7 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /** Bound to {@link #stream()}. */
-    cudnnHandle cudnn() {
+    CudnnHandle cudnn() {
         return cudnn;
     }
 
@@ -228,7 +227,7 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /** A stream and a handle bound to it that no step uses. */
-    record Lowering(CUstream stream, cudnnHandle cudnn) {
+    record Lowering(CUstream stream, CudnnHandle cudnn) {
         /** Memory for trying something out; close it again. */
         DeviceBlock temporary(long bytes) {
             return DeviceBlock.allocate("trying algorithms", bytes);

@@ -8,7 +8,7 @@ import io.crescendo.cuda.ConvolutionProblem.Direction;
  * only where cuDNN has nothing to offer.
  */
 final class KernelConvolution implements ConvolutionMethod {
-    static final String NAME = "kernel";
+    private static final String NAME = "kernel";
 
     private final ConvolutionProblem problem;
     private final Epilogue epilogue;

@@ -22,11 +22,13 @@ import jcuda.driver.CUevent;
  */
 final class MethodTimer implements AutoCloseable {
     private static final int ROUNDS = 3;
+    /** Recorded together, so that what the host needs for a launch is not measured. */
     private static final int RUNS_OF_ROUND = 4;
 
     private final ConvolutionProblem problem;
     private final Lane lane;
-    private final CudaScope scope = new CudaScope();
+    private final CudaScope.Health health;
+    private final CudaScope scope;
     private final CUevent start = new CUevent();
     private final CUevent end = new CUevent();
     private final DeviceBlock block;
@@ -47,6 +49,8 @@ final class MethodTimer implements AutoCloseable {
      */
     MethodTimer(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
         this.problem = problem;
+        this.health = device.health();
+        this.scope = device.newScope();
         this.lane = new Lane(measuring.stream(), measuring.cudnn(), device.kernels());
         long x = problem.inputElements() * problem.elementBytes();
         long y = problem.outputElements() * problem.elementBytes();
@@ -63,8 +67,7 @@ final class MethodTimer implements AutoCloseable {
         bias = take(problem.bias() ? (long) problem.filters() * Float.BYTES : 0);
         addend = take(problem.addend() ? y : 0);
         workspace = take(workspaceBytes);
-        block = measuring.temporary(used);
-        scope.onClose(block::close);
+        block = scope.own(measuring.temporary(used));
         try {
             cuMemsetD8Async(block.pointer(), (byte) 0, used, lane.stream());
             cuEventCreate(start, CU_EVENT_DEFAULT);
@@ -72,8 +75,7 @@ final class MethodTimer implements AutoCloseable {
             cuEventCreate(end, CU_EVENT_DEFAULT);
             scope.onClose(() -> cuEventDestroy(end));
         } catch (RuntimeException e) {
-            scope.close();
-            throw e;
+            throw scope.closeAfter(e);
         }
     }
 
@@ -83,37 +85,61 @@ final class MethodTimer implements AutoCloseable {
         return offset;
     }
 
-    /** Milliseconds of one run, or nothing if the method fails. */
+    /**
+     * Milliseconds of one run, or nothing if the method does not work, or cannot be recorded.
+     *
+     * @throws CudaException if the method has broken the device
+     */
     OptionalDouble milliseconds(ConvolutionMethod method) {
-        long base = block.address();
         try {
-            Launch launch = method.bind(
-                    lane,
-                    new Operands(
-                            base + first,
-                            base + second,
-                            base + result,
-                            problem.bias() ? base + bias : 0,
-                            problem.addend() ? base + (method.addsInPlace() ? result : addend) : 0,
-                            base + workspace));
+            Launch launch = method.bind(lane, operands(method));
             launch.enqueue(); // loads code, and shows whether it works at all
             cuStreamSynchronize(lane.stream());
-            double fastest = Double.POSITIVE_INFINITY;
-            for (int round = 0; round < ROUNDS; round++) {
-                cuEventRecord(start, lane.stream());
-                for (int run = 0; run < RUNS_OF_ROUND; run++) {
-                    launch.enqueue();
+            try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
+                double fastest = Double.POSITIVE_INFINITY;
+                for (int round = 0; round < ROUNDS; round++) {
+                    fastest = Math.min(fastest, elapsed(runs) / RUNS_OF_ROUND);
                 }
-                cuEventRecord(end, lane.stream());
-                cuEventSynchronize(end);
-                float[] elapsed = new float[1];
-                cuEventElapsedTime(elapsed, start, end);
-                fastest = Math.min(fastest, elapsed[0] / RUNS_OF_ROUND);
+                return OptionalDouble.of(fastest);
             }
-            return OptionalDouble.of(fastest);
-        } catch (jcuda.CudaException | CudaException e) {
+        } catch (jcuda.CudaException e) {
+            if (CudaCalls.isFatal(e)) {
+                throw health.note(CudaCalls.failure("try method " + method.name() + " for " + problem.key(), e));
+            }
+            return OptionalDouble.empty();
+        } catch (CudaException e) {
+            if (CudaCalls.isFatal(e)) {
+                throw health.note(e);
+            }
             return OptionalDouble.empty();
         }
+    }
+
+    private Operands operands(ConvolutionMethod method) {
+        long base = block.address();
+        return new Operands(
+                base + first,
+                base + second,
+                base + result,
+                problem.bias() ? base + bias : 0,
+                problem.addend() ? base + (method.addsInPlace() ? result : addend) : 0,
+                base + workspace);
+    }
+
+    private static void repeat(Launch launch) {
+        for (int run = 0; run < RUNS_OF_ROUND; run++) {
+            launch.enqueue();
+        }
+    }
+
+    private double elapsed(Recording runs) {
+        cuEventRecord(start, lane.stream());
+        runs.launch(lane.stream());
+        cuEventRecord(end, lane.stream());
+        cuEventSynchronize(end);
+        float[] milliseconds = new float[1];
+        cuEventElapsedTime(milliseconds, start, end);
+        return milliseconds[0];
     }
 
     @Override

@@ -1,0 +1,274 @@
+package io.crescendo.cuda;
+
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoH;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
+import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
+
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Precision;
+import io.crescendo.cuda.ConvolutionMethod.Lane;
+import io.crescendo.cuda.ConvolutionMethod.Operands;
+import io.crescendo.cuda.ConvolutionProblem.Direction;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import jcuda.Pointer;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Every method that cuDNN offers for random convolutions against {@link KernelConvolution}, whose kernels are compared
+ * with the reference elsewhere: whichever is the fastest on some device, the answer is the same.
+ */
+@NullMarked
+@Tag("cuda")
+class ConvolutionMethodsTest {
+    private static final int ROUNDS = 60;
+    private static final float UNTOUCHED = 7.5f; // exact in bf16
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+    private final Random random = new Random(seed);
+    private final CudaTestEnvironment cuda = CudaTestEnvironment.open();
+
+    @AfterEach
+    void nothingIsWrongOrLeft() {
+        if (!cuda.realDevice()) {
+            assertEquals("", cuda.standIns().problem(), "wrong calls; seed " + seed);
+            assertEquals("", cuda.standIns().leaks(), "not released; seed " + seed);
+        }
+    }
+
+    @Test
+    void allGiveTheSameAnswer() {
+        for (Precision precision : Precision.values()) {
+            Set<String> seen = new TreeSet<>();
+            try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT.withPrecision(precision))) {
+                device.enter();
+                for (int round = 0; round < ROUNDS; round++) {
+                    check(device, problem(precision), seen);
+                }
+            }
+            assertTrue(
+                    seen.containsAll(Set.of("forward classic1", "input_gradient classic1", "weight_gradient classic1")),
+                    seen.toString());
+            if (precision != Precision.FP32) {
+                assertTrue(seen.stream().anyMatch(name -> name.startsWith("forward graph")), seen.toString());
+            }
+        }
+    }
+
+    private void check(CudaDevice device, ConvolutionProblem problem, Set<String> seen) {
+        Grids grids = new Grids(device.multiprocessors(), problem.elementBytes());
+        int first = Math.toIntExact(
+                problem.direction() == Direction.INPUT_GRADIENT ? problem.outputElements() : problem.inputElements());
+        int second = Math.toIntExact(
+                problem.direction() == Direction.WEIGHT_GRADIENT ? problem.outputElements() : problem.weightElements());
+        float[] x = numbers(problem.precision(), first);
+        float[] w = numbers(problem.precision(), second);
+        float[] bias = numbers(Precision.FP32, problem.filters());
+        float[] addend = numbers(problem.precision(), Math.toIntExact(problem.outputElements()));
+        float[] expected;
+        try (ConvolutionMethod method = new KernelConvolution(problem, grids)) {
+            expected = run(device, problem, method, x, w, bias, addend, false);
+        }
+        double largest = 0;
+        for (float value : expected) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        // Roundings of a few stored results: at least those of float32 sums over some thousand products.
+        double roundoff =
+                switch (problem.precision()) {
+                    case FP32 -> 0x1p-16;
+                    case TF32 -> 0x1p-8;
+                    case BF16 -> 0x1p-5;
+                };
+        List<ConvolutionMethod> methods = ConvolutionMethods.all(device.cudnn(), problem, grids);
+        try {
+            for (ConvolutionMethod method : methods) {
+                seen.add(problem.direction().name().toLowerCase(Locale.ROOT) + " " + method.name());
+                for (boolean inPlace : problem.addend() && method.addsInPlace()
+                        ? new boolean[] {false, true}
+                        : new boolean[] {false}) {
+                    float[] actual = run(device, problem, method, x, w, bias, addend, inPlace);
+                    for (int i = 0; i < expected.length; i++) {
+                        if (!(Math.abs(actual[i] - expected[i]) <= roundoff * largest)) {
+                            fail("seed " + seed + ", " + problem.key() + " by " + method.name() + ": [" + i + "] is "
+                                    + actual[i] + ", expected is " + expected[i]);
+                        }
+                    }
+                }
+            }
+        } finally {
+            methods.forEach(ConvolutionMethod::close);
+        }
+    }
+
+    /** Runs a method on fresh memory; what it must not read is NaN, and the weight gradient starts at a number. */
+    private static float[] run(
+            CudaDevice device,
+            ConvolutionProblem problem,
+            ConvolutionMethod method,
+            float[] x,
+            float[] w,
+            float[] bias,
+            float[] addend,
+            boolean inPlace) {
+        boolean weightGradient = problem.direction() == Direction.WEIGHT_GRADIENT;
+        int count = Math.toIntExact(
+                switch (problem.direction()) {
+                    case FORWARD -> problem.outputElements();
+                    case INPUT_GRADIENT -> problem.inputElements();
+                    case WEIGHT_GRADIENT -> problem.weightElements();
+                });
+        Precision resultPrecision = weightGradient ? Precision.FP32 : problem.precision();
+        float[] result = new float[count];
+        Arrays.fill(result, weightGradient ? UNTOUCHED : Float.NaN);
+        float[] waste = new float[(int) (method.workspaceBytes() / Float.BYTES + 1)];
+        Arrays.fill(waste, Float.NaN);
+        try (CudaScope scope = device.newScope()) {
+            long y = upload(scope, resultPrecision, inPlace ? addend : result);
+            Operands operands = new Operands(
+                    upload(scope, problem.precision(), x),
+                    upload(scope, problem.precision(), w),
+                    y,
+                    problem.bias() ? upload(scope, Precision.FP32, bias) : 0,
+                    problem.addend() ? inPlace ? y : upload(scope, problem.precision(), addend) : 0,
+                    upload(scope, Precision.FP32, waste));
+            Lane lane = new Lane(device.stream(), device.cudnn(), device.kernels());
+            method.bind(lane, operands).enqueue();
+            cuStreamSynchronize(device.stream());
+            return download(resultPrecision, y, count);
+        }
+    }
+
+    private static long upload(CudaScope scope, Precision precision, float[] values) {
+        boolean narrow = precision == Precision.BF16;
+        long bytes = (long) values.length * (narrow ? Short.BYTES : Float.BYTES);
+        DeviceBlock block = scope.own(DeviceBlock.allocate("a test", bytes));
+        if (narrow) {
+            short[] halves = new short[values.length];
+            for (int i = 0; i < halves.length; i++) {
+                halves[i] = DeviceBuffer.bf16(values[i]);
+            }
+            cuMemcpyHtoD(block.pointer(), Pointer.to(halves), bytes);
+        } else {
+            cuMemcpyHtoD(block.pointer(), Pointer.to(values), bytes);
+        }
+        return block.address();
+    }
+
+    private static float[] download(Precision precision, long address, int count) {
+        float[] values = new float[count];
+        if (precision == Precision.BF16) {
+            short[] halves = new short[count];
+            cuMemcpyDtoH(Pointer.to(halves), DevicePointer.at(address), (long) Short.BYTES * count);
+            for (int i = 0; i < count; i++) {
+                values[i] = Float.intBitsToFloat(halves[i] << 16);
+            }
+        } else {
+            cuMemcpyDtoH(Pointer.to(values), DevicePointer.at(address), (long) Float.BYTES * count);
+        }
+        return values;
+    }
+
+    private float[] numbers(Precision precision, int count) {
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            float value = (float) random.nextGaussian();
+            values[i] = precision == Precision.BF16 ? Float.intBitsToFloat(DeviceBuffer.bf16(value) << 16) : value;
+        }
+        return values;
+    }
+
+    private int between(int low, int high) {
+        return low + random.nextInt(high - low + 1);
+    }
+
+    private ConvolutionProblem problem(Precision precision) {
+        Direction direction = List.of(Direction.FORWARD, Direction.INPUT_GRADIENT, Direction.WEIGHT_GRADIENT)
+                .get(random.nextInt(3));
+        boolean forward = direction == Direction.FORWARD;
+        int groups = random.nextInt(4) == 0 ? between(2, 3) : 1;
+        int kernelHeight = between(1, 4);
+        int kernelWidth = between(1, 4);
+        int strideHeight = between(1, 3);
+        int strideWidth = between(1, 3);
+        int padHeight = random.nextInt(kernelHeight);
+        int padWidth = random.nextInt(kernelWidth);
+        int height = kernelHeight + random.nextInt(8);
+        int width = kernelWidth + random.nextInt(8);
+        return new ConvolutionProblem(
+                direction,
+                precision,
+                between(1, 5),
+                groups * between(1, 12),
+                height,
+                width,
+                groups * between(1, 12),
+                (height + 2 * padHeight - kernelHeight) / strideHeight + 1,
+                (width + 2 * padWidth - kernelWidth) / strideWidth + 1,
+                kernelHeight,
+                kernelWidth,
+                strideHeight,
+                strideWidth,
+                padHeight,
+                padWidth,
+                groups,
+                forward && random.nextBoolean(),
+                forward && random.nextInt(3) == 0,
+                forward && random.nextBoolean());
+    }
+
+    /** Chosen, kept on disk, found again; and another choice where only the same bits are allowed. */
+    @Test
+    void theChoiceIsRememberedAndDeterministicOnRequest() throws IOException {
+        List<ConvolutionProblem> problems = new ArrayList<>();
+        for (int i = 0; i < 10; i++) {
+            problems.add(problem(Precision.BF16));
+        }
+        for (boolean deterministic : new boolean[] {false, true}) {
+            BackendOptions options = BackendOptions.DEFAULT
+                    .withPrecision(Precision.BF16)
+                    .withDeterministic(deterministic);
+            List<String> chosen = choose(options, problems);
+            assertEquals(chosen, choose(options, problems), "seed " + seed);
+            if (cuda.realDevice()) {
+                continue; // that cache is its user's
+            }
+            Path directory = cuda.machine().cache().resolve("convolutions");
+            try (Stream<Path> files = Files.list(directory)) {
+                for (Path file : files.toList()) {
+                    Files.writeString(file, "damaged");
+                }
+            }
+            assertEquals(problems.size(), choose(options, problems).size(), "seed " + seed);
+        }
+    }
+
+    private List<String> choose(BackendOptions options, List<ConvolutionProblem> problems) {
+        List<String> names = new ArrayList<>();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), options)) {
+            device.enter();
+            for (ConvolutionProblem problem : problems) {
+                try (ConvolutionMethod method = device.algorithms().choose(device, device.forLowering(), problem)) {
+                    names.add(method.name());
+                    assertTrue(method.deterministic() || !options.deterministic(), method.name());
+                }
+            }
+        }
+        return names;
+    }
+}
