@@ -89,12 +89,11 @@ class ConvolutionMethodsTest {
             largest = Math.max(largest, Math.abs(value));
         }
         // Roundings of a few stored results: at least those of float32 sums over some thousand products.
-        double roundoff =
-                switch (problem.precision()) {
-                    case FP32 -> 0x1p-16;
-                    case TF32 -> 0x1p-8;
-                    case BF16 -> 0x1p-5;
-                };
+        double roundoff = switch (problem.precision()) {
+            case FP32 -> 0x1p-16;
+            case TF32 -> 0x1p-8;
+            case BF16 -> 0x1p-5;
+        };
         List<ConvolutionMethod> methods = ConvolutionMethods.all(device.cudnn(), problem, grids);
         try {
             for (ConvolutionMethod method : methods) {
@@ -240,9 +239,8 @@ class ConvolutionMethodsTest {
             problems.add(problem(Precision.BF16));
         }
         for (boolean deterministic : new boolean[] {false, true}) {
-            BackendOptions options = BackendOptions.DEFAULT
-                    .withPrecision(Precision.BF16)
-                    .withDeterministic(deterministic);
+            BackendOptions options =
+                    BackendOptions.DEFAULT.withPrecision(Precision.BF16).withDeterministic(deterministic);
             List<String> chosen = choose(options, problems);
             assertEquals(chosen, choose(options, problems), "seed " + seed);
             if (cuda.realDevice()) {
