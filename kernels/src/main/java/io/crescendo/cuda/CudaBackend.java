@@ -132,7 +132,7 @@ final class CudaBackend implements Backend {
     public String description() {
         device.enter();
         int[] cublas = new int[1];
-        cublasGetVersion(device.cublas(), cublas);
+        CudaCalls.run(() -> "ask cuBLAS for its version", () -> cublasGetVersion(device.cublas(), cublas));
         DeviceProperties properties = device.properties();
         return properties.name() + ", " + properties.describe() + ", cuDNN " + version(cudnnGetVersion(), 10_000)
                 + ", cuBLAS "
@@ -168,6 +168,8 @@ final class CudaBackend implements Backend {
         CudaScope child = childScope();
         try {
             return new CudaDeviceMemory(this, child, elements, order);
+        } catch (jcuda.CudaException e) {
+            throw child.closeAfter(CudaCalls.failure("allocate " + elements + " numbers", e));
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
         }

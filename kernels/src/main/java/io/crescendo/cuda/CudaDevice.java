@@ -179,11 +179,15 @@ final class CudaDevice implements AutoCloseable {
         return properties.multiprocessors();
     }
 
-    /** Bytes that nobody has allocated. */
+    /** Bytes that nobody has allocated; none if the device does not say: this is asked for messages. */
     long freeBytes() {
         long[] free = new long[1];
         long[] total = new long[1];
-        cuMemGetInfo(free, total);
+        try {
+            cuMemGetInfo(free, total);
+        } catch (jcuda.CudaException e) {
+            health.note(CudaCalls.failure("ask for free memory", e));
+        }
         return free[0];
     }
 

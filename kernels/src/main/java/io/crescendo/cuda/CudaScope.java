@@ -85,9 +85,7 @@ final class CudaScope implements AutoCloseable {
             try {
                 releases.pop().close();
             } catch (Exception e) {
-                RuntimeException thrown = e instanceof RuntimeException unchecked
-                        ? unchecked
-                        : new CudaException("cannot release: " + e, e);
+                RuntimeException thrown = translated(e);
                 health.note(thrown);
                 if (first == null && !known) {
                     first = thrown;
@@ -97,5 +95,14 @@ final class CudaScope implements AutoCloseable {
             }
         }
         return first;
+    }
+
+    private static RuntimeException translated(Exception thrown) {
+        if (thrown instanceof jcuda.CudaException bare) {
+            return CudaCalls.failure("release what was made on the device", bare);
+        }
+        return thrown instanceof RuntimeException unchecked
+                ? unchecked
+                : new CudaException("cannot release: " + thrown, thrown);
     }
 }

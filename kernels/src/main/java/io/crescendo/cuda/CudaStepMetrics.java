@@ -120,6 +120,8 @@ final class CudaStepMetrics implements StepMetrics {
             place.done.record(device.stream());
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("take loss and hits", e);
+        } catch (CudaException e) {
+            throw device.health().note(e);
         }
         place.reading = reading;
         return reading;

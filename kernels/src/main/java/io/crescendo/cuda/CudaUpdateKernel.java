@@ -30,6 +30,7 @@ final class CudaUpdateKernel implements UpdateKernel {
     /** A bit of the mask of decaying parameters stands for as many elements as parameters are aligned to. */
     private static final int ELEMENTS_OF_BIT = ParameterPack.ALIGNMENT;
 
+    private final CudaBackend backend;
     private final CudaDevice device;
     private final CudaScope scope;
     private final List<CudaDeviceMemory> memories = new ArrayList<>();
@@ -52,6 +53,7 @@ final class CudaUpdateKernel implements UpdateKernel {
             ModelMemory model,
             ParameterPack parameters,
             Predicate<Parameter> decayed) {
+        this.backend = backend;
         this.device = backend.device();
         this.scope = scope;
         CudaDeviceMemory weights = (CudaDeviceMemory) model.weights();
@@ -194,7 +196,9 @@ final class CudaUpdateKernel implements UpdateKernel {
                 kernels.get(i).enqueue(device.stream());
             }
         } catch (jcuda.CudaException e) {
-            throw device.health().note(CudaCalls.failure("update the parameters", e));
+            throw backend.lateFailure("update the parameters", e);
+        } catch (CudaException e) {
+            throw device.health().note(e);
         }
     }
 

@@ -53,7 +53,7 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
 
     /** Makes room; a refusal comes as the device's own error. */
     void grow(long bytes) {
-        region.reserve(bytes);
+        CudaCalls.run(() -> "grow the workspace to " + bytes + " bytes", () -> region.reserve(bytes));
         peakBytes = Math.max(peakBytes, region.capacityBytes());
     }
 
@@ -76,7 +76,7 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
     @Override
     public void shrink(long bytes) {
         device.enter();
-        region.shrink(bytes);
+        CudaCalls.run(() -> "shrink the workspace to " + bytes + " bytes", () -> region.shrink(bytes));
     }
 
     @Override

@@ -1,10 +1,43 @@
 /**
- * NVIDIA's libraries: finding them, fitting JCuda to them, loading both. The backend that computes with them builds on
- * this.
+ * The CUDA backend: programs run on an NVIDIA GPU through cuDNN, cuBLAS and kernels of our own, recorded as graphs.
  *
- * <p>Four libraries are needed: the driver (devices, memory, graphs), NVRTC (compiles kernels), cuBLAS (matrix
- * products) and cuDNN 9 (convolutions). Java reaches each through a native library of JCuda, and that one is linked
- * against the release of CUDA 12:
+ * <p>The road of a program: {@link io.crescendo.cuda.CudaLowering} visits the operations and lets each family
+ * (convolutions, dense layers, norms, pools, pointwise operations, losses) make an {@link io.crescendo.cuda.OpPlan}:
+ * how many bytes, which algorithm, what to launch. {@link io.crescendo.cuda.CudaLoweredProgram} gives the sizes to the
+ * planner and turns places into {@link io.crescendo.cuda.Addresses}. {@link io.crescendo.cuda.CudaExecutable} puts the
+ * launches on the compute stream once, records them, and from then on replays the {@link io.crescendo.cuda.Recording}.
+ *
+ * <pre>
+ * feed ─► pinned pieces ─► upload stream ─► slot 0 | 1 ─► NHWC input ─► graph of the program ─► gradients, sums
+ *         {@link io.crescendo.cuda.Staging}                      {@link io.crescendo.cuda.Inputs}                                    │
+ * weights (KRSC), bf16 shadow  ◄─────────── {@link io.crescendo.cuda.CudaUpdateKernel} ◄────────────┘
+ * </pre>
+ *
+ * <pre>{@code
+ * try (Backend gpu = Backends.open("cuda", BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
+ *     LoweredProgram lowered = gpu.lower(program);      // measures algorithms; keeps nothing on the device
+ *     Executable step = lowered.bind(plan, model);      // grows the workspace in place: addresses stay
+ *     step.run(feed);                                   // the first time: launches and a recording
+ *     step.run(feed);                                   // ever after: one launch; the host does not wait
+ *     StepMetrics.Reading loss = gpu.metrics().take();  // arrives some updates later
+ * }
+ * }</pre>
+ *
+ * <p>Where things live: weights, gradients, optimizer state and statistics are flat float32 packs at fixed addresses
+ * ({@link io.crescendo.cuda.CudaDeviceMemory}); activations are NHWC in float32 or bf16 in the workspace, a range of
+ * addresses as large as the device's memory into which physical memory is mapped as needed
+ * ({@link io.crescendo.cuda.MappedRegion}). One thread runs programs; another may lower the next ones meanwhile.
+ *
+ * <p>Errors: every status is checked. What a call answers at once names the operation; what the device finds later
+ * shows at the next call, so {@code BackendOptions.withGraphs(false)} waits after every operation to give it a name.
+ * After an error that the device does not survive everything refuses to go on with that first error, and closing is
+ * quiet.
+ *
+ * <h2>Libraries</h2>
+ *
+ * <p>Four are needed: the driver (devices, memory, graphs), NVRTC (compiles kernels), cuBLAS (matrix products) and
+ * cuDNN 9 (convolutions). Java reaches each through a native library of JCuda, and that one is linked against the
+ * release of CUDA 12:
  *
  * <pre>{@code
  * JNvrtc (class) ─► libJNvrtc-12.6.0-linux-x86_64.so ─► libnvrtc.so.12        as JCuda ships it
@@ -14,8 +47,8 @@
  * here.report();                                // per library: version and place, or what was searched and what helps
  * if (here.usable()) {
  *     CudaLibraryLoader.load(here);             // natives into the cache, libraries by absolute path, then JCuda's classes
- *     JCudaDriver.setExceptionsEnabled(true);   // from here on JCuda can be called
- *     JCudaDriver.cuInit(0);
+ *     CudaCalls.enableExceptions();             // from here on JCuda can be called
+ *     CudaDriver.devices(here);
  * }
  * }</pre>
  *
@@ -25,8 +58,9 @@
  * function of a {@link io.crescendo.cuda.Machine}, a value, so tests search machines that do not exist.
  *
  * <p>No JCuda class may be touched before {@link io.crescendo.cuda.CudaLibraryLoader#load} has returned, because JCuda
- * would unpack natives of its own under fixed names into the common temporary directory. Nothing here downloads, calls
- * a device or decides what is computed. Only this package names {@code jcuda}.
+ * would unpack natives of its own under fixed names into the common temporary directory. Nothing here downloads or
+ * decides where a value lies in the arena, when a weight is updated or how large a batch is. Only this package names
+ * {@code jcuda}.
  */
 @NullMarked
 package io.crescendo.cuda;
