@@ -57,7 +57,8 @@ final class CudaBackend implements Backend {
             transfer = scope.own(new Transfer(device));
             workspace = scope.own(new CudaWorkspace(device));
             inputRegion = scope.own(DeviceRegion.on(device, "what programs read from outside"));
-            staging = scope.own(new Staging(device, device.newScope()));
+            // The scope is owned first: what was made before a failure half-way is in it.
+            staging = new Staging(device, scope.own(device.newScope()));
             tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
             cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), device.stream());
             metrics = new CudaStepMetrics(this, scope);

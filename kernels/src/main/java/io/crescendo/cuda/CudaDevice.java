@@ -130,12 +130,25 @@ final class CudaDevice implements AutoCloseable {
      */
     void enter() {
         health.require();
-        cuCtxSetCurrent(context);
+        bindContext();
+    }
+
+    private void bindContext() {
+        try {
+            cuCtxSetCurrent(context);
+        } catch (jcuda.CudaException e) {
+            throw health.note(CudaCalls.failure("use the device's context on this thread", e));
+        }
     }
 
     /** Binds the context even if the device has failed: to release what can be released. */
     void enterToClose() {
-        cuCtxSetCurrent(context);
+        try {
+            bindContext();
+        } catch (CudaException e) {
+            // What is to be released is tried nevertheless, and says what is wrong.
+            health.note(e);
+        }
     }
 
     /** Waits until everything on the compute stream is done. */

@@ -122,10 +122,10 @@ final class MappedRegion implements DeviceRegion {
     private void unmapLast() {
         Chunk last = chunks.pop();
         mappedBytes -= last.bytes;
-        CudaCalls.run(() -> "unmap " + last.bytes + " bytes of " + what, () -> {
-            cuMemUnmap(DevicePointer.at(address() + last.offset), last.bytes);
-            cuMemRelease(last.handle);
-        });
+        CudaScope both = new CudaScope(); // the second also if the first fails
+        both.onClose(() -> cuMemRelease(last.handle));
+        both.onClose(() -> cuMemUnmap(DevicePointer.at(address() + last.offset), last.bytes));
+        CudaCalls.run(() -> "unmap " + last.bytes + " bytes of " + what, both::close);
     }
 
     /** Gives everything back, addresses included. Nothing that uses the region may still be running. */

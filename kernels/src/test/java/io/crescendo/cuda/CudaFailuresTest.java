@@ -1,0 +1,257 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemoryException;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.backend.Rig;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.backend.UpdateScalars;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
+import java.util.Random;
+import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** What the backend does when the device refuses something: any call, or work that had long been accepted. */
+@NullMarked
+class CudaFailuresTest {
+    private static final int BATCH = 6;
+    private static final int OUT_OF_MEMORY = 2;
+    private static final int ECC_UNCORRECTABLE = 214;
+    private static final int ILLEGAL_ADDRESS = 700;
+    private static final int LAUNCH_FAILED = 719;
+    private static final int NOT_SUPPORTED = 801;
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+    private CudaTestEnvironment cuda = CudaTestEnvironment.open();
+    private StandIns standIns = cuda.standIns();
+
+    @BeforeEach
+    void reset() {
+        cuda = CudaTestEnvironment.open();
+        standIns = cuda.standIns();
+    }
+
+    @AfterEach
+    void nothingIsLeft() {
+        standIns.fail("*", 0, 0);
+        assertEquals("", standIns.leaks());
+    }
+
+    private CudaBackend open(BackendOptions options) {
+        return new CudaBackend(cuda.machine(), options);
+    }
+
+    /** Two steps from nothing to everything closed again; the weights after them. */
+    private float[] steps(BackendOptions options) {
+        try (CudaBackend backend = open(options)) {
+            Program program = CudaNetwork.training(BATCH, backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
+                    UpdateKernel update = backend.prepareUpdate(
+                            new UpdateRule.Momentum(), model, program.parameters(), p -> true);
+                    Rig rig = new Rig(backend, program, model)) {
+                for (int i = 1; i <= 2; i++) {
+                    rig.executable.run(CudaNetwork.feed(BATCH, seed + i));
+                    StepMetrics.Reading reading = backend.metrics().take();
+                    update.apply(new UpdateScalars(0.05, 0.9, 1.0 / BATCH, 1e-3, i));
+                    assertTrue(reading.sums().loss() > 0);
+                }
+                rig.executable.read(program.kept().get(0), new float[BATCH * CudaNetwork.CLASSES]);
+                return Rig.read(model.weights());
+            }
+        }
+    }
+
+    /**
+     * Walks through all calls that two steps make: each of them fails once. Either this shows as an exception that says
+     * what could not be done, or the steps give what they always give; and in any case nothing stays behind.
+     */
+    @ParameterizedTest
+    @CsvSource({"true, 2", "false, 2", "true, 719", "false, 719"})
+    void anyCallMayFail(boolean graphs, int status) {
+        BackendOptions options = BackendOptions.DEFAULT
+                .withGraphs(graphs)
+                .withDeterministic(true)
+                .withPrecision(graphs ? Precision.BF16 : Precision.FP32);
+        float[] expected = steps(options);
+        int thrown = 0;
+        long number = 1 + Math.floorMod(seed, 2);
+        List<String> complaints = new ArrayList<>();
+        // Steps of one would take long; all numbers have their turn in the course of some runs.
+        for (boolean failed = true; failed && complaints.size() < 5; number += 2) {
+            standIns.reset();
+            standIns.fail("*", number, status);
+            RuntimeException failure = null;
+            float[] weights = {};
+            try {
+                weights = steps(options);
+            } catch (RuntimeException e) {
+                failure = e;
+            }
+            failed = standIns.failed();
+            standIns.fail("*", 0, 0);
+            thrown += failure == null ? 0 : 1;
+            String complaint = complaint(failure, failed, expected, weights);
+            if (!complaint.isEmpty()) {
+                complaints.add("call " + number + ": " + complaint);
+            }
+        }
+        assertEquals(List.of(), complaints, "seed " + seed + ", status " + status);
+        assertTrue(thrown > number / 8, thrown + " failures were noticed in " + number + " calls");
+    }
+
+    /** What is wrong after a run in which a call failed, or not; empty if nothing is. */
+    private String complaint(@Nullable RuntimeException failure, boolean failed, float[] expected, float[] weights) {
+        StringBuilder text = new StringBuilder(standIns.problem()).append(standIns.leaks());
+        if (failure == null) {
+            text.append(Arrays.equals(expected, weights) ? "" : "no exception, but other weights");
+        } else if (!failed) {
+            text.append("an exception although nothing failed: ").append(failure);
+        } else if (!(failure instanceof CudaException
+                || failure instanceof CudaLibraryException
+                || failure instanceof DeviceMemoryException)) {
+            StringWriter trace = new StringWriter();
+            failure.printStackTrace(new PrintWriter(trace));
+            text.append("a bare exception: ").append(trace);
+        }
+        return text.toString();
+    }
+
+    @Test
+    void tooLittleMemoryIsSaidWithWhatWouldFit() {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT)) {
+            Program small = CudaNetwork.training(4, backend.fusions());
+            Program large = CudaNetwork.training(4096, backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, small, seed);
+                    Rig rig = new Rig(backend, small, model)) {
+                long held = backend.workspace().capacityBytes();
+                // Enough for the images and what measuring takes, not for the activations.
+                standIns.memory(standIns.usedBytes() + (6L << 20));
+                DeviceMemoryException refused =
+                        assertThrows(DeviceMemoryException.class, () -> new Rig(backend, large, model));
+                String message = String.valueOf(refused.getMessage());
+                for (String part : new String[] {
+                    "out of memory",
+                    "the training program with micro-batch 4096",
+                    "largest values",
+                    "(4096, 8, 9, 9)",
+                    "--memory-budget",
+                    "CUDA_ERROR_OUT_OF_MEMORY"
+                }) {
+                    assertTrue(message.contains(part), message + "\nshould contain: " + part);
+                }
+                assertEquals(held, backend.workspace().capacityBytes(), "as large as before");
+                rig.executable.run(CudaNetwork.feed(4, seed)); // and as usable
+                assertTrue(backend.metrics().read().loss() > 0);
+            }
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(ints = {ILLEGAL_ADDRESS, LAUNCH_FAILED, ECC_UNCORRECTABLE})
+    void workThatFailsIsNamed(int status) {
+        standIns.loud(false);
+        for (boolean graphs : new boolean[] {false, true}) {
+            CudaException failure = failureInWork(graphs, "max_pool_f32", status);
+            String message = String.valueOf(failure.getMessage());
+            assertTrue(message.contains("CUDA_ERROR"), message);
+            assertTrue(failure.fatal(), message);
+            if (graphs) {
+                assertTrue(message.contains("--no-graphs"), message);
+            } else {
+                assertTrue(message.contains("pool") && message.contains("(6, 8, 9, 9)"), message);
+            }
+        }
+    }
+
+    private CudaException failureInWork(boolean graphs, String work, int status) {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT.withGraphs(graphs));
+                Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
+            rig.executable.run(CudaNetwork.feed(BATCH, seed));
+            backend.metrics().read();
+            standIns.fail("run:" + work, 1, status);
+            CudaException failure = assertThrows(CudaException.class, () -> {
+                rig.executable.run(CudaNetwork.feed(BATCH, seed));
+                backend.metrics().read();
+            });
+            assertTrue(standIns.failed());
+            // Nothing works any more, and says why.
+            CudaException after =
+                    assertThrows(CudaException.class, () -> rig.executable.run(CudaNetwork.feed(BATCH, seed)));
+            assertTrue(String.valueOf(after.getMessage()).contains("failed before"), after.getMessage());
+            return failure;
+        }
+    }
+
+    @Test
+    void afterAFailureTheProcessCanOpenTheDeviceAgain() {
+        standIns.loud(false);
+        assertNotNull(failureInWork(true, "max_pool_f32", LAUNCH_FAILED));
+        standIns.reset();
+        assertTrue(steps(BackendOptions.DEFAULT).length > 0);
+        assertEquals("", standIns.problem());
+    }
+
+    /** Each way of computing a convolution may be unsupported; then another is taken, the last being a kernel. */
+    @Test
+    void algorithmsThatAreNotSupportedAreLeftOut() {
+        BackendOptions options = BackendOptions.DEFAULT.withGraphs(false);
+        float[] expected = steps(options);
+        for (String call : new String[] {
+            "cudnnGetConvolutionForwardWorkspaceSize",
+            "cudnnGetConvolutionBackwardDataWorkspaceSize",
+            "cudnnGetConvolutionBackwardFilterWorkspaceSize"
+        }) {
+            for (int number = 1; number <= 3; number++) {
+                standIns.reset();
+                standIns.fail(call, number, NOT_SUPPORTED);
+                float[] weights = steps(options);
+                // Another algorithm rounds differently, by a few units in the last place of the sums.
+                for (int i = 0; i < weights.length; i++) {
+                    assertEquals(expected[i], weights[i], 1e-5, call + " " + number + ", weight " + i);
+                }
+                assertEquals("", standIns.problem());
+            }
+        }
+    }
+
+    @Test
+    void aFailedBackendClosesQuietly() {
+        standIns.loud(false);
+        CudaBackend backend = open(BackendOptions.DEFAULT);
+        Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed);
+        standIns.fail("cuGraphLaunch", 1, ECC_UNCORRECTABLE);
+        rig.executable.run(CudaNetwork.feed(BATCH, seed)); // records
+        RuntimeException failure = null;
+        try {
+            rig.executable.run(CudaNetwork.feed(BATCH, seed));
+        } catch (CudaException e) {
+            failure = e;
+        }
+        assertNotNull(failure);
+        rig.close();
+        backend.close();
+        assertFalse(String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT).contains("close"));
+    }
+
+}
