@@ -58,6 +58,12 @@ static size_t peakBytes = 0;
 
 static size_t rounded(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
 
+// Gives memory back, but not its addresses: whoever still writes there faults, instead of writing
+// into what somebody else was given.
+static void vacate(char* address, size_t bytes) {
+    mmap(address, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0);
+}
+
 static void use(size_t bytes) {
     usedBytes += bytes;
     if (usedBytes > peakBytes) peakBytes = usedBytes;
@@ -72,8 +78,13 @@ static Block* allocate(Kind kind, size_t bytes) {
     mprotect(mapped + PAGE, inner, PROT_READ | PROT_WRITE);
     char* end = mapped + PAGE + inner;
     char* start = end - rounded(bytes, ALIGNMENT);
-    memset(mapped + PAGE, GUARD_BYTE, inner);
-    memset(start, FRESH_BYTE, bytes);
+    memset(mapped + PAGE, GUARD_BYTE, start - mapped - PAGE);
+    memset(start + bytes, GUARD_BYTE, end - start - bytes);
+    // Of a large block only the ends: touching all of it would take longer than most tests.
+    constexpr size_t ENDS = 1 << 20;
+    size_t ends = bytes < ENDS ? bytes : ENDS;
+    memset(start, FRESH_BYTE, ends);
+    memset(start + bytes - ends, FRESH_BYTE, ends);
     return &(blocks[start] = {kind, start, bytes, mapped, whole, end});
 }
 
@@ -175,7 +186,7 @@ static int release(const char* what, Kind kind, void* address) {
     std::string text = damage_of(found->second);
     if (!text.empty()) wrong(ILLEGAL_ADDRESS, "%s: %s", what, text.c_str());
     if (kind == Kind::DEVICE) usedBytes -= rounded(found->second.bytes, ALIGNMENT);
-    munmap(found->second.mapped, found->second.mappedBytes);
+    vacate(found->second.mapped, found->second.mappedBytes);
     blocks.erase(found);
     return SUCCESS;
 }
@@ -217,10 +228,10 @@ void list_memory(std::string& text) {
 void destroy_memory() {
     for (auto& entry : reservations) {
         for (auto& mapping : entry.second.mappings) unmap(mapping.first, mapping.second);
-        munmap(entry.first, entry.second.bytes);
+        vacate(entry.first, entry.second.bytes);
     }
     for (auto& entry : physicals) close(entry.second.file);
-    for (auto& entry : blocks) munmap(entry.second.mapped, entry.second.mappedBytes);
+    for (auto& entry : blocks) vacate(entry.second.mapped, entry.second.mappedBytes);
     reservations.clear();
     physicals.clear();
     blocks.clear();
@@ -402,7 +413,7 @@ EXPORT cuMemAddressFree(uint64_t address, size_t bytes) {
         if (!found->second.mappings.empty())
             return wrong(INVALID_VALUE, "cuMemAddressFree: something is still mapped at %p",
                          (void*)address);
-        munmap(found->first, bytes);
+        vacate(found->first, bytes);
         reservations.erase(found);
         return SUCCESS;
     });

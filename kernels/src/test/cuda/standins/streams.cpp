@@ -513,7 +513,8 @@ EXPORT cuStreamBeginCapture_v2(void* handle, int mode) {
 }
 
 EXPORT cuStreamEndCapture(void* handle, void** graph) {
-    return driver_call("cuStreamEndCapture", PLAIN, [&]() -> int {
+    // The capture ends whatever happens, but no graph comes with a failure.
+    int result = driver_call("cuStreamEndCapture", RELEASES, [&]() -> int {
         *graph = nullptr;
         Stream* stream = stream_of(handle);
         if (stream == nullptr) return no_stream("cuStreamEndCapture", handle);
@@ -539,11 +540,16 @@ EXPORT cuStreamEndCapture(void* handle, void** graph) {
         if (capture->spoiled) return CAPTURE_INVALIDATED;
         if (!joined)
             return wrong(CAPTURE_UNJOINED, "cuStreamEndCapture: a stream was not joined again");
-        GraphHandle* result = new GraphHandle{capture->graph};
-        graphs.insert(result);
-        *graph = result;
+        GraphHandle* made = new GraphHandle{capture->graph};
+        graphs.insert(made);
+        *graph = made;
         return SUCCESS;
     });
+    if (result != SUCCESS && *graph != nullptr) {
+        ((GraphHandle*)*graph)->destroyed = true;
+        *graph = nullptr;
+    }
+    return result;
 }
 
 EXPORT cuStreamIsCapturing(void* handle, int* status) {

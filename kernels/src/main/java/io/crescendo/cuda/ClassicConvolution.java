@@ -93,12 +93,17 @@ final class ClassicConvolution implements ConvolutionMethod {
 
     /** All algorithms that support a problem. */
     static List<ConvolutionMethod> candidates(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
+        CudaScope unfinished = new CudaScope();
         List<ConvolutionMethod> candidates = new ArrayList<>();
-        for (int algorithm : algorithms(problem.direction())) {
-            ConvolutionMethod method = create(cudnn, problem, grids, algorithm);
-            if (method != null) {
-                candidates.add(method);
+        try {
+            for (int algorithm : algorithms(problem.direction())) {
+                ConvolutionMethod method = create(cudnn, problem, grids, algorithm);
+                if (method != null) {
+                    candidates.add(unfinished.own(method));
+                }
             }
+        } catch (CudaException e) {
+            throw unfinished.closeAfter(e);
         }
         return candidates;
     }
@@ -226,7 +231,11 @@ final class ClassicConvolution implements ConvolutionMethod {
 
         Descriptors(ConvolutionProblem p) {
             direction = p.direction();
-            CudaCalls.run(() -> "describe the convolution " + p.key() + " to cuDNN", () -> describe(p));
+            try {
+                CudaCalls.run(() -> "describe the convolution " + p.key() + " to cuDNN", () -> describe(p));
+            } catch (CudaException e) {
+                throw scope.closeAfter(e);
+            }
         }
 
         private void describe(ConvolutionProblem p) {

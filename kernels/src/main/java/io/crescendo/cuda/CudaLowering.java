@@ -27,6 +27,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     private final Pointwise pointwise = new Pointwise(this);
     private final Rearranging rearranging = new Rearranging(this);
     private final Losses losses = new Losses(this);
+    private final List<OpPlan> plans = new ArrayList<>();
     private int index;
 
     private CudaLowering(CudaDevice device, CudaDevice.Lowering measuring, Program program) {
@@ -48,19 +49,16 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     }
 
     private List<OpPlan> run() {
-        List<OpPlan> plans = new ArrayList<>();
         try {
+            List<OpPlan> finished = new ArrayList<>();
             for (index = 0; index < program.ops().size(); index++) {
-                plans.add(program.ops().get(index).accept(this));
+                finished.add(program.ops().get(index).accept(this));
             }
-            return plans;
+            return finished;
         } catch (RuntimeException e) {
-            try (CudaScope scope = new CudaScope()) {
-                plans.forEach(plan -> scope.onClose(plan::close));
-            } catch (RuntimeException whileClosing) {
-                e.addSuppressed(whileClosing);
-            }
-            throw e;
+            CudaScope scope = device.newScope();
+            plans.forEach(scope::own); // one that was being made too
+            throw scope.closeAfter(e);
         }
     }
 
@@ -89,7 +87,9 @@ final class CudaLowering implements OpVisitor<OpPlan> {
 
     /** A fresh plan for the operation being visited. */
     OpPlan plan() {
-        return new OpPlan(index, program.describe(index));
+        OpPlan plan = new OpPlan(index, program.describe(index));
+        plans.add(plan);
+        return plan;
     }
 
     /** Books an output that is an activation. */
