@@ -15,10 +15,14 @@ import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 
 /**
- * The driver: its devices, and the two of its functions that JCuda cannot be used for.
+ * The driver: its devices, and those of its functions that JCuda cannot be used for.
  *
- * <p>IMPLEMENTATION NOTES. JCuda 12.6 hands {@code cuMemSetAccess} a location of garbage, and reports "not yet" of
- * {@code cuEventQuery} by an exception, which costs more than the work it asks about. Both are called through JNA.
+ * <p>IMPLEMENTATION NOTES. JCuda 12.6 hands {@code cuMemSetAccess} a location of garbage. It takes the fields of a
+ * CUmemAllocationProp, which {@code cuMemCreate} and {@code cuMemGetAllocationGranularity} want, off the wrong class:
+ * the driver gets the right numbers, but the Java heap is damaged (-Xcheck:jni says "wrong field ID"), and a later
+ * garbage collection ends the process. And it reports "not yet" of {@code cuEventQuery} by an exception, which costs
+ * more than the work it asks about. These are called through JNA, and so are the two that take the handle of {@code
+ * cuMemCreate}, which JCuda's own class cannot be given.
  */
 final class CudaDriver {
     private static final int LOCATION_TYPE_DEVICE = 1;
@@ -26,12 +30,29 @@ final class CudaDriver {
     /** CUmemAccessDesc: the location's type and number, the flags. */
     private static final long ACCESS_BYTES = 3L * Integer.BYTES;
 
+    private static final int ALLOCATION_TYPE_PINNED = 1;
+    /**
+     * CUmemAllocationProp: the kind of memory, the kinds of handles to export, the location's type and number, then 16
+     * bytes of which none is used here.
+     */
+    private static final long PROPERTIES_BYTES = 32;
+
+    private static final int GRANULARITY_MINIMUM = 0;
+
+    private final Function granularity;
+    private final Function create;
+    private final Function map;
+    private final Function release;
     private final Function setAccess;
     private final Function eventQuery;
 
     private CudaDriver(Found driver) {
         NativeLibrary library =
                 NativeLibrary.getInstance(driver.file().toAbsolutePath().toString());
+        this.granularity = library.getFunction("cuMemGetAllocationGranularity");
+        this.create = library.getFunction("cuMemCreate");
+        this.map = library.getFunction("cuMemMap");
+        this.release = library.getFunction("cuMemRelease");
         this.setAccess = library.getFunction("cuMemSetAccess");
         this.eventQuery = library.getFunction("cuEventQuery");
     }
@@ -75,6 +96,43 @@ final class CudaDriver {
         CUdevice device = new CUdevice();
         cuDeviceGet(device, number);
         return device;
+    }
+
+    /** Memory on a device is created and mapped in multiples of this many bytes. */
+    long granularity(int device) {
+        try (Memory properties = properties(device);
+                Memory result = new Memory(Long.BYTES)) {
+            check(granularity.invokeInt(new Object[] {result, properties, GRANULARITY_MINIMUM}));
+            return result.getLong(0);
+        }
+    }
+
+    /** Creates physical memory on a device; gives its handle. */
+    long createMemory(int device, long bytes) {
+        try (Memory properties = properties(device);
+                Memory result = new Memory(Long.BYTES)) {
+            check(create.invokeInt(new Object[] {result, bytes, properties, 0L}));
+            return result.getLong(0);
+        }
+    }
+
+    /** Maps physical memory to reserved addresses; nobody may use it yet. */
+    void map(long address, long bytes, long handle) {
+        check(map.invokeInt(new Object[] {address, bytes, 0L, handle, 0L}));
+    }
+
+    /** Gives physical memory back once it is mapped nowhere. */
+    void releaseMemory(long handle) {
+        check(release.invokeInt(new Object[] {handle}));
+    }
+
+    private static Memory properties(int device) {
+        Memory properties = new Memory(PROPERTIES_BYTES);
+        properties.clear();
+        properties.setInt(0, ALLOCATION_TYPE_PINNED);
+        properties.setInt(2L * Integer.BYTES, LOCATION_TYPE_DEVICE);
+        properties.setInt(3L * Integer.BYTES, device);
+        return properties;
     }
 
     /** Lets a device read and write mapped memory. */

@@ -1,22 +1,12 @@
 package io.crescendo.cuda;
 
-import static jcuda.driver.CUmemAllocationGranularity_flags.CU_MEM_ALLOC_GRANULARITY_MINIMUM;
-import static jcuda.driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED;
-import static jcuda.driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE;
 import static jcuda.driver.JCudaDriver.cuMemAddressFree;
 import static jcuda.driver.JCudaDriver.cuMemAddressReserve;
-import static jcuda.driver.JCudaDriver.cuMemCreate;
-import static jcuda.driver.JCudaDriver.cuMemGetAllocationGranularity;
-import static jcuda.driver.JCudaDriver.cuMemMap;
-import static jcuda.driver.JCudaDriver.cuMemRelease;
 import static jcuda.driver.JCudaDriver.cuMemUnmap;
 
 import java.util.ArrayDeque;
 import java.util.Deque;
 import jcuda.driver.CUdeviceptr;
-import jcuda.driver.CUmemAllocationProp;
-import jcuda.driver.CUmemGenericAllocationHandle;
-import jcuda.driver.CUmemLocation;
 
 /**
  * A region with an address range of its own, as large as the device's memory, into which physical memory is mapped.
@@ -28,7 +18,6 @@ import jcuda.driver.CUmemLocation;
 final class MappedRegion implements DeviceRegion {
     private final CudaDevice device;
     private final String what;
-    private final CUmemAllocationProp kind = new CUmemAllocationProp();
     private final long granularity;
     private final long spanBytes;
     private final DevicePointer range = new DevicePointer();
@@ -36,18 +25,16 @@ final class MappedRegion implements DeviceRegion {
     private long mappedBytes;
     private boolean closed;
 
-    private record Chunk(CUmemGenericAllocationHandle handle, long offset, long bytes) {}
+    private record Chunk(long handle, long offset, long bytes) {}
 
     MappedRegion(CudaDevice device, String what) {
         this.device = device;
         this.what = what;
-        kind.type = CU_MEM_ALLOCATION_TYPE_PINNED;
-        kind.location = new CUmemLocation(CU_MEM_LOCATION_TYPE_DEVICE, CudaDevice.NUMBER);
-        long[] bytes = new long[1];
-        CudaCalls.run(() -> "reserve addresses for " + what, () -> {
-            cuMemGetAllocationGranularity(bytes, kind, CU_MEM_ALLOC_GRANULARITY_MINIMUM);
-        });
-        this.granularity = bytes[0];
+        try {
+            this.granularity = device.driver().granularity(CudaDevice.NUMBER);
+        } catch (jcuda.CudaException e) {
+            throw device.health().note(CudaCalls.failure("reserve addresses for " + what, e));
+        }
         this.spanBytes = roundedUp(device.properties().memoryBytes());
         CudaCalls.run(() -> "reserve " + spanBytes + " bytes of addresses for " + what, () -> {
             cuMemAddressReserve(range, spanBytes, 0, new CUdeviceptr(), 0);
@@ -89,19 +76,18 @@ final class MappedRegion implements DeviceRegion {
 
     private void map(long bytes) {
         CudaScope undo = new CudaScope();
-        CUmemGenericAllocationHandle handle = new CUmemGenericAllocationHandle();
         DevicePointer start = DevicePointer.at(address() + mappedBytes);
         try {
-            cuMemCreate(handle, bytes, kind, 0);
-            undo.onClose(() -> cuMemRelease(handle));
-            cuMemMap(start, bytes, 0, handle, 0);
+            long handle = device.driver().createMemory(CudaDevice.NUMBER, bytes);
+            undo.onClose(() -> device.driver().releaseMemory(handle));
+            device.driver().map(start.address(), bytes, handle);
             undo.onClose(() -> cuMemUnmap(start, bytes));
             device.driver().allowAccess(CudaDevice.NUMBER, start.address(), bytes);
+            chunks.push(new Chunk(handle, mappedBytes, bytes));
+            mappedBytes += bytes;
         } catch (jcuda.CudaException e) {
             throw undo.closeAfter(device.health().note(CudaCalls.failure("map " + bytes + " bytes for " + what, e)));
         }
-        chunks.push(new Chunk(handle, mappedBytes, bytes));
-        mappedBytes += bytes;
     }
 
     @Override
@@ -123,7 +109,7 @@ final class MappedRegion implements DeviceRegion {
         Chunk last = chunks.pop();
         mappedBytes -= last.bytes;
         CudaScope both = new CudaScope(); // the second also if the first fails
-        both.onClose(() -> cuMemRelease(last.handle));
+        both.onClose(() -> device.driver().releaseMemory(last.handle));
         both.onClose(() -> cuMemUnmap(DevicePointer.at(address() + last.offset), last.bytes));
         CudaCalls.run(() -> "unmap " + last.bytes + " bytes of " + what, both::close);
     }
