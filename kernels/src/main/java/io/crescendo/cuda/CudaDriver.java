@@ -21,8 +21,8 @@ import jcuda.driver.JCudaDriver;
  * CUmemAllocationProp, which {@code cuMemCreate} and {@code cuMemGetAllocationGranularity} want, off the wrong class:
  * the driver gets the right numbers, but the Java heap is damaged (-Xcheck:jni says "wrong field ID"), and a later
  * garbage collection ends the process. And it reports "not yet" of {@code cuEventQuery} by an exception, which costs
- * more than the work it asks about. These are called through JNA, and so are the two that take the handle of {@code
- * cuMemCreate}, which JCuda's own class cannot be given.
+ * more than the work it asks about. These are called through JNA, and so are the two that take the handle of
+ * {@code cuMemCreate}, which JCuda's own class cannot be given.
  */
 final class CudaDriver {
     private static final int LOCATION_TYPE_DEVICE = 1;

@@ -40,7 +40,6 @@ class CudaFailuresTest {
 
     private static final int STRIDE = 11;
     private static final int BATCH = 6;
-    private static final int OUT_OF_MEMORY = 2;
     private static final int ECC_UNCORRECTABLE = 214;
     private static final int ILLEGAL_ADDRESS = 700;
     private static final int LAUNCH_FAILED = 719;
@@ -71,8 +70,8 @@ class CudaFailuresTest {
         try (CudaBackend backend = open(options)) {
             Program program = CudaNetwork.training(BATCH, backend.fusions());
             try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
-                    UpdateKernel update = backend.prepareUpdate(
-                            new UpdateRule.Momentum(), model, program.parameters(), p -> true);
+                    UpdateKernel update =
+                            backend.prepareUpdate(new UpdateRule.Momentum(), model, program.parameters(), p -> true);
                     Rig rig = new Rig(backend, program, model)) {
                 for (int i = 1; i <= 2; i++) {
                     rig.executable.run(CudaNetwork.feed(BATCH, seed + i));
@@ -101,7 +100,7 @@ class CudaFailuresTest {
         int thrown = 0;
         // Every call in turn would take minutes; all have theirs in the course of some runs, or on request.
         int stride = Boolean.getBoolean(EVERY_CALL) ? 1 : STRIDE;
-        long number = 1 + Math.floorMod(seed, stride);
+        long number = 1 + Math.floorMod(seed, (long) stride);
         List<String> complaints = new ArrayList<>();
         for (boolean failed = true; failed && complaints.size() < 5; number += stride) {
             standIns.reset();
@@ -258,7 +257,7 @@ class CudaFailuresTest {
         assertNotNull(failure);
         rig.close();
         backend.close();
-        assertFalse(String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT).contains("close"));
+        assertFalse(
+                String.valueOf(failure.getMessage()).toLowerCase(Locale.ROOT).contains("close"));
     }
-
 }
