@@ -41,7 +41,7 @@ final class AlgorithmChoice {
                 known.close(); // the file says what it must not say
             }
         }
-        List<ConvolutionMethod> candidates = ConvolutionMethods.all(measuring.cudnn(), problem, grids);
+        List<ConvolutionMethod> candidates = ConvolutionMethods.worthTrying(measuring.cudnn(), problem, grids);
         ConvolutionMethod chosen = null;
         try {
             List<ConvolutionMethod> eligible = eligible(candidates, device.deterministic());

@@ -43,18 +43,25 @@ final class ConvolutionGraph {
     private static final long ALIGNMENT_BYTES = 16;
 
     private final ConvolutionProblem p;
+    private final boolean narrowGradient;
     private final CudaScope scope;
     private final List<GraphDescriptor> operations = new ArrayList<>();
     private long between = FIRST_BETWEEN;
 
-    private ConvolutionGraph(ConvolutionProblem problem, CudaScope scope) {
+    private ConvolutionGraph(ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
         this.p = problem;
+        this.narrowGradient = narrowGradient;
         this.scope = scope;
     }
 
-    /** Builds and finishes the graph; the scope closes it and its parts. */
-    static GraphDescriptor build(CudnnHandle cudnn, ConvolutionProblem problem, CudaScope scope) {
-        List<GraphDescriptor> operations = operations(problem, scope);
+    /**
+     * Builds and finishes the graph; the scope closes it and its parts.
+     *
+     * @param narrowGradient whether a weight gradient comes out in the type of activations instead of float32
+     */
+    static GraphDescriptor build(
+            CudnnHandle cudnn, ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
+        List<GraphDescriptor> operations = operations(problem, narrowGradient, scope);
         GraphDescriptor graph = own(scope, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
         return graph.with(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, cudnn)
                 .with(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations)
@@ -62,8 +69,8 @@ final class ConvolutionGraph {
     }
 
     /** The operations alone: this part needs no device. */
-    static List<GraphDescriptor> operations(ConvolutionProblem problem, CudaScope scope) {
-        ConvolutionGraph graph = new ConvolutionGraph(problem, scope);
+    static List<GraphDescriptor> operations(ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
+        ConvolutionGraph graph = new ConvolutionGraph(problem, narrowGradient, scope);
         switch (problem.direction()) {
             case FORWARD -> graph.forward();
             case INPUT_GRADIENT -> graph.inputGradient();
@@ -123,7 +130,9 @@ final class ConvolutionGraph {
         operations.add(own(scope, CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR)
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, input(FIRST))
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, output(SECOND, activationType(), false))
-                .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, weight(RESULT, CUDNN_DATA_FLOAT))
+                .with(
+                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+                        weight(RESULT, narrowGradient ? activationType() : CUDNN_DATA_FLOAT))
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, window())
                 .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1f)
                 .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, 0f)

@@ -24,6 +24,7 @@ import java.util.function.UnaryOperator;
  */
 final class Convolutions {
     private static final long MOST_ELEMENTS = Integer.MAX_VALUE;
+    /** That many samples are a multiple of 16 bytes, as tensor cores want it, whatever one sample has. */
     private static final int ALIGNED_SAMPLES = 8;
 
     private final CudaLowering lowering;
@@ -200,20 +201,24 @@ final class Convolutions {
             width = x.width() + (padded ? w.padLeft() + w.padRight() : 0);
             long largest = Math.max((long) height * width * x.channels(), (long) y.plane() * y.channels());
             long most = MOST_ELEMENTS / largest;
-            if (most == 0) {
-                throw new IllegalArgumentException("one sample of the convolution from " + input + " to " + output
-                        + " has " + largest + " elements; cuDNN's tensors hold at most " + MOST_ELEMENTS);
+            if (most < Math.min(x.samples(), ALIGNED_SAMPLES)) {
+                throw new IllegalArgumentException("the convolution from " + input + " to " + output + " has " + largest
+                        + " elements per sample; cuDNN's tensors hold at most " + MOST_ELEMENTS + ", and "
+                        + ALIGNED_SAMPLES + " samples at once must fit, or all of fewer");
             }
-            long count = (x.samples() + most - 1) / most;
-            long even = (x.samples() + count - 1) / count;
-            // Eight samples of any size are a multiple of 16 bytes, the alignment that cuDNN's vector loads want.
-            int size = (int)
-                    (count == 1 || most < ALIGNED_SAMPLES
-                            ? even
-                            : Math.min(most, even + ALIGNED_SAMPLES - 1) / ALIGNED_SAMPLES * ALIGNED_SAMPLES);
+            int size = most >= x.samples() ? x.samples() : pieceOf(x.samples(), most);
             for (int first = 0; first < x.samples(); first += size) {
                 pieces.add(new Piece(first, Math.min(size, x.samples() - first)));
             }
+        }
+
+        /**
+         * Samples of a piece: pieces about equally large, that start at multiples of 16 bytes whatever a sample has.
+         */
+        private static int pieceOf(int samples, long most) {
+            long count = (samples + most - 1) / most;
+            long even = (samples + count - 1) / count;
+            return (int) (Math.min(most, even + ALIGNED_SAMPLES - 1) / ALIGNED_SAMPLES * ALIGNED_SAMPLES);
         }
 
         /** Whether padding both sides as the first one gives the same windows. */

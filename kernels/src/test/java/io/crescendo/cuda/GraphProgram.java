@@ -38,7 +38,8 @@ public final class GraphProgram {
         for (int round = 0; round < ROUNDS; round++) {
             ConvolutionProblem problem = problem(random);
             try (CudaScope scope = new CudaScope()) {
-                operations += ConvolutionGraph.operations(problem, scope).size();
+                operations += ConvolutionGraph.operations(problem, random.nextBoolean(), scope)
+                        .size();
             } catch (jcuda.CudaException e) {
                 System.out.println("refused " + problem.key() + ": " + e.getMessage());
             }
@@ -46,8 +47,8 @@ public final class GraphProgram {
         System.out.println("operations " + operations);
         try (CudaScope scope = new CudaScope()) {
             ConvolutionProblem wrong = withOutputHeight(problem(random), 1000);
-            System.out.println(
-                    "accepted " + ConvolutionGraph.operations(wrong, scope).size());
+            System.out.println("accepted "
+                    + ConvolutionGraph.operations(wrong, false, scope).size());
         } catch (jcuda.CudaException e) {
             System.out.println("wrong extents are refused");
         }
