@@ -54,6 +54,7 @@ final class CudaDevice implements AutoCloseable {
     private final cublasHandle cublas = new cublasHandle();
     private final Lowering lowering = new Lowering(new CUstream(), new CudnnHandle());
     private final Kernels kernels;
+    private final boolean mapsMemory;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
 
     /**
@@ -110,6 +111,7 @@ final class CudaDevice implements AutoCloseable {
         cublasSetStream(cublas, new cudaStream_t(stream));
         cublasSetWorkspace(cublas, workspace.pointer(), workspace.bytes());
         this.kernels = scope.own(Kernels.load(properties, cache));
+        this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
     }
 
     private void open(CUstream opened) {
@@ -190,6 +192,11 @@ final class CudaDevice implements AutoCloseable {
 
     int multiprocessors() {
         return properties.multiprocessors();
+    }
+
+    /** Whether physical memory can be mapped into reserved addresses here. */
+    boolean mapsMemory() {
+        return mapsMemory;
     }
 
     /** Bytes that nobody has allocated; none if the device does not say: this is asked for messages. */

@@ -9,7 +9,7 @@ package io.crescendo.cuda;
 sealed interface DeviceRegion extends AutoCloseable permits MappedRegion, MovingRegion {
     /** The kind that suits a device. */
     static DeviceRegion on(CudaDevice device, String what) {
-        return device.properties().mapsMemory() ? new MappedRegion(device, what) : new MovingRegion(device, what);
+        return device.mapsMemory() ? new MappedRegion(device, what) : new MovingRegion(device, what);
     }
 
     /** Where it starts. */

@@ -41,6 +41,19 @@ final class MappedRegion implements DeviceRegion {
         });
     }
 
+    /**
+     * Whether mapping works here: some containers and virtual machines have drivers that offer it and then refuse it.
+     * Tries all of it on one page.
+     */
+    static boolean works(CudaDevice device) {
+        try (MappedRegion trial = new MappedRegion(device, "a trial")) {
+            trial.map(trial.granularity);
+            return true;
+        } catch (CudaException | jcuda.CudaException e) {
+            return false;
+        }
+    }
+
     private long roundedUp(long bytes) {
         return Math.addExact(bytes, granularity - 1) / granularity * granularity;
     }
@@ -86,7 +99,7 @@ final class MappedRegion implements DeviceRegion {
             chunks.push(new Chunk(handle, mappedBytes, bytes));
             mappedBytes += bytes;
         } catch (jcuda.CudaException e) {
-            throw undo.closeAfter(device.health().note(CudaCalls.failure("map " + bytes + " bytes for " + what, e)));
+            throw undo.closeAfter(CudaCalls.failure("map " + bytes + " bytes for " + what, e));
         }
     }
 

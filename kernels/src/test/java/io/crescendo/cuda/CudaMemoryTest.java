@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.BackendProvider.Availability;
+import io.crescendo.backend.Backends;
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.LibraryReport.Entry;
@@ -20,6 +21,7 @@ import io.crescendo.tensor.Role;
 import io.crescendo.tensor.Shape;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import org.jspecify.annotations.NullMarked;
@@ -30,6 +32,8 @@ import org.junit.jupiter.api.Test;
 /** Packs in the device's order, the workspace's accounts, and what is said about devices. */
 @NullMarked
 class CudaMemoryTest {
+    private static final int NOT_SUPPORTED = 801;
+
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private final Random random = new Random(seed);
     private CudaTestEnvironment cuda = CudaTestEnvironment.open();
@@ -148,6 +152,22 @@ class CudaMemoryTest {
     }
 
     @Test
+    void whereMappingIsOfferedButRefusedTheWorkspaceMoves() {
+        StandIns standIns = cuda.standIns();
+        for (String call : List.of("cuMemAddressReserve", "cuMemCreate", "cuMemMap", "cuMemSetAccess")) {
+            standIns.fail(call, 1, NOT_SUPPORTED);
+            try (CudaBackend backend = open(Precision.FP32)) {
+                assertTrue(standIns.failed(), call);
+                backend.workspace().reserve(1000);
+                assertEquals(1000, backend.workspace().capacityBytes(), call + ": no pages, a block of this size");
+                backend.workspace().shrink(10);
+                assertEquals(10, backend.workspace().capacityBytes());
+                assertEquals(1000, backend.workspace().peakBytes());
+            }
+        }
+    }
+
+    @Test
     void otherPacksThanTheProgramsAreRefused() {
         try (CudaBackend backend = open(Precision.FP32);
                 DeviceMemory memory = backend.allocate(10)) {
@@ -172,6 +192,21 @@ class CudaMemoryTest {
                         .map(Entry::name)
                         .anyMatch("device 0"::equals),
                 () -> CudaLibraryReport.entries(cuda.machine()).toString());
+    }
+
+    @Test
+    void autoTakesTheDeviceOrSaysInOneLineWhyNot() {
+        Backends.Choice choice = Backends.choose("auto");
+        if (!choice.provider().name().equals("cuda")) {
+            assertTrue(
+                    choice.passedOver().stream()
+                            .anyMatch(line -> line.startsWith("not on cuda: ") && !line.contains("\n")),
+                    choice.toString());
+            String message = String.valueOf(
+                    assertThrows(IllegalStateException.class, () -> Backends.open("cuda", BackendOptions.DEFAULT))
+                            .getMessage());
+            assertTrue(message.contains("searched"), message);
+        }
     }
 
     @Test
