@@ -1,6 +1,7 @@
 // Stand-in of libcudnn.so.9: the graph functions (cudnnBackend*), as far as convolutions with bias
 // and ReLU need them. Which engines there are is made up: the first is plain, the second wants a
-// workspace and adds in an order of its own, the third converts its inputs. A test double.
+// workspace and adds gradients in an order of its own, the third converts its inputs. A test
+// double.
 #include <stdio.h>
 #include <string.h>
 
@@ -217,12 +218,19 @@ int understand(const Descriptor* graph, Computation* c) {
 
 constexpr int ENGINES = 3;
 
-std::vector<int> notes_of(int place) {
+// Atomics are for gradients only, as in the classic algorithms.
+bool adds_with_atomics(int place, Direction direction) {
+    return place == 1 && direction != Direction::FORWARD;
+}
+
+std::vector<int> notes_of(int place, Direction direction) {
     switch (place) {
         case 0:
             return {0};  // tensor cores
         case 1:
-            return {0, 4};  // and not deterministic
+            // 4: not deterministic
+            return adds_with_atomics(place, direction) ? std::vector<int>{0, 4}
+                                                       : std::vector<int>{0};
         default:
             return {1};  // converts its inputs to a narrower type
     }
@@ -388,7 +396,11 @@ EXPORT cudnnBackendGetAttribute(Descriptor* d, int attribute, int type, int64_t 
             return OK;
         }
         if (d->type == ENGINE && attribute == 1303) {
-            std::vector<int> notes = notes_of(d->place);
+            Computation computation;
+            if (!lives(d->graph)) return wrong(BAD_PARAM, "engine: its graph is gone");
+            int status = understand(d->graph, &computation);
+            if (status != OK) return status;
+            std::vector<int> notes = notes_of(d->place, computation.direction);
             *count = (int64_t)notes.size();
             for (size_t i = 0; i < notes.size() && (int64_t)i < most; i++)
                 ((int*)elements)[i] = notes[i];
@@ -431,7 +443,8 @@ EXPORT cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
         if (needed > 0 && workspace == nullptr)
             return wrong(BAD_PARAM, "cudnnBackendExecute: no workspace, %zu bytes are needed",
                          needed);
-        bool bf16 = c.first.type == DATA_BFLOAT16, disturb = plan->place == 1;
+        bool bf16 = c.first.type == DATA_BFLOAT16,
+             disturb = adds_with_atomics(plan->place, c.direction);
         Array a{first, bf16, !bf16}, b{second, bf16, !bf16};
         Array to{result, c.result.type == DATA_BFLOAT16};
         Array shift{bias, c.bias.type == DATA_BFLOAT16};
