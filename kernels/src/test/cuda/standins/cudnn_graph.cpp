@@ -217,6 +217,8 @@ int understand(const Descriptor* graph, Computation* c) {
 }
 
 constexpr int ENGINES = 3;
+// What the heuristics offer in their fallback mode: one engine without tensor cores.
+constexpr int FALLBACK_MODE = 2, FALLBACK_PLACE = 10;
 
 // Atomics are for gradients only, as in the classic algorithms.
 bool adds_with_atomics(int place, Direction direction) {
@@ -231,6 +233,8 @@ std::vector<int> notes_of(int place, Direction direction) {
             // 4: not deterministic
             return adds_with_atomics(place, direction) ? std::vector<int>{0, 4}
                                                        : std::vector<int>{0};
+        case FALLBACK_PLACE:
+            return {};
         default:
             return {1};  // converts its inputs to a narrower type
     }
@@ -374,14 +378,16 @@ EXPORT cudnnBackendGetAttribute(Descriptor* d, int attribute, int type, int64_t 
     return graph_call("cudnnBackendGetAttribute", ANYWHERE, d, [&]() -> int {
         if (!d->finished) return wrong(BAD_PARAM, "cudnnBackendGetAttribute: not finished");
         if (d->type == HEURISTICS && attribute == 202) {
-            *count = ENGINES;
+            bool fallback = value<int>(d, 200, 0) == FALLBACK_MODE;
+            int engines = fallback ? 1 : ENGINES;
+            *count = engines;
             auto** into = (Descriptor**)elements;
-            for (int i = 0; i < most && i < ENGINES; i++) {
+            for (int i = 0; i < most && i < engines; i++) {
                 if (!lives(into[i]) || into[i]->type != ENGINE_CONFIGURATION)
                     return wrong(BAD_PARAM, "heuristics: not an empty engine configuration");
                 into[i]->finished = true;
                 into[i]->graph = d->graph;
-                into[i]->place = i;
+                into[i]->place = fallback ? FALLBACK_PLACE : i;
             }
             return OK;
         }
@@ -445,7 +451,8 @@ EXPORT cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
                          needed);
         bool bf16 = c.first.type == DATA_BFLOAT16,
              disturb = adds_with_atomics(plan->place, c.direction);
-        Array a{first, bf16, !bf16}, b{second, bf16, !bf16};
+        bool tf32 = !bf16 && plan->place != FALLBACK_PLACE;
+        Array a{first, bf16, tf32}, b{second, bf16, tf32};
         Array to{result, c.result.type == DATA_BFLOAT16};
         Array shift{bias, c.bias.type == DATA_BFLOAT16};
         double cost = 4 + c.shape.flops() / (plan->place == 1 ? 5e7 : 4e7);
