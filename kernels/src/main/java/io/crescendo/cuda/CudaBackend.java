@@ -114,14 +114,21 @@ final class CudaBackend implements Backend {
 
     /** A failure that shows where the host looks, which is rarely where it arose. */
     CudaException lateFailure(String doing, jcuda.CudaException cause) {
-        CudaException failure = CudaCalls.failure(doing, cause);
-        if (failure.fatal() && device.graphs()) {
-            failure = new CudaException(
-                    failure.getMessage() + ". Anything that ran on the device before may be the reason; to learn which"
-                            + " operation it is, run again without graphs (--no-graphs)",
-                    cause);
-        }
-        return device.health().note(failure);
+        return late(CudaCalls.failure(doing, cause));
+    }
+
+    /** The same for one that has its words already. */
+    CudaException late(CudaException failure) {
+        boolean elsewhere = failure.fatal() && device.graphs();
+        return device.health()
+                .note(
+                        elsewhere
+                                ? new CudaException(
+                                        failure.getMessage()
+                                                + ". Anything that ran on the device before may be the reason; to learn"
+                                                + " which operation it is, run again without graphs (--no-graphs)",
+                                        failure)
+                                : failure);
     }
 
     @Override

@@ -86,6 +86,9 @@ final class CudaCalls {
     }
 
     static boolean isOutOfMemory(@Nullable Throwable thrown) {
+        if (thrown instanceof CudaException translated) {
+            return translated.outOfMemory();
+        }
         return thrown instanceof jcuda.CudaException
                 && String.valueOf(thrown.getMessage()).equals(OUT_OF_MEMORY);
     }

@@ -103,7 +103,7 @@ final class CudaExecutable implements Executable {
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("run " + backend.describe(program), e);
         } catch (CudaException e) {
-            throw device.health().note(e);
+            throw backend.late(e);
         }
     }
 
@@ -118,7 +118,7 @@ final class CudaExecutable implements Executable {
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("run " + backend.describe(program), e);
         } catch (CudaException e) {
-            throw device.health().note(e);
+            throw backend.late(e);
         }
     }
 
@@ -150,10 +150,27 @@ final class CudaExecutable implements Executable {
             recording.launch(device.stream());
         } else if (device.graphs()) {
             enqueueAll();
-            recording = Recording.of(device.stream(), this::enqueueAll);
+            record();
         } else {
             enqueueOneByOne();
         }
+    }
+
+    private void record() {
+        try {
+            recording = Recording.of(device.stream(), this::enqueueAll);
+        } catch (jcuda.CudaException e) {
+            throw unrecordable(CudaCalls.name(e), e);
+        } catch (CudaException e) {
+            throw unrecordable(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    private CudaException unrecordable(String reason, RuntimeException cause) {
+        return new CudaException(
+                "cannot record " + backend.describe(program) + " as a graph: " + reason
+                        + ". It may run without graphs (--no-graphs)",
+                cause);
     }
 
     private void enqueueAll() {

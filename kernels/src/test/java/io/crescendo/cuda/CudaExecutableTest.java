@@ -32,6 +32,8 @@ import org.junit.jupiter.api.Test;
 class CudaExecutableTest {
     private static final int MAPS_MEMORY = 102; // CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED
 
+    private static final int NOT_SUPPORTED = 801;
+
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private final Random random = new Random(seed);
     private final NetworkCase network = NetworkCase.networks(random).get(0);
@@ -122,6 +124,25 @@ class CudaExecutableTest {
                 rig.executable.run(Rig.feed(drawn, network, network.batch()));
             }
             return Rig.read(rig.model.gradients());
+        }
+    }
+
+    @Test
+    void whatCannotBeRecordedIsSaidWithTheWayOut() {
+        StandIns standIns = cuda.standIns();
+        for (String call : List.of("cuStreamBeginCapture_v2", "cuStreamEndCapture", "cuGraphInstantiateWithFlags")) {
+            try (CudaBackend backend = open();
+                    Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
+                Feed feed = Rig.feed(random, network, network.batch());
+                standIns.fail(call, 1, NOT_SUPPORTED);
+                String message = String.valueOf(assertThrows(CudaException.class, () -> rig.executable.run(feed))
+                        .getMessage());
+                assertTrue(standIns.failed(), call);
+                assertTrue(message.contains("as a graph") && message.contains("--no-graphs"), call + ": " + message);
+                rig.executable.run(feed); // the next attempt is free to succeed
+                assertTrue(backend.metrics().read().loss() > 0);
+            }
+            assertEquals("", standIns.problem() + standIns.leaks(), call);
         }
     }
 
