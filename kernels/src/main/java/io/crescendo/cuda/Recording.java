@@ -36,12 +36,25 @@ final class Recording implements AutoCloseable {
             throw e;
         }
         cuStreamEndCapture(stream, graph);
+        return instantiated(graph);
+    }
+
+    /** The graph itself is not needed after this, whether it succeeds or not. */
+    private static Recording instantiated(CUgraph graph) {
+        CudaScope made = new CudaScope();
+        CUgraphExec executable = new CUgraphExec();
         try {
-            CUgraphExec executable = new CUgraphExec();
+            made.onClose(() -> cuGraphDestroy(graph));
             cuGraphInstantiate(executable, graph, 0);
+        } catch (jcuda.CudaException e) {
+            throw made.closeAfter(e);
+        }
+        try {
+            made.close();
             return new Recording(executable);
-        } finally {
-            cuGraphDestroy(graph);
+        } catch (CudaException e) {
+            made.onClose(() -> cuGraphExecDestroy(executable));
+            throw made.closeAfter(e);
         }
     }
 

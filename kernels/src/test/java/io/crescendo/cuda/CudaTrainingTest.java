@@ -1,0 +1,191 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Window;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.RandomDataset;
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.RunSummary;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.nn.BatchNorm;
+import io.crescendo.nn.Conv2d;
+import io.crescendo.nn.Dense;
+import io.crescendo.nn.Dropout;
+import io.crescendo.nn.GlobalAveragePool;
+import io.crescendo.nn.Layer;
+import io.crescendo.nn.Network;
+import io.crescendo.nn.Relu;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.reference.ReferenceBackend;
+import io.crescendo.schedule.RaggedEpoch;
+import io.crescendo.schedule.Schedule;
+import io.crescendo.schedule.TrainingPlan;
+import io.crescendo.train.Trainer;
+import io.crescendo.train.TrainingListener;
+import io.crescendo.train.TrainingOptions;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Random;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Whole runs in which the batch grows: on CUDA as on the reference backend, update by update. */
+@NullMarked
+class CudaTrainingTest {
+    private static final int OUT_OF_MEMORY = 2;
+    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
+    private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+    private CudaTestEnvironment cuda = CudaTestEnvironment.open();
+
+    @BeforeEach
+    void reset() {
+        cuda = CudaTestEnvironment.open();
+        if (!cuda.realDevice()) {
+            cuda.standIns().schedule(StandIns.Schedule.RANDOM, seed);
+        }
+    }
+
+    @AfterEach
+    void nothingIsWrongOrLeft() {
+        if (!cuda.realDevice()) {
+            assertEquals("", cuda.standIns().problem(), "seed " + seed);
+            assertEquals("", cuda.standIns().leaks(), "seed " + seed);
+        }
+    }
+
+    private static Network network() {
+        return new Network(
+                "toy",
+                2,
+                6,
+                5,
+                3,
+                Layer.sequence(
+                        new Conv2d("conv", 5, Window.square(3, 2, 1)),
+                        new BatchNorm("norm"),
+                        new Relu(),
+                        new Dropout(0.2),
+                        new GlobalAveragePool(),
+                        new Dense("logits", 3)));
+    }
+
+    private record Run(RunSummary summary, float[] weights, List<UpdateRecord> updates, List<PhaseRecord> phases) {}
+
+    private static Run train(Backend opened, TrainingOptions options) {
+        TrainingPlan plan = TrainingPlan.of(
+                        Schedule.staircase(0.05, 1.0 / 4, 1, 2), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
+                .forEpochs(3, TRAINING.size())
+                .ragged(RaggedEpoch.KEEP)
+                .growBatchInstead(40);
+        List<UpdateRecord> updates = new ArrayList<>();
+        List<PhaseRecord> phases = new ArrayList<>();
+        try (Backend backend = opened;
+                Trainer trainer = new Trainer(
+                        backend,
+                        network(),
+                        plan,
+                        Optimizer.momentum(1e-3),
+                        TRAINING,
+                        TEST,
+                        new Augmentation(true, 1),
+                        options)) {
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    updates.add(update);
+                }
+
+                @Override
+                public void phaseStarted(PhaseRecord phase) {
+                    phases.add(phase);
+                }
+            });
+            RunSummary summary = trainer.run("test");
+            float[] weights =
+                    new float[Math.toIntExact(trainer.model().weights().elements())];
+            trainer.model().weights().read(0, weights);
+            return new Run(summary, weights, updates, phases);
+        }
+    }
+
+    private static Run reference(TrainingOptions options) {
+        return train(new ReferenceBackend(EnumSet.noneOf(Fusion.class), true), options);
+    }
+
+    private Run onCuda(BackendOptions backend, TrainingOptions options) {
+        return train(new CudaBackend(cuda.machine(), backend), options);
+    }
+
+    /** Float32 against double: some 20 updates let roundings of 6e-8 grow, but not to the fourth digit. */
+    private void assertAgree(Run expected, Run actual) {
+        assertEquals(expected.updates.size(), actual.updates.size());
+        for (int i = 0; i < expected.updates.size(); i++) {
+            assertEquals(
+                    expected.updates.get(i).loss(),
+                    actual.updates.get(i).loss(),
+                    1e-4,
+                    "seed " + seed + ", update " + i);
+        }
+        assertArrayEquals(expected.weights, actual.weights, 1e-4f, "seed " + seed);
+        assertEquals(expected.summary.testLoss(), actual.summary.testLoss(), 1e-4);
+        assertEquals(expected.summary.testAccuracy(), actual.summary.testAccuracy(), 0.04); // one of 31 may tip
+    }
+
+    @Test
+    void aRunWithGrowingBatchesIsTheReferencesRun() {
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run expected = reference(options);
+        Run recorded = onCuda(BackendOptions.DEFAULT, options);
+        assertAgree(expected, recorded);
+        assertEquals(
+                List.of(8, 32, 40),
+                recorded.phases.stream().map(PhaseRecord::batch).toList());
+        assertAgree(expected, onCuda(BackendOptions.DEFAULT.withGraphs(false), options));
+    }
+
+    @Test
+    void aBudgetThatForcesMicroBatchesChangesNothing() {
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run whole = onCuda(BackendOptions.DEFAULT.withDeterministic(true), options);
+        long needed = whole.phases.get(2).workspaceBytes();
+        Run split = onCuda(
+                BackendOptions.DEFAULT.withDeterministic(true), options.withMemoryBudget((long) (needed * 0.4)));
+        assertTrue(split.phases.get(2).microBatches() > 1, "the budget should force a split");
+        assertAgree(whole, split);
+    }
+
+    @Test
+    void deterministicRunsGiveTheSameBits() {
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        BackendOptions deterministic = BackendOptions.DEFAULT.withDeterministic(true);
+        Run first = onCuda(deterministic, options);
+        Run second = onCuda(deterministic, options);
+        assertArrayEquals(first.weights, second.weights);
+        assertEquals(first.summary.trainLoss(), second.summary.trainLoss());
+    }
+
+    @Test
+    void runsWithoutMemoryForTheWholeBatchGoOnWithSmallerPieces() {
+        StandIns standIns = cuda.standIns();
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run expected = reference(options);
+        // The workspace is refused once, as if another process had the memory.
+        standIns.fail("cuMemCreate", 1, OUT_OF_MEMORY);
+        Run actual = onCuda(BackendOptions.DEFAULT, options);
+        assertTrue(standIns.failed());
+        assertAgree(expected, actual);
+    }
+}
