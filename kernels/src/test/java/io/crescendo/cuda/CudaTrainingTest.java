@@ -31,6 +31,7 @@ import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingListener;
 import io.crescendo.train.TrainingOptions;
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
@@ -82,7 +83,7 @@ class CudaTrainingTest {
                         new Dense("logits", 3)));
     }
 
-    private record Run(RunSummary summary, float[] weights, List<UpdateRecord> updates, List<PhaseRecord> phases) {}
+    private record Run(RunSummary summary, FloatBuffer weights, List<UpdateRecord> updates, List<PhaseRecord> phases) {}
 
     private static Run train(Backend opened, TrainingOptions options) {
         TrainingPlan plan = TrainingPlan.of(
@@ -117,7 +118,7 @@ class CudaTrainingTest {
             float[] weights =
                     new float[Math.toIntExact(trainer.model().weights().elements())];
             trainer.model().weights().read(0, weights);
-            return new Run(summary, weights, updates, phases);
+            return new Run(summary, FloatBuffer.wrap(weights), updates, phases);
         }
     }
 
@@ -139,7 +140,7 @@ class CudaTrainingTest {
                     1e-4,
                     "seed " + seed + ", update " + i);
         }
-        assertArrayEquals(expected.weights, actual.weights, 1e-4f, "seed " + seed);
+        assertArrayEquals(expected.weights.array(), actual.weights.array(), 1e-4f, "seed " + seed);
         assertEquals(expected.summary.testLoss(), actual.summary.testLoss(), 1e-4);
         assertEquals(expected.summary.testAccuracy(), actual.summary.testAccuracy(), 0.04); // one of 31 may tip
     }
@@ -161,8 +162,8 @@ class CudaTrainingTest {
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
         Run whole = onCuda(BackendOptions.DEFAULT.withDeterministic(true), options);
         long needed = whole.phases.get(2).workspaceBytes();
-        Run split = onCuda(
-                BackendOptions.DEFAULT.withDeterministic(true), options.withMemoryBudget((long) (needed * 0.4)));
+        Run split =
+                onCuda(BackendOptions.DEFAULT.withDeterministic(true), options.withMemoryBudget((long) (needed * 0.4)));
         assertTrue(split.phases.get(2).microBatches() > 1, "the budget should force a split");
         assertAgree(whole, split);
     }
@@ -173,7 +174,7 @@ class CudaTrainingTest {
         BackendOptions deterministic = BackendOptions.DEFAULT.withDeterministic(true);
         Run first = onCuda(deterministic, options);
         Run second = onCuda(deterministic, options);
-        assertArrayEquals(first.weights, second.weights);
+        assertArrayEquals(first.weights.array(), second.weights.array());
         assertEquals(first.summary.trainLoss(), second.summary.trainLoss());
     }
 
