@@ -6,7 +6,8 @@
 //   accumulate   sum[i] += x[i]
 //   convolution  y[n,p,q,k] = sum over r, s and c of k's group of
 //                x[n, p * strideH + r - padTop, q * strideW + s - padLeft, c] * w[k,r,s,c - first],
-//                first being the group's first channel and x zero outside the image
+//                first being the group's first channel and x zero outside the image;
+//                plus what was in y, if `added`
 //   convolution_input_gradient
 //                dx[n,h,w,c] = sum over the windows (p, q) that hold (h, w) and k of c's group of
 //                dy[n,p,q,k] * w[k, h + padTop - p * strideH, w + padLeft - q * strideW, c - first]
@@ -76,7 +77,7 @@ struct Filter {
 
 template <class T>
 __device__ __forceinline__ void convolution(const T* __restrict__ x, const T* __restrict__ weights,
-                                            T* __restrict__ y, int samples, Filter f) {
+                                            T* __restrict__ y, int added, int samples, Filter f) {
     const int share = f.channels_of_group();
     const long long count = (long long)samples * f.outHeight * f.outWidth * f.filters;
     for (long long i = thread_of_grid(); i < count; i += threads_of_grid()) {
@@ -85,7 +86,7 @@ __device__ __forceinline__ void convolution(const T* __restrict__ x, const T* __
         const int q = (int)(window % f.outWidth), p = (int)(window / f.outWidth % f.outHeight);
         const long long n = window / f.outWidth / f.outHeight;
         const int first = k / f.filters_of_group() * share;
-        float total = 0.0f;
+        float total = added ? to_float(y[i]) : 0.0f;
         for (int r = 0; r < f.kernelH; r++) {
             for (int s = 0; s < f.kernelW; s++) {
                 const long long pixel = f.pixel(n, p, q, r, s);
@@ -183,8 +184,8 @@ PADDING(bf16, bf16)
             padTop, padLeft, groups                                                                \
     }
 #define CONVOLUTION(DTYPE, T)                                                                      \
-    KERNEL convolution_##DTYPE(const T* x, const T* w, T* y, FILTER_PARAMETERS) {                  \
-        convolution<T>(x, w, y, FILTER);                                                           \
+    KERNEL convolution_##DTYPE(const T* x, const T* w, T* y, int added, FILTER_PARAMETERS) {       \
+        convolution<T>(x, w, y, added, FILTER);                                                    \
     }                                                                                              \
     KERNEL convolution_input_gradient_##DTYPE(const T* dy, const T* w, T* dx, FILTER_PARAMETERS) { \
         convolution_input_gradient<T>(dy, w, dx, FILTER);                                          \

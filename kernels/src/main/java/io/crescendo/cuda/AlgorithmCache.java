@@ -8,6 +8,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,19 +17,29 @@ import org.jspecify.annotations.Nullable;
  * of cuDNN.
  *
  * <p>The file is text: a line that names format, device, compute capability and version, a line for each convolution
- * (its key, a tab, the method's name) and a line with their number. A file that is not exactly of this form, or was
- * written for another device, counts as empty and is written anew. Writing goes through {@link NativesCache}: the file
- * belongs to this user alone and is replaced as a whole. If it cannot be kept, choices last as long as the process.
+ * (its key, the method's name and its workspace in bytes, with tabs between) and a line with their number. A file that
+ * is not exactly of this form, or was written for another device, counts as empty and is written anew. Writing goes
+ * through {@link NativesCache}: the file belongs to this user alone and is replaced as a whole. If it cannot be kept,
+ * choices last as long as the process.
  */
 final class AlgorithmCache {
     private static final String FORMAT = "Crescendo's choice of convolution methods, format 1";
     private static final String END = "end ";
     private static final char TAB = '\t';
+    private static final Pattern LINE = Pattern.compile("([^\t]+)\t([^\t]+)\t(\\d{1,18})");
 
     private final Path directory;
     private final String fileName;
     private final String header;
-    private final Map<String, String> names = new TreeMap<>();
+    private final Map<String, Entry> entries = new TreeMap<>();
+
+    /**
+     * What was chosen.
+     *
+     * @param name of the method
+     * @param workspaceBytes scratch memory that it needs: known without making the method
+     */
+    record Entry(String name, long workspaceBytes) {}
 
     /** Opens the cache; reads what is there. */
     AlgorithmCache(Path directory, DeviceProperties device, long cudnnVersion) {
@@ -36,21 +48,26 @@ final class AlgorithmCache {
                 Locale.ROOT, "%s, sm_%d%d, cuDNN %d", device.name(), device.major(), device.minor(), cudnnVersion);
         this.header = FORMAT + ": " + identity;
         this.fileName = identity.replaceAll("[^A-Za-z0-9._-]+", "-") + ".txt";
-        names.putAll(read());
+        entries.putAll(read());
     }
 
-    /** The name of the method that was chosen, or null. */
-    synchronized @Nullable String find(String key) {
-        return names.get(key);
+    /** What was chosen, or null. */
+    synchronized @Nullable Entry find(String key) {
+        return entries.get(key);
     }
 
     /** Keeps a choice, along with what other processes have kept meanwhile. */
-    synchronized void put(String key, String name) {
-        read().forEach(names::putIfAbsent);
-        names.put(key, name);
+    synchronized void put(String key, Entry entry) {
+        read().forEach(entries::putIfAbsent);
+        entries.put(key, entry);
         StringBuilder text = new StringBuilder(header).append('\n');
-        names.forEach((k, n) -> text.append(k).append(TAB).append(n).append('\n'));
-        text.append(END).append(names.size()).append('\n');
+        entries.forEach((k, e) -> text.append(k)
+                .append(TAB)
+                .append(e.name)
+                .append(TAB)
+                .append(e.workspaceBytes)
+                .append('\n'));
+        text.append(END).append(entries.size()).append('\n');
         try {
             new NativesCache(directory).place(fileName, text.toString().getBytes(StandardCharsets.UTF_8));
         } catch (CudaLibraryException e) {
@@ -60,7 +77,7 @@ final class AlgorithmCache {
     }
 
     /** What the file holds; nothing if it is not there, not ours or damaged. */
-    private Map<String, String> read() {
+    private Map<String, Entry> read() {
         Path file = directory.resolve(fileName);
         List<String> lines;
         try {
@@ -75,13 +92,13 @@ final class AlgorithmCache {
         if (last < 1 || !lines.get(0).equals(header) || !lines.get(last).equals(END + (last - 1))) {
             return Map.of();
         }
-        Map<String, String> found = new TreeMap<>();
+        Map<String, Entry> found = new TreeMap<>();
         for (String line : lines.subList(1, last)) {
-            int tab = line.indexOf(TAB);
-            if (tab <= 0 || tab == line.length() - 1 || line.indexOf(TAB, tab + 1) >= 0) {
+            Matcher parts = LINE.matcher(line);
+            if (!parts.matches()) {
                 return Map.of();
             }
-            found.put(line.substring(0, tab), line.substring(tab + 1));
+            found.put(parts.group(1), new Entry(parts.group(2), Long.parseLong(parts.group(3))));
         }
         return found;
     }

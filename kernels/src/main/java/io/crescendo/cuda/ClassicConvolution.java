@@ -169,11 +169,6 @@ final class ClassicConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public boolean addsInPlace() {
-        return true;
-    }
-
-    @Override
     public Launch bind(Lane lane, Operands operands) {
         Pointer first = DevicePointer.at(operands.first());
         Pointer second = DevicePointer.at(operands.second());

@@ -21,14 +21,19 @@ final class ConvolutionMethods {
         return methods;
     }
 
+    /** Whether a convolution is large enough for the time that building graphs takes. */
+    static boolean worthAGraph(ConvolutionProblem problem) {
+        double products = (double) problem.outputElements() * problem.weightElements() / problem.filters();
+        return products >= PRODUCTS_WORTH_A_GRAPH;
+    }
+
     /**
      * Those of {@link #all} among which the fastest should be looked for. Graphs take long to build: for a small
      * problem they are left out, and those of {@link Source#FALLBACK} wherever there is something else.
      */
     static List<ConvolutionMethod> worthTrying(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids) {
         List<ConvolutionMethod> methods = new ArrayList<>(ClassicConvolution.candidates(cudnn, problem, grids));
-        double products = (double) problem.outputElements() * problem.weightElements() / problem.filters();
-        if (methods.isEmpty() || products >= PRODUCTS_WORTH_A_GRAPH) {
+        if (methods.isEmpty() || worthAGraph(problem)) {
             methods.addAll(GraphConvolution.candidates(cudnn, problem, grids, Source.GRAPH));
             methods.addAll(GraphConvolution.candidates(cudnn, problem, grids, Source.NARROW));
         }

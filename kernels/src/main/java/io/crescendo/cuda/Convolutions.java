@@ -41,7 +41,7 @@ final class Convolutions {
         Layer layer = new Layer(op.input(), op.output(), op.window(), op.groups());
         Work work =
                 new Work(plan, layer, Direction.FORWARD, p -> withEpilogue(p, bias != null, addend != null, op.relu()));
-        if (addend != null && work.methods.values().stream().allMatch(ConvolutionMethod::addsInPlace)) {
+        if (addend != null) {
             plan.allowOverwriting(addend);
         }
         for (Piece piece : layer.pieces) {
@@ -259,24 +259,23 @@ final class Convolutions {
     /** Methods and scratch memory of one operation. */
     private final class Work {
         final OpPlan plan;
-        final Map<Integer, ConvolutionMethod> methods = new HashMap<>(); // by samples of the piece
+        final Map<Integer, AlgorithmChoice.Considered> choices = new HashMap<>(); // by samples of the piece
         final long paddedOffset;
         final long workspaceOffset;
 
         Work(OpPlan plan, Layer layer, Direction direction, UnaryOperator<ConvolutionProblem> finish) {
             this.plan = plan;
+            CudaDevice device = lowering.device();
             long workspaceBytes = 0;
             for (Piece piece : layer.pieces) {
-                if (!methods.containsKey(piece.samples)) {
-                    ConvolutionMethod method = lowering.device()
-                            .algorithms()
-                            .choose(
-                                    lowering.device(),
-                                    lowering.measuring(),
-                                    finish.apply(layer.problem(direction, piece)));
-                    plan.onClose(method::close);
-                    methods.put(piece.samples, method);
-                    workspaceBytes = Math.max(workspaceBytes, method.workspaceBytes());
+                if (!choices.containsKey(piece.samples)) {
+                    ConvolutionProblem problem = finish.apply(layer.problem(direction, piece));
+                    AlgorithmChoice.Considered choice =
+                            device.algorithms().consider(device, lowering.measuring(), problem);
+                    plan.onClose(choice::close);
+                    plan.onPrepare(choice::decide);
+                    choices.put(piece.samples, choice);
+                    workspaceBytes = Math.max(workspaceBytes, choice.workspaceBytes());
                 }
             }
             workspaceOffset = plan.scratch(workspaceBytes);
@@ -288,11 +287,11 @@ final class Convolutions {
         }
 
         ConvolutionMethod method(Piece piece) {
-            ConvolutionMethod method = methods.get(piece.samples);
-            if (method == null) {
-                throw new IllegalStateException("no method was chosen for " + piece + " of " + plan);
+            AlgorithmChoice.Considered choice = choices.get(piece.samples);
+            if (choice == null) {
+                throw new IllegalStateException("nothing was considered for " + piece + " of " + plan);
             }
-            return method;
+            return choice.decide();
         }
 
         long workspace(Addresses at) {

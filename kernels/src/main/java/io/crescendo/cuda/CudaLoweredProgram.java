@@ -93,12 +93,23 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         return plans.list().get(opIndex).mayOverwrite(input);
     }
 
+    /** Measures which methods are the fastest, where that is not known from an earlier time. */
     @Override
-    public Executable bind(WorkspacePlan plan, ModelMemory model) {
+    public void compile() {
         if (closed) {
             throw new IllegalStateException("this lowered program was closed already");
         }
         backend.device().enter();
+        try {
+            plans.list().forEach(OpPlan::prepare);
+        } catch (jcuda.CudaException e) {
+            throw backend.device().health().note(CudaCalls.failure("prepare " + backend.describe(program), e));
+        }
+    }
+
+    @Override
+    public Executable bind(WorkspacePlan plan, ModelMemory model) {
+        compile();
         requirePack("weights", model.weights(), program.parameters());
         requirePack("gradients", model.gradients(), program.parameters());
         requirePack("statistics", model.statistics(), program.statistics());

@@ -198,11 +198,6 @@ final class GraphConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public boolean addsInPlace() {
-        return false;
-    }
-
-    @Override
     public Launch bind(Lane lane, Operands operands) {
         boolean weightGradient = problem.direction() == Direction.WEIGHT_GRADIENT;
         long result = weightGradient ? operands.workspace() + waitingOffset() : operands.result();

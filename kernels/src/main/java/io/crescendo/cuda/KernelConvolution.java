@@ -2,6 +2,8 @@ package io.crescendo.cuda;
 
 import io.crescendo.backend.Precision;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * A convolution by the kernels of convolution.cu: takes every shape and needs no workspace, but is slow. It is chosen
@@ -36,48 +38,41 @@ final class KernelConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public boolean addsInPlace() {
-        return false;
-    }
-
-    @Override
     public Launch bind(Lane lane, Operands operands) {
-        Grid grid = switch (problem.direction()) {
+        Direction direction = problem.direction();
+        Grid grid = switch (direction) {
             case FORWARD -> grids.threads(problem.outputElements());
             case INPUT_GRADIENT -> grids.threads(problem.inputElements());
             case WEIGHT_GRADIENT -> grids.blocks(problem.weightElements());
         };
-        String kernel = switch (problem.direction()) {
+        String kernel = switch (direction) {
             case FORWARD -> "convolution";
             case INPUT_GRADIENT -> "convolution_input_gradient";
             case WEIGHT_GRADIENT -> "convolution_weight_gradient";
         };
-        Kernels.Call call = lane.kernels()
-                .call(
-                        kernel + (problem.precision() == Precision.BF16 ? "_bf16" : "_f32"),
-                        grid.x(),
-                        grid.y(),
-                        operands.first(),
-                        operands.second(),
-                        operands.result(),
-                        problem.samples(),
-                        problem.channels(),
-                        problem.height(),
-                        problem.width(),
-                        problem.filters(),
-                        problem.outHeight(),
-                        problem.outWidth(),
-                        problem.kernelHeight(),
-                        problem.kernelWidth(),
-                        problem.strideHeight(),
-                        problem.strideWidth(),
-                        problem.padHeight(),
-                        problem.padWidth(),
-                        problem.groups());
-        if (problem.direction() != Direction.FORWARD) {
-            return () -> call.enqueue(lane.stream());
+        boolean added = problem.addend() && operands.addend() == operands.result();
+        List<Object> arguments = new ArrayList<>(List.of(operands.first(), operands.second(), operands.result()));
+        if (direction == Direction.FORWARD) {
+            arguments.add(added ? 1 : 0);
         }
-        Launch after = epilogue.bind(lane, operands, false);
+        arguments.addAll(List.of(
+                problem.samples(),
+                problem.channels(),
+                problem.height(),
+                problem.width(),
+                problem.filters(),
+                problem.outHeight(),
+                problem.outWidth(),
+                problem.kernelHeight(),
+                problem.kernelWidth(),
+                problem.strideHeight(),
+                problem.strideWidth(),
+                problem.padHeight(),
+                problem.padWidth(),
+                problem.groups()));
+        String type = problem.precision() == Precision.BF16 ? "_bf16" : "_f32";
+        Kernels.Call call = lane.kernels().call(kernel + type, grid.x(), grid.y(), arguments.toArray());
+        Launch after = direction == Direction.FORWARD ? epilogue.bind(lane, operands, added) : Launch.NOTHING;
         return () -> {
             call.enqueue(lane.stream());
             after.enqueue();

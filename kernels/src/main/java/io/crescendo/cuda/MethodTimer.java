@@ -38,7 +38,6 @@ final class MethodTimer implements AutoCloseable {
     private final long second;
     private final long result;
     private final long bias;
-    private final long addend;
     private final long workspace;
 
     /**
@@ -65,7 +64,6 @@ final class MethodTimer implements AutoCloseable {
                     case WEIGHT_GRADIENT -> weight;
                 });
         bias = take(problem.bias() ? (long) problem.filters() * Float.BYTES : 0);
-        addend = take(problem.addend() ? y : 0);
         workspace = take(workspaceBytes);
         block = scope.own(measuring.temporary(used));
         try {
@@ -92,7 +90,7 @@ final class MethodTimer implements AutoCloseable {
      */
     OptionalDouble milliseconds(ConvolutionMethod method) {
         try {
-            Launch launch = method.bind(lane, operands(method));
+            Launch launch = method.bind(lane, operands());
             launch.enqueue(); // loads code, and shows whether it works at all
             cuStreamSynchronize(lane.stream());
             try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
@@ -115,14 +113,14 @@ final class MethodTimer implements AutoCloseable {
         }
     }
 
-    private Operands operands(ConvolutionMethod method) {
+    private Operands operands() {
         long base = block.address();
         return new Operands(
                 base + first,
                 base + second,
                 base + result,
                 problem.bias() ? base + bias : 0,
-                problem.addend() ? base + (method.addsInPlace() ? result : addend) : 0,
+                problem.addend() ? base + result : 0, // where the planner puts it if it can
                 base + workspace);
     }
 

@@ -29,6 +29,7 @@ final class OpPlan implements AutoCloseable {
     private final int index;
     private final String description;
     private final List<Binder> binders = new ArrayList<>();
+    private final List<Runnable> preparations = new ArrayList<>();
     private final Set<Value> overwritable = new HashSet<>();
     private final Map<Value, Long> bytes = new HashMap<>();
     private final CudaScope scope = new CudaScope();
@@ -89,6 +90,19 @@ final class OpPlan implements AutoCloseable {
     /** Appends a launch. */
     void launch(Binder binder) {
         binders.add(binder);
+    }
+
+    /**
+     * Appends what must happen before binding, needs no addresses and takes long: measuring, for example. It may run on
+     * another thread while a step runs, and more than once.
+     */
+    void onPrepare(Runnable preparation) {
+        preparations.add(preparation);
+    }
+
+    /** Does what {@link #onPrepare} asked for. */
+    void prepare() {
+        preparations.forEach(Runnable::run);
     }
 
     List<Binder> binders() {

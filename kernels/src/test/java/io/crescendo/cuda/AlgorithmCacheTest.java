@@ -11,6 +11,7 @@ import java.nio.file.attribute.PosixFilePermissions;
 import java.util.List;
 import java.util.stream.Stream;
 import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -19,6 +20,7 @@ class AlgorithmCacheTest {
     private static final DeviceProperties DEVICE =
             new DeviceProperties("NVIDIA H200", 9, 0, 132, 1L << 37, 12060, true);
     private static final long CUDNN = 90501;
+    private static final long BYTES = 12_345_678_901L;
 
     @TempDir
     Path home;
@@ -29,6 +31,18 @@ class AlgorithmCacheTest {
 
     private AlgorithmCache open() {
         return new AlgorithmCache(directory(), DEVICE, CUDNN);
+    }
+
+    private static void put(AlgorithmCache cache, String key, String name) {
+        cache.put(key, new AlgorithmCache.Entry(name, BYTES));
+    }
+
+    private static @Nullable String name(AlgorithmCache cache, String key) {
+        AlgorithmCache.Entry entry = cache.find(key);
+        if (entry != null) {
+            assertEquals(BYTES, entry.workspaceBytes());
+        }
+        return entry == null ? null : entry.name();
     }
 
     private Path file() throws IOException {
@@ -43,14 +57,14 @@ class AlgorithmCacheTest {
     void remembersFromRunToRun() throws IOException {
         AlgorithmCache first = open();
         assertNull(first.find("a"));
-        first.put("a", "classic1");
-        first.put("b", "kernel");
-        assertEquals("classic1", first.find("a"));
+        put(first, "a", "classic1");
+        put(first, "b", "kernel");
+        assertEquals("classic1", name(first, "a"));
         AlgorithmCache second = open();
-        assertEquals("classic1", second.find("a"));
-        assertEquals("kernel", second.find("b"));
-        second.put("a", "classic0");
-        assertEquals("classic0", open().find("a"));
+        assertEquals("classic1", name(second, "a"));
+        assertEquals("kernel", name(second, "b"));
+        put(second, "a", "classic0");
+        assertEquals("classic0", name(open(), "a"));
         assertEquals("rwx------", PosixFilePermissions.toString(Files.getPosixFilePermissions(directory())));
         assertTrue(file().getFileName().toString().contains("H200"));
     }
@@ -59,15 +73,15 @@ class AlgorithmCacheTest {
     void keepsWhatAnotherProcessKept() {
         AlgorithmCache one = open();
         AlgorithmCache other = open();
-        one.put("a", "classic1");
-        other.put("b", "classic5");
-        assertEquals("classic1", open().find("a"));
-        assertEquals("classic5", open().find("b"));
+        put(one, "a", "classic1");
+        put(other, "b", "classic5");
+        assertEquals("classic1", name(open(), "a"));
+        assertEquals("classic5", name(open(), "b"));
     }
 
     @Test
     void ignoresAndRewritesDamagedFiles() throws IOException {
-        open().put("a", "classic1");
+        put(open(), "a", "classic1");
         Path file = file();
         String whole = Files.readString(file);
         List<String> damages = List.of(
@@ -76,15 +90,17 @@ class AlgorithmCacheTest {
                 whole.replace("classic1", ""),
                 whole.replace("\t", " "),
                 whole.replace("end 1", "end 2"),
-                whole.replace("a\tclassic1\n", "a\tclassic1\nb\tclassic0\n"),
+                whole.replace("a\t", "b\tclassic0\t1\na\t"),
+                whole.replace("\t1", "\t-1"),
+                whole.replace("\t1", "\t9999999999"),
                 whole.replace("format 1", "format 2"),
                 "\u0000" + whole);
         for (String damaged : damages) {
             Files.writeString(file, damaged);
             AlgorithmCache cache = open();
             assertNull(cache.find("a"), damaged);
-            cache.put("c", "classic3");
-            assertEquals("classic3", open().find("c"), damaged);
+            put(cache, "c", "classic3");
+            assertEquals("classic3", name(open(), "c"), damaged);
         }
         Files.write(file, new byte[] {(byte) 0xC3, (byte) 0x28}); // not UTF-8
         assertNull(open().find("a"));
@@ -92,13 +108,13 @@ class AlgorithmCacheTest {
 
     @Test
     void ignoresOtherDevicesAndVersions() throws IOException {
-        open().put("a", "classic1");
+        put(open(), "a", "classic1");
         assertNull(new AlgorithmCache(directory(), DEVICE, CUDNN + 1).find("a"));
         DeviceProperties other = new DeviceProperties("NVIDIA A100", 8, 0, 108, 1L << 36, 12060, true);
         assertNull(new AlgorithmCache(directory(), other, CUDNN).find("a"));
         // A file that was copied under another device's name.
         AlgorithmCache foreign = new AlgorithmCache(directory(), other, CUDNN);
-        foreign.put("x", "classic1");
+        put(foreign, "x", "classic1");
         try (Stream<Path> files = Files.list(directory())) {
             List<Path> both = files.sorted().toList();
             Files.writeString(both.get(0), Files.readString(both.get(1)));
@@ -110,8 +126,8 @@ class AlgorithmCacheTest {
     void livesWithoutAPlaceToWrite() throws IOException {
         Files.writeString(home.resolve("choices"), "a file where the directory should be");
         AlgorithmCache cache = open();
-        cache.put("a", "classic1");
-        assertEquals("classic1", cache.find("a"), "as long as the process lives");
+        put(cache, "a", "classic1");
+        assertEquals("classic1", name(cache, "a"), "as long as the process lives");
         assertNull(open().find("a"));
     }
 }

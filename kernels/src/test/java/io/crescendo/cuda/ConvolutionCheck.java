@@ -45,7 +45,6 @@ final class ConvolutionCheck {
         DeviceBuffer deviceInput = trial.written(Trial.toNhwc(x, channels, height * width));
         DeviceBuffer deviceGradient = trial.written(Trial.toNhwc(dy, filters, outHeight * outWidth));
         DeviceBuffer deviceWeight = trial.written(Trial.toNhwc(weights, share, taps)); // KCRS to KRSC
-        DeviceBuffer y = trial.buffer(dy.length);
         DeviceBuffer dx = trial.buffer(x.length);
         DeviceBuffer dw = trial.written(ElementType.F32, Trial.toNhwc(start, share, taps));
         int[] shape = {
@@ -64,13 +63,25 @@ final class ConvolutionCheck {
             window.padLeft(),
             groups
         };
-        launch(trial, "convolution", shape, deviceInput, deviceWeight, y);
+        boolean added = trial.random().nextBoolean();
+        double[] before = trial.activations(dy.length);
+        DeviceBuffer y =
+                added ? trial.written(Trial.toNhwc(before, filters, outHeight * outWidth)) : trial.buffer(dy.length);
+        int[] forward = new int[shape.length + 1];
+        forward[0] = added ? 1 : 0;
+        System.arraycopy(shape, 0, forward, 1, shape.length);
+        launch(trial, "convolution", forward, deviceInput, deviceWeight, y);
         launch(trial, "convolution_input_gradient", shape, deviceGradient, deviceWeight, dx);
         launch(trial, "convolution_weight_gradient", shape, deviceInput, deviceGradient, dw);
         String what = " of (" + samples + ", " + channels + ", " + height + ", " + width + ") to " + filters + " by "
                 + window + ", groups " + groups;
         // At most 256 products of numbers about one: sums below 100, each addition rounded.
         double tolerance = 1e-4;
+        if (added) {
+            for (int i = 0; i < before.length; i++) {
+                twin.of(output)[i] += before[i];
+            }
+        }
         trial.close("output" + what, Trial.toNhwc(twin.of(output), filters, outHeight * outWidth), y, tolerance);
         trial.close("dx" + what, Trial.toNhwc(twin.of(inputGradient), channels, height * width), dx, tolerance);
         Trial.closeFloats("dw" + what, Trial.toNhwc(twin.of(weightGradient), share, taps), dw, tolerance);

@@ -100,13 +100,12 @@ class ConvolutionMethodsTest {
             case TF32 -> 0x1p-8;
             case BF16 -> 0x1p-5;
         };
-        List<ConvolutionMethod> methods = ConvolutionMethods.all(device.cudnn(), problem, grids);
+        List<ConvolutionMethod> methods = new ArrayList<>(ConvolutionMethods.all(device.cudnn(), problem, grids));
+        methods.add(new KernelConvolution(problem, grids)); // adding in place
         try {
             for (ConvolutionMethod method : methods) {
                 seen.add(problem.direction().name().toLowerCase(Locale.ROOT) + " " + method.name());
-                for (boolean inPlace : problem.addend() && method.addsInPlace()
-                        ? new boolean[] {false, true}
-                        : new boolean[] {false}) {
+                for (boolean inPlace : problem.addend() ? new boolean[] {false, true} : new boolean[] {false}) {
                     float[] actual = run(device, problem, method, x, w, bias, addend, inPlace);
                     for (int i = 0; i < expected.length; i++) {
                         if (!(Math.abs(actual[i] - expected[i]) <= roundoff * largest)) {
@@ -267,9 +266,12 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), options)) {
             device.enter();
             for (ConvolutionProblem problem : problems) {
-                try (ConvolutionMethod method = device.algorithms().choose(device, device.forLowering(), problem)) {
+                try (AlgorithmChoice.Considered choice =
+                        device.algorithms().consider(device, device.forLowering(), problem)) {
+                    ConvolutionMethod method = choice.decide();
                     names.add(method.name());
                     assertTrue(method.deterministic() || !options.deterministic(), method.name());
+                    assertTrue(method.workspaceBytes() <= choice.workspaceBytes(), method.name());
                 }
             }
         }
