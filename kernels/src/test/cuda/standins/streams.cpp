@@ -165,15 +165,28 @@ int synchronize_everything() {
     return sticky();
 }
 
+// A device runs only what may run already. For a while one stream gets all the turns, so that it
+// comes far ahead of the others wherever nothing holds it back.
 void perhaps_run_some() {
-    if (schedule != RANDOM || below(2)) return;
-    std::vector<Stream*> busy;
-    if (!defaultStream.queue.empty()) busy.push_back(&defaultStream);
-    for (Stream* stream : streams)
-        if (!stream->queue.empty()) busy.push_back(stream);
-    if (busy.empty()) return;
-    Stream* stream = busy[below((unsigned)busy.size())];
-    complete(stream->queue[below((unsigned)stream->queue.size())]);
+    if (schedule != RANDOM) return;
+    constexpr unsigned CALLS_OF_A_FAVOURITE = 200;
+    static unsigned calls = 0;
+    static Stream* favourite = nullptr;
+    std::vector<Stream*> all(streams.begin(), streams.end());
+    if (calls++ % CALLS_OF_A_FAVOURITE == 0)
+        favourite = all.empty() || below(3) == 0 ? nullptr : all[below((unsigned)all.size())];
+    if (favourite == nullptr) all.push_back(&defaultStream);
+    for (unsigned turns = below(4); turns > 0; turns--) {
+        std::vector<Stream*> ready;
+        for (Stream* stream : all) {
+            if (stream->queue.empty() || (favourite != nullptr && stream != favourite)) continue;
+            bool free = true;
+            for (const TaskPointer& earlier : stream->queue.front()->after) free &= earlier->done;
+            if (free) ready.push_back(stream);
+        }
+        if (ready.empty()) return;
+        complete(ready[below((unsigned)ready.size())]->queue.front());
+    }
 }
 
 static std::shared_ptr<Capture> capture_of_this_thread() {
