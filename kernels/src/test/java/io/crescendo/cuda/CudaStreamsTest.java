@@ -58,8 +58,8 @@ class CudaStreamsTest {
         try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT.withDeterministic(true))) {
             Program program = CudaNetwork.training(BATCH, backend.fusions());
             try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
-                    UpdateKernel update = backend.prepareUpdate(
-                            new UpdateRule.Momentum(), model, program.parameters(), p -> true);
+                    UpdateKernel update =
+                            backend.prepareUpdate(new UpdateRule.Momentum(), model, program.parameters(), p -> true);
                     Rig rig = new Rig(backend, program, model)) {
                 List<StepMetrics.Reading> readings = new ArrayList<>();
                 for (int i = 1; i <= STEPS; i++) {
@@ -114,8 +114,8 @@ class CudaStreamsTest {
         try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT)) {
             Program program = CudaNetwork.training(BATCH, backend.fusions());
             try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
-                    UpdateKernel update = backend.prepareUpdate(
-                            new UpdateRule.Momentum(), model, program.parameters(), p -> true)) {
+                    UpdateKernel update =
+                            backend.prepareUpdate(new UpdateRule.Momentum(), model, program.parameters(), p -> true)) {
                 float[] gradient = new float[Math.toIntExact(model.gradients().elements())];
                 Random random = new Random(seed);
                 for (int i = 0; i < gradient.length; i++) {
