@@ -245,6 +245,24 @@ public sealed interface Op {
             return with(addend, rectified, reluMask);
         }
 
+        /** The same with another weight of the newest statistic in the running averages; with 0 they stay. */
+        GhostBatchNorm withMomentum(double newMomentum) {
+            return new GhostBatchNorm(
+                    input,
+                    scale,
+                    shift,
+                    runningMean,
+                    runningVariance,
+                    addend,
+                    output,
+                    mean,
+                    variance,
+                    mask,
+                    ghostBatch,
+                    epsilon,
+                    newMomentum);
+        }
+
         private GhostBatchNorm with(@Nullable Value newAddend, Value newOutput, @Nullable Value newMask) {
             return new GhostBatchNorm(
                     input,

@@ -4,6 +4,7 @@ import io.crescendo.tensor.ParameterPack;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.stream.Collectors;
 
 /**
@@ -83,6 +84,31 @@ public final class Program {
     /** Whether any operation takes statistics over a ghost batch, so that micro-batches must be multiples of it. */
     public boolean usesGhostBatches() {
         return ops.stream().anyMatch(Op.GhostBatchNorm.class::isInstance);
+    }
+
+    /** How many operations, from the first, belong to the forward pass: up to the loss, or all without one. */
+    public int forwardOps() {
+        for (int i = 0; i < ops.size(); i++) {
+            if (ops.get(i) instanceof Op.SoftmaxCrossEntropy) {
+                return i + 1;
+            }
+        }
+        return ops.size();
+    }
+
+    /**
+     * The same program with less to keep: results of these forward operations are computed again where the backward
+     * pass needs them. Gradients, loss and running averages are the same bit for bit.
+     *
+     * @param released indices of forward operations; any but the loss
+     */
+    public Program recomputing(Set<Integer> released) {
+        return Recomputing.rewrite(this, released);
+    }
+
+    /** The same with other operations, which may define further values. */
+    Program with(List<Op> newOps, List<Value> newValues) {
+        return new Program(mode, microBatch, ghostBatch, newOps, newValues, kept, parameters, statistics);
     }
 
     /** The value that is fed with images, if the program reads any. */

@@ -2,6 +2,7 @@ package io.crescendo.backend;
 
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
+import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.tensor.ParameterPack;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -50,6 +51,11 @@ public interface Backend extends AutoCloseable {
      */
     default OptionalLong memoryBytes() {
         return OptionalLong.empty();
+    }
+
+    /** What a micro-batch costs on this kind of device; decides between splitting, recomputing and preparing. */
+    default MicroBatchCosts microBatchCosts() {
+        return MicroBatchCosts.TYPICAL;
     }
 
     /** The arena that all bound programs share. */

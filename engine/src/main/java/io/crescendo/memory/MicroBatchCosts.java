@@ -12,11 +12,10 @@ package io.crescendo.memory;
  */
 public record MicroBatchCosts(double preparationSamples, double overheadSamples) {
     /**
-     * Between what was measured on a processor (preparation 30 samples for a wide ResNet 16-4, 350 for a small CNN;
-     * overhead below one sample) and what a graphics card is expected to need, where an update of few samples takes
-     * hardly less time than one of many.
+     * For a device nobody has measured: a graphics card is expected to take for a few samples nearly as long as for
+     * some dozens.
      */
-    public static final MicroBatchCosts TYPICAL = new MicroBatchCosts(300, 4);
+    public static final MicroBatchCosts TYPICAL = new MicroBatchCosts(300, 32);
 
     public MicroBatchCosts {
         if (!(preparationSamples >= 0 && overheadSamples >= 0)) {

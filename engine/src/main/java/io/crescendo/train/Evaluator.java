@@ -12,15 +12,23 @@ import io.crescendo.memory.MicroBatches;
 import io.crescendo.metrics.EvaluationRecord;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.function.Consumer;
 
 /** Measures loss and accuracy of a network on all samples of a data set, with running statistics. */
 public final class Evaluator implements AutoCloseable {
+    /**
+     * Samples per evaluation run where memory allows: enough to keep a processor busy, and few enough that training,
+     * not evaluation, decides how large the workspace gets.
+     */
+    public static final int BATCH = 128;
+
     private final Backend backend;
     private final StepPlanner planner;
     private final ModelMemory model;
     private final BatchStream stream;
     private final int samples;
     private final Map<Integer, Executable> executables = new HashMap<>();
+    private Consumer<Steps.Refusal> onRefusal = refusal -> {};
     private int evaluationBatch;
     private long workspaceBytes;
 
@@ -47,6 +55,11 @@ public final class Evaluator implements AutoCloseable {
         this.evaluationBatch = planner.largestInference(Math.min(samples, evaluationBatch));
     }
 
+    /** Calls this when the device refuses memory and evaluation goes on in smaller pieces. */
+    public void onRefusal(Consumer<Steps.Refusal> listener) {
+        onRefusal = listener;
+    }
+
     /** Evaluates all samples; {@code update} and {@code epoch} only label the record. */
     public EvaluationRecord evaluate(long update, double epoch) {
         while (true) {
@@ -59,6 +72,8 @@ public final class Evaluator implements AutoCloseable {
                 executables.values().forEach(Executable::close);
                 executables.clear();
                 workspaceBytes = 0;
+                onRefusal.accept(new Steps.Refusal(
+                        evaluationBatch, e.requestedBytes(), Math.min(planner.budgetBytes(), e.requestedBytes() - 1)));
                 evaluationBatch = (evaluationBatch + 1) / 2;
             }
         }

@@ -6,18 +6,21 @@ import io.crescendo.backend.LoweredProgram;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.MicroBatches;
+import io.crescendo.memory.Recomputation;
 import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
 import io.crescendo.schedule.BatchUse;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Decides how batches are cut into micro-batches that fit a memory budget.
+ * Decides how batches are cut into micro-batches that fit a memory budget, and what is computed twice to fit it.
  *
  * <p>Programs are traced, lowered and planned, and nothing is allocated for them, so the same class answers
  * {@code crescendo plan --memory} and serves training.
@@ -42,17 +45,20 @@ public final class StepPlanner implements AutoCloseable {
     private final int granule;
     private long budgetBytes;
     private @Nullable MicroBatchCover cover;
-    private final Map<Integer, Long> trainingBytes = new HashMap<>();
-    private final Map<Integer, PlannedProgram> candidates = new HashMap<>();
+    private final Map<Variant, Long> trainingBytes = new HashMap<>();
+    private final Map<Variant, PlannedProgram> candidates = new HashMap<>();
+    private List<Recomputation> ways = List.of();
+
+    private record Variant(int microBatch, Recomputation way) {}
 
     /**
-     * Creates a planner with the usual costs.
+     * Creates a planner with the costs that are usual on the device.
      *
      * @param ghostBatch samples per batch-norm statistic; micro-batches are multiples of it if the network has norms
      * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means most of the device's memory
      */
     public StepPlanner(Backend backend, Network network, int ghostBatch, double labelSmoothing, long budgetBytes) {
-        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, MicroBatchCosts.TYPICAL);
+        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, backend.microBatchCosts());
     }
 
     /** Creates a planner with measured costs. */
@@ -121,39 +127,114 @@ public final class StepPlanner implements AutoCloseable {
      */
     public synchronized StepPlan plan(int batch) {
         List<Integer> sizes = cover != null && cover.covers(batch) ? cover.sizes(batch) : split(batch);
-        if (sizes.stream().anyMatch(size -> trainingBytes(size) > budgetBytes)) {
+        if (sizes.stream().anyMatch(size -> !fits(size))) {
             sizes = split(batch); // the cover took it for granted that a smaller micro-batch never needs more
         }
         return new StepPlan(
                 batch,
                 sizes,
-                sizes.stream().mapToLong(this::trainingBytes).max().orElseThrow());
+                sizes.stream().mapToLong(this::trainingBytes).max().orElseThrow(),
+                way(sizes.get(0)));
+    }
+
+    /** What fills the workspace when a micro-batch runs. */
+    public synchronized WorkspaceReport report(int microBatch, int entries) {
+        PlannedProgram candidate = candidate(microBatch, way(microBatch));
+        return WorkspaceReport.of(candidate.program(), candidate.lowered().requirements(), candidate.plan(), entries);
     }
 
     private List<Integer> split(int batch) {
         int largest = largestMicroBatch(batch);
         List<Integer> equal = MicroBatches.split(batch, MicroBatches.equalShare(batch, granule, largest));
-        return equal.stream().allMatch(size -> trainingBytes(size) <= budgetBytes)
-                ? equal
-                : MicroBatches.split(batch, largest);
+        return equal.stream().allMatch(this::fits) ? equal : MicroBatches.split(batch, largest);
     }
 
+    /**
+     * The largest micro-batch of a batch, by the cheapest way: splitting costs each micro-batch's overhead, recomputing
+     * costs its share of every sample.
+     */
     private int largestMicroBatch(int batch) {
-        return MicroBatches.largest(
-                batch, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, batch))));
+        if (trainingBytes(batch, Recomputation.NONE) <= budgetBytes) {
+            return batch;
+        }
+        int best = 0;
+        double bestCost = Double.POSITIVE_INFINITY;
+        @Nullable IllegalArgumentException tooSmall = null;
+        for (Recomputation way : ways()) {
+            if (costs.overheadSamples() + batch * way.extraTime() >= bestCost) {
+                continue; // more expensive even if the whole batch fits
+            }
+            try {
+                int largest = MicroBatches.largest(
+                        batch,
+                        granule,
+                        budgetBytes,
+                        size -> trainingBytes(Math.toIntExact(Math.min(size, batch)), way));
+                int pieces = (batch + largest - 1) / largest;
+                double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
+                if (cost < bestCost) {
+                    best = largest;
+                    bestCost = cost;
+                }
+            } catch (IllegalArgumentException e) {
+                tooSmall = e; // the last way, which needs the least, has the last word
+            }
+        }
+        if (best == 0) {
+            throw Objects.requireNonNull(tooSmall, "no way was tried");
+        }
+        return best;
+    }
+
+    /** The cheapest way that fits, or the one that needs least. */
+    private Recomputation way(int microBatch) {
+        if (trainingBytes(microBatch, Recomputation.NONE) <= budgetBytes) {
+            return Recomputation.NONE;
+        }
+        for (Recomputation way : ways()) {
+            if (trainingBytes(microBatch, way) <= budgetBytes) {
+                return way;
+            }
+        }
+        return ways().get(ways().size() - 1);
+    }
+
+    private boolean fits(int microBatch) {
+        return trainingBytes(microBatch) <= budgetBytes;
+    }
+
+    private long trainingBytes(int microBatch) {
+        return trainingBytes(microBatch, way(microBatch));
+    }
+
+    /** The same operations are released at every size, so the ways are found once. */
+    private List<Recomputation> ways() {
+        if (ways.isEmpty()) {
+            ways = Recomputation.ways(network.trainingProgram(granule, ghostBatch, labelSmoothing, backend.fusions()));
+        }
+        return ways;
     }
 
     /** Arena bytes of a training program. */
-    private long trainingBytes(int microBatch) {
+    private long trainingBytes(int microBatch, Recomputation way) {
         return trainingBytes.computeIfAbsent(
-                microBatch, size -> candidate(size).plan().totalBytes());
+                new Variant(microBatch, way),
+                v -> candidate(microBatch, way).plan().totalBytes());
     }
 
     /** A program to bind. The caller closes it; asking again prepares another. */
     synchronized PlannedProgram training(int microBatch) {
-        PlannedProgram program = candidate(microBatch);
-        candidates.remove(microBatch);
+        Recomputation way = way(microBatch);
+        PlannedProgram program = candidate(microBatch, way);
+        candidates.remove(new Variant(microBatch, way));
         return program;
+    }
+
+    /** Arena bytes of evaluation, which runs the most samples at once that fit. */
+    public synchronized long evaluationBytes(int samples) {
+        try (PlannedProgram program = inference(largestInference(samples))) {
+            return program.plan().totalBytes();
+        }
     }
 
     /** A program for evaluation to bind. The caller closes it. */
@@ -176,10 +257,11 @@ public final class StepPlanner implements AutoCloseable {
         candidates.clear();
     }
 
-    private PlannedProgram candidate(int microBatch) {
+    private PlannedProgram candidate(int microBatch, Recomputation way) {
         return candidates.computeIfAbsent(
-                microBatch,
-                size -> planned(network.trainingProgram(size, ghostBatch, labelSmoothing, backend.fusions())));
+                new Variant(microBatch, way),
+                v -> planned(
+                        way.of(network.trainingProgram(microBatch, ghostBatch, labelSmoothing, backend.fusions()))));
     }
 
     private PlannedProgram planned(Program program) {

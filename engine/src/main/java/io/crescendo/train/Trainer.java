@@ -33,12 +33,6 @@ import org.jspecify.annotations.Nullable;
  * 1/batch and reports. Not thread-safe, except {@link #stop}.
  */
 public final class Trainer implements AutoCloseable {
-    /**
-     * Samples per evaluation run where memory allows: enough to keep a processor busy, and few enough that training,
-     * not evaluation, decides how large the workspace gets.
-     */
-    private static final int EVALUATION_BATCH = 128;
-
     private final Backend backend;
     private final TrainingPlan plan;
     private final Optimizer optimizer;
@@ -100,7 +94,8 @@ public final class Trainer implements AutoCloseable {
         this.stream = new BatchStream(training, normalization, augmentation, options.seed());
         this.resident = backend.residentImages(stream.source());
         this.evaluator = new Evaluator(
-                backend, planner, model, BatchStream.evaluation(test, normalization), test.size(), EVALUATION_BATCH);
+                backend, planner, model, BatchStream.evaluation(test, normalization), test.size(), Evaluator.BATCH);
+        evaluator.onRefusal(refusal -> listeners.forEach(l -> l.memoryRefused(refusal)));
         this.identity = RunIdentity.of(network, plan, optimizer, training, test, normalization, augmentation, options);
         this.numbers = new Checkpoint.Numbers(model, layout.parameters(), layout.statistics(), update);
         this.pending = new PendingUpdates(plan.samplesPerEpoch(), record -> listeners.forEach(l -> l.updated(record)));

@@ -11,6 +11,7 @@ import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.MemoryForecast;
 import io.crescendo.models.Models;
 import io.crescendo.models.data.DataForm;
@@ -78,7 +79,9 @@ public final class PlanCommand implements Callable<Integer> {
         private boolean yaml;
     }
 
-    @Option(names = "--memory", description = "Add how each batch is split, and the workspace it takes on the device.")
+    @Option(
+            names = "--memory",
+            description = "Add how each batch is split, its workspace on the device, and what fills it.")
     private boolean memory;
 
     @Option(
@@ -92,8 +95,8 @@ public final class PlanCommand implements Callable<Integer> {
             names = "--memory-budget",
             paramLabel = "SIZE",
             converter = MemorySize.class,
-            description = "Most memory for the workspace, such as 8GiB; implies --memory.")
-    private @Nullable Long memoryBudget;
+            description = "Most memory for the workspace, such as 8GiB or 80%%; implies --memory.")
+    private @Nullable MemoryBudget memoryBudget;
 
     @Option(names = "--data", paramLabel = "DIR", description = "Where data sets lie, if their size must be looked up.")
     private @Nullable Path data;
@@ -136,13 +139,13 @@ public final class PlanCommand implements Callable<Integer> {
                 form.images().height(),
                 form.images().width(),
                 form.classes());
-        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT)) {
+        MemoryBudget budget = memoryBudget == null ? MemoryBudget.NONE : memoryBudget;
+        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);
+                MemoryForecast forecast = new MemoryForecast(backend, network, run, budget.on(backend))) {
             out.println("memory on " + backend.description());
-            phases(
-                    source,
-                    run,
-                    out,
-                    new MemoryForecast(backend, network, run, memoryBudget == null ? Long.MAX_VALUE : memoryBudget));
+            phases(source, run, out, forecast);
+            out.println();
+            forecast.details(Integer.MAX_VALUE).forEach(out::println);
         }
     }
 
@@ -164,8 +167,7 @@ public final class PlanCommand implements Callable<Integer> {
                 if (forecast != null && line == 0) {
                     addition = "  micro-batches, workspace";
                 } else if (forecast != null && line <= table.rows().size()) {
-                    addition = "  "
-                            + forecast.of(table.rows().get(line - 1).batch()).text();
+                    addition = "  " + forecast.of(table.rows().get(line - 1).batch());
                 }
                 out.println("  " + lines.get(line) + addition);
             }

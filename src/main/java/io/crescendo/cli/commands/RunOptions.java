@@ -6,6 +6,7 @@ import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.config.Suggestion;
 import io.crescendo.cli.run.Experiment;
+import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.RunDirectory;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.DataSplit;
@@ -36,8 +37,8 @@ final class RunOptions {
             names = "--memory-budget",
             paramLabel = "SIZE",
             converter = MemorySize.class,
-            description = "Most memory for the workspace, such as 8GiB; larger batches are split to fit.")
-    private @Nullable Long memoryBudget;
+            description = "Most memory for the workspace, such as 8GiB or 80%%; larger batches are split to fit.")
+    private MemoryBudget memoryBudget = MemoryBudget.NONE;
 
     @Option(names = "--data", paramLabel = "DIR", description = "Where data sets lie.")
     private @Nullable Path data;
@@ -55,10 +56,7 @@ final class RunOptions {
         }
         requireDevice();
         DataSplit split = load(config);
-        return Experiment.of(
-                config,
-                split,
-                new Experiment.Machine(device, threads, memoryBudget == null ? Long.MAX_VALUE : memoryBudget));
+        return Experiment.of(config, split, new Experiment.Machine(device, threads, memoryBudget));
     }
 
     /** The folder, created. */

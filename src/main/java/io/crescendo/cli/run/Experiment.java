@@ -33,9 +33,9 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
      *
      * @param device a backend's name, or auto
      * @param threads of the processor; 0 for all
-     * @param memoryBudgetBytes for the workspace
+     * @param memoryBudget for the workspace
      */
-    public record Machine(String device, int threads, long memoryBudgetBytes) {}
+    public record Machine(String device, int threads, MemoryBudget memoryBudget) {}
 
     /** Checks that configuration, data and network fit. */
     public static Experiment of(RunConfig config, DataSplit data, Machine machine) {
@@ -84,7 +84,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                         new TrainingOptions(
                                 config.ghostBatch(),
                                 config.labelSmoothing(),
-                                machine.memoryBudgetBytes(),
+                                machine.memoryBudget().on(backend),
                                 config.evaluateEvery(),
                                 config.seed()));
                 ProgressView view = ProgressView.of(screen, variant.label(), config.epochs())) {

@@ -1,74 +1,83 @@
 package io.crescendo.cli.run;
 
-import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.LoweredProgram;
 import io.crescendo.cli.config.RunConfig;
-import io.crescendo.memory.MicroBatches;
-import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
-import java.util.HashMap;
+import io.crescendo.train.Evaluator;
+import io.crescendo.train.StepPlan;
+import io.crescendo.train.StepPlanner;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
-import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
- * How much workspace the batches of a plan will take on a device, found without training: programs are traced and
- * lowered, and nothing is allocated for them.
+ * How much workspace the batches of a plan will take on a device, found without training and by the class that decides
+ * it in training: programs are traced and lowered, and nothing is allocated for them.
  */
-public final class MemoryForecast {
-    private final Backend backend;
-    private final Network network;
-    private final RunConfig config;
-    private final long budgetBytes;
-    private final boolean usesGhostBatches;
-    private final Map<Integer, Long> bytes = new HashMap<>();
+public final class MemoryForecast implements AutoCloseable {
+    private static final int LARGEST_VALUES = 10;
+
+    private final StepPlanner planner;
+    private @Nullable StepPlan largest;
 
     public MemoryForecast(Backend backend, Network network, RunConfig config, long budgetBytes) {
-        this.backend = backend;
-        this.network = network;
-        this.config = config;
-        this.budgetBytes = budgetBytes;
-        this.usesGhostBatches =
-                network.trainingProgram(1, 1, 0, backend.fusions()).usesGhostBatches();
+        this.planner = new StepPlanner(backend, network, config.ghostBatch(), config.labelSmoothing(), budgetBytes);
     }
 
     /**
-     * What one batch takes.
-     *
-     * @param microBatch samples on the device at once
-     * @param microBatches of which the last may be smaller
-     * @param workspaceBytes for the largest of them
-     */
-    public record Share(int microBatch, int microBatches, long workspaceBytes) {
-        /** For a table: {@code 2 x 400 310.5 MiB}. */
-        public String text() {
-            return String.format(
-                    Locale.ROOT, "%d x %d  %,.1f MiB", microBatches, microBatch, workspaceBytes / (double) (1 << 20));
-        }
-    }
-
-    /**
-     * The share of a batch, by the same rule as training.
+     * What one batch takes, for a table: {@code 2 x 400 310.5 MiB}.
      *
      * @throws IllegalArgumentException if not even the smallest micro-batch fits the budget
      */
-    public Share of(long batch) {
-        int samples = Math.toIntExact(batch);
-        int microBatch = MicroBatches.largest(
-                samples,
-                usesGhostBatches ? config.ghostBatch() : 1,
-                budgetBytes,
-                size -> workspaceBytes(Math.toIntExact(Math.min(size, samples))));
-        return new Share(microBatch, MicroBatches.split(samples, microBatch).size(), workspaceBytes(microBatch));
+    public String of(long batch) {
+        StepPlan plan = planner.plan(Math.toIntExact(batch));
+        if (largest == null || plan.workspaceBytes() > largest.workspaceBytes()) {
+            largest = plan;
+        }
+        return String.format(
+                        Locale.ROOT,
+                        "%d x %d  %s",
+                        plan.microBatches().size(),
+                        plan.microBatch(),
+                        mebibytes(plan.workspaceBytes()))
+                + (plan.recomputation().extraTime() == 0
+                        ? ""
+                        : String.format(
+                                Locale.ROOT,
+                                ", recomputing %s (%.0f %% more time)",
+                                plan.recomputation().name(),
+                                100 * plan.recomputation().extraTime()));
     }
 
-    private long workspaceBytes(int microBatch) {
-        return bytes.computeIfAbsent(microBatch, size -> {
-            Program program =
-                    network.trainingProgram(size, config.ghostBatch(), config.labelSmoothing(), backend.fusions());
-            try (LoweredProgram lowered = backend.lower(program)) {
-                return WorkspacePlanner.plan(program, lowered.requirements()).totalBytes();
+    /** What fills the workspace at its fullest, over all batches asked for, and what evaluation takes. */
+    public List<String> details(int testSamples) {
+        List<String> lines = new ArrayList<>();
+        if (largest != null) {
+            WorkspaceReport report = planner.report(largest.microBatch(), LARGEST_VALUES);
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "largest workspace: micro-batch %d of batch %d, %s; no plan can take less than %s",
+                    largest.microBatch(),
+                    largest.batch(),
+                    mebibytes(report.totalBytes()),
+                    mebibytes(report.lowerBoundBytes())));
+            lines.add("fullest at " + report.moment());
+            for (WorkspaceReport.Entry entry : report.largest()) {
+                lines.add(String.format(Locale.ROOT, "%12s  %s", mebibytes(entry.bytes()), entry.name()));
             }
-        });
+        }
+        lines.add("evaluation: " + mebibytes(planner.evaluationBytes(Math.min(testSamples, Evaluator.BATCH))));
+        return lines;
+    }
+
+    private static String mebibytes(long bytes) {
+        return String.format(Locale.ROOT, "%,.1f MiB", bytes / 0x1p20);
+    }
+
+    @Override
+    public void close() {
+        planner.close();
     }
 }

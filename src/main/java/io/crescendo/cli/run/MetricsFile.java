@@ -7,6 +7,7 @@ import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
 import io.crescendo.train.TrainingListener;
 import java.io.BufferedWriter;
 import java.io.IOException;
@@ -20,9 +21,9 @@ import java.time.temporal.ChronoUnit;
  * The file {@code metrics.jsonl} of a run while it is written: one JSON object per line, each line flushed, so that the
  * file is whole whenever the program ends.
  *
- * <p>Line types: {@code run} (first: environment and what was run), {@code phase}, {@code update}, {@code evaluation},
- * {@code summary} (last, absent from a run that was killed). Whatever may differ between two runs with one seed stands
- * in the object {@code timing} of its line; without it two such files are equal.
+ * <p>Line types: {@code run} (first: environment and what was run), {@code phase}, {@code memoryRefused},
+ * {@code update}, {@code evaluation}, {@code summary} (last, absent from a run that was killed). Whatever may differ
+ * between two runs with one seed stands in the object {@code timing} of its line; without it two such files are equal.
  */
 public final class MetricsFile implements TrainingListener, AutoCloseable {
     /** The file's name in a run's folder. */
@@ -72,6 +73,15 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("noiseScale", phase.noiseScale());
         line.put("workspaceBytes", phase.workspaceBytes());
         line.putObject("timing").put("prepareNanos", phase.prepareNanos()).put("switchNanos", phase.switchNanos());
+        append(line);
+    }
+
+    @Override
+    public void memoryRefused(Steps.Refusal refusal) {
+        ObjectNode line = line("memoryRefused");
+        line.put("batch", refusal.batch());
+        line.put("requestedBytes", refusal.requestedBytes());
+        line.put("budgetBytes", refusal.budgetBytes());
         append(line);
     }
 

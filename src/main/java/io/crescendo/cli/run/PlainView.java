@@ -2,6 +2,7 @@ package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
 import java.io.PrintWriter;
 import java.util.Locale;
 
@@ -32,6 +33,18 @@ final class PlainView implements ProgressView {
     public void evaluated(EvaluationRecord evaluation) {
         standing.evaluated(evaluation);
         print();
+    }
+
+    @Override
+    public void memoryRefused(Steps.Refusal refusal) {
+        out.println(String.format(
+                Locale.ROOT,
+                "%-10s  the device refused %,.1f MiB for batch %,d; going on with at most %,.1f MiB",
+                label,
+                refusal.requestedBytes() / 0x1p20,
+                refusal.batch(),
+                refusal.budgetBytes() / 0x1p20));
+        out.flush();
     }
 
     private void print() {

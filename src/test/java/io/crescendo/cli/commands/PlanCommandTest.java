@@ -116,7 +116,24 @@ class PlanCommandTest {
     void memoryIsForecastPerBatch() {
         Run run = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1GiB");
         assertEquals(0, run.status(), run.err());
-        assertEquals(4, run.out().lines().filter(line -> line.contains(" MiB")).count(), run.out());
+        assertEquals(
+                4,
+                run.out()
+                        .lines()
+                        .filter(line -> line.matches(".* 1 x \\d+ .* MiB"))
+                        .count(),
+                run.out());
+        assertTrue(run.out().contains("no plan can take less than"), run.out());
+        assertEquals(
+                10,
+                run.out()
+                        .lines()
+                        .filter(line -> line.matches(" *[\\d.]+ MiB  .*"))
+                        .count(),
+                run.out());
+        assertTrue(run.out().contains("evaluation: "), run.out());
+        Run share = Run.of("plan", "--schedule", "increasing", "--memory-budget", "0.1%");
+        assertEquals(0, share.status(), share.err());
         Run tight = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1KiB");
         assertEquals(1, tight.status());
         assertTrue(tight.err().contains("memory budget of 1024"), tight.err());

@@ -1,0 +1,34 @@
+package io.crescendo.backend;
+
+import io.crescendo.memory.MemoryRequirements;
+import io.crescendo.memory.WorkspacePlan;
+
+/** Passes everything on to another lowered program. */
+public class ForwardingLoweredProgram implements LoweredProgram {
+    private final LoweredProgram inner;
+
+    /** In front of another one. */
+    public ForwardingLoweredProgram(LoweredProgram inner) {
+        this.inner = inner;
+    }
+
+    @Override
+    public MemoryRequirements requirements() {
+        return inner.requirements();
+    }
+
+    @Override
+    public void compile() {
+        inner.compile();
+    }
+
+    @Override
+    public Executable bind(WorkspacePlan plan, ModelMemory model) {
+        return inner.bind(plan, model);
+    }
+
+    @Override
+    public void close() {
+        inner.close();
+    }
+}

@@ -1,0 +1,106 @@
+package io.crescendo.memory;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.memory.MicroBatchCover.Demand;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+class MicroBatchCoverTest {
+    private static final MicroBatchCosts COSTS = new MicroBatchCosts(300, 4);
+
+    @Test
+    void everyBatchIsTheExactSumOfItsMicroBatches() {
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        for (int round = 0; round < 200; round++) {
+            int granule = 1 + random.nextInt(40);
+            int most = random.nextBoolean() ? Integer.MAX_VALUE : granule * (1 + random.nextInt(20));
+            Set<Integer> batches = new HashSet<>();
+            int count = 1 + random.nextInt(60);
+            for (int i = 0; i < count; i++) {
+                batches.add(1 + random.nextInt(1000));
+            }
+            List<Demand> demands = batches.stream()
+                    .map(batch -> new Demand(batch, 1L + random.nextInt(100)))
+                    .toList();
+            MicroBatchCosts costs = new MicroBatchCosts(random.nextInt(1000), random.nextInt(10));
+            MicroBatchCover cover = MicroBatchCover.of(demands, granule, most, costs);
+            for (int batch : batches) {
+                List<Integer> sizes = cover.sizes(batch);
+                String what = "seed " + seed + ", granule " + granule + ", most " + most + ", batch " + batch + ": "
+                        + sizes + " of " + cover.sizes();
+                assertEquals(batch, sizes.stream().mapToInt(Integer::intValue).sum(), what);
+                for (int i = 0; i < sizes.size(); i++) {
+                    assertTrue(sizes.get(i) >= 1 && sizes.get(i) <= Math.max(most, granule), what);
+                    assertTrue(i == sizes.size() - 1 || sizes.get(i) % granule == 0, what);
+                    assertTrue(i == 0 || sizes.get(i) <= sizes.get(i - 1), what);
+                }
+            }
+        }
+    }
+
+    @Test
+    void aFewBatchesGrowForReal() {
+        List<Demand> demands = List.of(new Demand(128, 40), new Demand(640, 8), new Demand(3200, 1));
+        MicroBatchCover cover = MicroBatchCover.of(demands, 128, 4096, new MicroBatchCosts(1e9, 1));
+        demands.forEach(demand -> assertEquals(List.of(demand.batch()), cover.sizes(demand.batch())));
+    }
+
+    @Test
+    void aSmoothScheduleSharesFewSizes() {
+        List<Demand> demands = new ArrayList<>();
+        for (int batch = 128; batch <= 5120; batch += 128) {
+            demands.add(new Demand(batch, 20));
+        }
+        MicroBatchCover cover = MicroBatchCover.of(demands, 128, 5120, COSTS);
+        assertTrue(
+                cover.sizes().size() <= MicroBatchCover.ALWAYS_PREPARED + 4,
+                cover.sizes().toString());
+        for (Demand demand : demands) {
+            assertTrue(cover.sizes(demand.batch()).size() <= 4, demand + ": " + cover.sizes(demand.batch()));
+        }
+        // Where micro-batches cost a hundred times more than programs, every batch has its own.
+        assertEquals(
+                40,
+                MicroBatchCover.of(demands, 128, 5120, new MicroBatchCosts(1, 100))
+                        .sizes()
+                        .size());
+    }
+
+    @Test
+    void thousandsOfBatchesAreCoveredToo() {
+        List<Demand> demands = new ArrayList<>();
+        for (int batch = 100; batch <= 6000; batch++) {
+            demands.add(new Demand(batch, 3));
+        }
+        MicroBatchCover cover = MicroBatchCover.of(demands, 1, 2000, COSTS);
+        Set<Integer> shared = new HashSet<>();
+        demands.forEach(d -> shared.addAll(cover.sizes(d.batch()).subList(0, 1)));
+        assertTrue(shared.size() <= 40, shared.toString());
+    }
+
+    @Test
+    void anUnknownBatchIsNamed() {
+        MicroBatchCover cover = MicroBatchCover.of(List.of(new Demand(8, 1)), 4, 8, COSTS);
+        String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> cover.sizes(9))
+                .getMessage());
+        assertTrue(message.contains("9") && message.contains("8"), message);
+    }
+
+    @Test
+    void costsAreFittedToMeasurements() {
+        int[] sizes = {100, 200, 400};
+        long[] nanos = {7_000, 12_000, 22_000}; // 50 per sample and 2,000 beyond
+        MicroBatchCosts costs = MicroBatchCosts.fit(sizes, nanos, 100_000);
+        assertEquals(40, costs.overheadSamples(), 1e-9);
+        assertEquals(2000, costs.preparationSamples(), 1e-9);
+        assertThrows(IllegalArgumentException.class, () -> MicroBatchCosts.fit(sizes, new long[] {3, 2, 1}, 1));
+    }
+}

@@ -1,0 +1,76 @@
+package io.crescendo.models;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
+import io.crescendo.memory.MemoryRequirements;
+import io.crescendo.memory.Recomputation;
+import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.nn.Network;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+
+/** Every network of this module fits its workspace at every batch: what is wasted is memory that a batch could use. */
+class WorkspaceTest {
+    private static final double MOST_WASTE = 1.03;
+
+    private static final List<Network> ZOO = List.of(
+            FashionCnn.of(1, 28, 28, 10),
+            WideResNet.of(10, 1, 1, 28, 28, 10),
+            WideResNet.of(16, 4, 3, 32, 32, 10),
+            WideResNet.of(28, 10, 3, 32, 32, 100));
+
+    /** Bytes as on a device: every convolution asks for scratch memory that grows with its output. */
+    private record Sizes(Program program, double scratchShare) implements MemoryRequirements {
+        @Override
+        public long bytes(Value value) {
+            return value.bytes();
+        }
+
+        @Override
+        public long scratchBytes(int opIndex) {
+            return (long) (scratchShare
+                    * program.ops().get(opIndex).outputs().stream()
+                            .mapToLong(Value::bytes)
+                            .sum());
+        }
+
+        @Override
+        public boolean mayOverwrite(int opIndex, Value input) {
+            return true;
+        }
+    }
+
+    @Test
+    void plansStayWithinThreePerCentOfTheBoundAtEveryBatch() {
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        for (Network network : ZOO) {
+            for (int batch = 1; batch <= 16_384; batch = batch * 3 / 2 + 1 + random.nextInt(batch)) {
+                for (Set<Fusion> fusions : List.of(EnumSet.allOf(Fusion.class), EnumSet.noneOf(Fusion.class))) {
+                    int ghostBatch = 1 + random.nextInt(256);
+                    Program program = network.trainingProgram(batch, ghostBatch, 0, fusions);
+                    double scratch = random.nextInt(3) * random.nextDouble();
+                    String what = "seed " + seed + ", " + network.name() + ", batch " + batch + ", ghost batch "
+                            + ghostBatch + ", scratch " + scratch + (fusions.isEmpty() ? ", unfused" : ", fused");
+                    for (Recomputation way : Recomputation.ways(program)) {
+                        check(what + ", recomputing " + way.name(), way.of(program), scratch);
+                    }
+                    check(what + ", inference", network.inferenceProgram(batch, 0, fusions), scratch);
+                }
+            }
+        }
+    }
+
+    private static void check(String what, Program program, double scratch) {
+        WorkspacePlan plan = WorkspacePlanner.plan(program, new Sizes(program, scratch));
+        double ratio = (double) plan.totalBytes() / plan.lowerBoundBytes();
+        assertTrue(ratio >= 1 && ratio <= MOST_WASTE, what + ": " + ratio);
+    }
+}

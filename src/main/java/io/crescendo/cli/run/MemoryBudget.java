@@ -1,0 +1,26 @@
+package io.crescendo.cli.run;
+
+import io.crescendo.backend.Backend;
+import io.crescendo.cli.UserError;
+
+/**
+ * The most memory that the workspace may take: an amount, or a share of what the device has.
+ *
+ * @param bytes the amount; not looked at if there is a share
+ * @param share of the device's memory, above 0 and at most 1; 0 if an amount was stated
+ */
+public record MemoryBudget(long bytes, double share) {
+    /** Most of the device's memory. */
+    public static final MemoryBudget NONE = new MemoryBudget(Long.MAX_VALUE, 0);
+
+    /** So many bytes on a device. */
+    public long on(Backend backend) {
+        if (share == 0) {
+            return bytes;
+        }
+        long device = backend.memoryBytes()
+                .orElseThrow(() -> UserError.usage("--memory-budget: device '" + backend.name()
+                        + "' does not say how much memory it has; state an amount, such as 8GiB"));
+        return Math.max(1, (long) (share * device));
+    }
+}
