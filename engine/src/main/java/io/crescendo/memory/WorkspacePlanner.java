@@ -16,8 +16,9 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Placing rectangles (lifetime × bytes) without overlap in the lowest strip is NP-hard; the greedy rule used here,
  * largest first at the lowest free offset that fits tightest, is the one production inference runtimes use (Pisarchyk
- * and Lee 2020, arXiv 2001.03288). Several orders are tried, then improved by placing first what stuck out before, and the smallest result wins. Before that, an output that
- * may overwrite a dying input is merged with it into one block, so in-place operations cost nothing.
+ * and Lee 2020, arXiv 2001.03288). Several orders are tried, then improved by placing first what stuck out before, and
+ * the smallest result wins. Before that, an output that may overwrite a dying input is merged with it into one block,
+ * so in-place operations cost nothing.
  */
 public final class WorkspacePlanner {
     /** Every offset is a multiple of this: a cache line, and the widest vector load on either kind of device. */
