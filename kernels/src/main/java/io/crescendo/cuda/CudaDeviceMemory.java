@@ -12,6 +12,8 @@ import org.jspecify.annotations.Nullable;
  * offsets; writing from the host brings it up to date, and the update kernel writes it in passing.
  */
 final class CudaDeviceMemory implements DeviceMemory {
+    private static final long ELEMENTS_OF_CAST = 8; // of a thread, in pointwise.cu
+
     private final CudaBackend backend;
     private final CudaDevice device;
     private final CudaScope scope;
@@ -70,7 +72,7 @@ final class CudaDeviceMemory implements DeviceMemory {
                     device.kernels()
                             .call(
                                     "cast_f32_to_bf16",
-                                    backend.blocks(elements / Short.SIZE),
+                                    backend.blocks(elements / ELEMENTS_OF_CAST),
                                     1,
                                     copy.address(),
                                     block.address(),
