@@ -4,6 +4,8 @@ import static jcuda.driver.JCudaDriver.cuMemcpyDtoH;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assertions.fail;
 
@@ -38,6 +40,8 @@ import org.junit.jupiter.api.Test;
 class ConvolutionMethodsTest {
     private static final int ROUNDS = 60;
     private static final float UNTOUCHED = 7.5f; // exact in bf16
+    private static final int NOT_SUPPORTED = 801; // CUDA_ERROR_NOT_SUPPORTED
+    private static final int ILLEGAL_ADDRESS = 700; // CUDA_ERROR_ILLEGAL_ADDRESS
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private final Random random = new Random(seed);
@@ -259,6 +263,111 @@ class ConvolutionMethodsTest {
             }
             assertEquals(problems.size(), choose(options, problems).size(), "seed " + seed);
         }
+    }
+
+    private static ConvolutionProblem forward(int samples) {
+        return new ConvolutionProblem(
+                Direction.FORWARD, Precision.FP32, samples, 3, 5, 7, 4, 5, 7, 3, 3, 1, 1, 1, 1, 1, true, false, true);
+    }
+
+    private void forgetChoices() throws IOException {
+        Path directory = cuda.machine().cache().resolve("convolutions");
+        if (Files.isDirectory(directory)) {
+            try (Stream<Path> files = Files.list(directory)) {
+                for (Path file : files.toList()) {
+                    Files.delete(file);
+                }
+            }
+        }
+    }
+
+    @Test
+    void withoutMemoryToMeasureTheFirstIsTakenAndNotRemembered() throws IOException {
+        StandIns standIns = cuda.standIns();
+        forgetChoices();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            try (AlgorithmChoice.Considered choice =
+                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                long asked = standIns.calls("cuMemAlloc_v2");
+                standIns.memory(standIns.usedBytes());
+                ConvolutionMethod first = choice.decide();
+                assertTrue(standIns.calls("cuMemAlloc_v2") > asked, "it tries");
+                assertEquals("classic1", first.name());
+                assertSame(first, choice.decide());
+                standIns.memory(2L << 30);
+            }
+            try (AlgorithmChoice.Considered again =
+                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                long asked = standIns.calls("cudnnConvolutionForward");
+                again.decide();
+                assertTrue(standIns.calls("cudnnConvolutionForward") > asked, "measured now");
+            }
+            try (AlgorithmChoice.Considered known =
+                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                long asked = standIns.calls("cudnnConvolutionForward");
+                assertEquals(known.workspaceBytes(), known.decide().workspaceBytes());
+                assertEquals(asked, standIns.calls("cudnnConvolutionForward"), "remembered");
+            }
+        }
+    }
+
+    @Test
+    void consideringMeasuresNothing() throws IOException {
+        StandIns standIns = cuda.standIns();
+        forgetChoices();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            long before = standIns.calls("cuMemAlloc_v2");
+            try (AlgorithmChoice.Considered choice =
+                    device.algorithms().consider(device, device.forLowering(), forward(2))) {
+                assertTrue(choice.workspaceBytes() >= 0);
+            }
+            assertEquals(before, standIns.calls("cuMemAlloc_v2"));
+            assertEquals(0, standIns.calls("cudnnConvolutionForward"));
+        }
+    }
+
+    @Test
+    void aMethodThatFailsIsPassedOver() throws IOException {
+        StandIns standIns = cuda.standIns();
+        standIns.loud(false);
+        forgetChoices();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            try (AlgorithmChoice.Considered choice =
+                    device.algorithms().consider(device, device.forLowering(), forward(4))) {
+                standIns.fail("cudnnConvolutionForward", 1, NOT_SUPPORTED);
+                String name = choice.decide().name();
+                assertTrue(standIns.failed());
+                assertTrue(!name.equals("classic1"), name);
+            }
+        }
+    }
+
+    @Test
+    void aMethodThatBreaksTheDeviceIsNamed() throws IOException {
+        StandIns standIns = cuda.standIns();
+        standIns.loud(false);
+        forgetChoices();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            try (AlgorithmChoice.Considered choice =
+                    device.algorithms().consider(device, device.forLowering(), forward(5))) {
+                standIns.fail("run:cudnnConvolutionForward", 1, ILLEGAL_ADDRESS);
+                CudaException failure = assertThrows(CudaException.class, choice::decide);
+                String message = String.valueOf(failure.getMessage());
+                assertTrue(
+                        message.contains("classic1")
+                                && message.contains(forward(5).key()),
+                        message);
+                assertTrue(device.health().failed());
+            }
+        } catch (CudaException e) {
+            // Closing what is broken may fail again; that the first failure was seen is what counts here.
+            assertTrue(e.fatal(), e.getMessage());
+        }
+        standIns.reset();
     }
 
     private List<String> choose(BackendOptions options, List<ConvolutionProblem> problems) {
