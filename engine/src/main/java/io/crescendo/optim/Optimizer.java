@@ -9,12 +9,22 @@ import java.util.Locale;
  * @param rule the formula
  * @param weightDecay λ, at least 0
  * @param decay which parameters it applies to
+ * @param clipNorm the longest the averaged gradient of all parameters together may be; infinite for any length
  */
-public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) {
+public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay, double clipNorm) {
     public Optimizer {
+        if (!(clipNorm > 0)) {
+            throw new IllegalArgumentException(
+                    "the norm that gradients are clipped to must be positive, but is " + clipNorm);
+        }
         if (!(weightDecay >= 0 && weightDecay < Double.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("weight decay must be at least 0 and finite, but is " + weightDecay);
         }
+    }
+
+    /** Without clipping. */
+    public Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) {
+        this(rule, weightDecay, decay, Double.POSITIVE_INFINITY);
     }
 
     /** Plain stochastic gradient descent; ignores the plan's momentum. */
@@ -70,6 +80,11 @@ public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay) 
 
     /** The same with another decay policy. */
     public Optimizer withDecay(DecayPolicy policy) {
-        return new Optimizer(rule, weightDecay, policy);
+        return new Optimizer(rule, weightDecay, policy, clipNorm);
+    }
+
+    /** The same with longer gradients shortened to this norm. */
+    public Optimizer withClipping(double norm) {
+        return new Optimizer(rule, weightDecay, decay, norm);
     }
 }

@@ -38,7 +38,8 @@ final class ReferenceUpdate implements UpdateKernel {
     }
 
     @Override
-    public void apply(UpdateScalars scalars) {
+    public void apply(UpdateScalars given) {
+        UpdateScalars scalars = given.clips() ? given.clipped(given.gradientScale() * norm(gradients)) : given;
         for (Parameter parameter : parameters.parameters()) {
             double decay = decayed.test(parameter) ? scalars.weightDecay() : 0;
             boolean adapts = decayed.test(parameter);
@@ -53,6 +54,14 @@ final class ReferenceUpdate implements UpdateKernel {
             }
         }
         Arrays.fill(gradients, 0);
+    }
+
+    private static double norm(double[] values) {
+        double squares = 0;
+        for (double value : values) {
+            squares += value * value;
+        }
+        return Math.sqrt(squares);
     }
 
     private void update(int i, UpdateScalars scalars, double decay) {

@@ -275,7 +275,8 @@ public final class Trainer implements AutoCloseable {
                 planned.phase().momentum(),
                 1.0 / planned.samples(),
                 optimizer.weightDecay(),
-                after.updates());
+                after.updates(),
+                optimizer.clipNorm());
     }
 
     private void announce(Progress progress, PlannedUpdate planned, Step step, long switchNanos) {

@@ -608,8 +608,15 @@ public abstract class BackendContract {
             for (int i = 1; i <= 6; i++) {
                 write(model.gradients(), pack, drawn);
                 move(model.gradients(), move * 100 + i);
+                // About ten long before it is scaled: some are clipped and some are not.
+                double clipNorm = i % 2 == 0 ? Double.POSITIVE_INFINITY : 0.5 + 8 * drawn.nextDouble();
                 kernel.apply(new UpdateScalars(
-                        drawn.nextDouble(), 0.5 + drawn.nextDouble() / 2.5, drawn.nextDouble(), drawn.nextDouble(), i));
+                        drawn.nextDouble(),
+                        0.5 + drawn.nextDouble() / 2.5,
+                        drawn.nextDouble(),
+                        drawn.nextDouble(),
+                        i,
+                        clipNorm));
                 answer.put("gradients-" + i + " cleared", pack, model.gradients());
                 answer.put("weights-" + i, pack, model.weights());
                 for (int slot = 0; slot < rule.stateSlots(); slot++) {

@@ -217,9 +217,25 @@ class BackendContractTest {
                     @Override
                     void apply(UpdateKernel kernel, UpdateScalars s, ModelMemory model) {
                         kernel.apply(new UpdateScalars(
-                                s.learningRate(), s.momentum(), s.gradientScale(), s.weightDecay(), s.update() + 1));
+                                s.learningRate(),
+                                s.momentum(),
+                                s.gradientScale(),
+                                s.weightDecay(),
+                                s.update() + 1,
+                                s.clipNorm()));
                     }
                 });
+    }
+
+    @Test
+    void clippingForgotten() {
+        caught("no clipping", BackendContract::updatesFollowTheirRule, "weights", () -> new TamperedBackend() {
+            @Override
+            void apply(UpdateKernel kernel, UpdateScalars s, ModelMemory model) {
+                kernel.apply(new UpdateScalars(
+                        s.learningRate(), s.momentum(), s.gradientScale(), s.weightDecay(), s.update()));
+            }
+        });
     }
 
     @Test

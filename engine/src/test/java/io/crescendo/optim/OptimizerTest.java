@@ -40,9 +40,18 @@ class OptimizerTest {
     }
 
     @Test
+    void clippingAndDecayAreKeptApart() {
+        Optimizer clipped = Optimizer.momentum(0.1).withClipping(2).withDecay(DecayPolicy.ALL_PARAMETERS);
+        assertEquals(2, clipped.clipNorm());
+        assertEquals(DecayPolicy.ALL_PARAMETERS, clipped.withClipping(3).decay());
+        assertEquals(Double.POSITIVE_INFINITY, Optimizer.momentum(0.1).clipNorm());
+    }
+
+    @Test
     void impossibleDecayIsRefused() {
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(-1));
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(Double.NaN));
         assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Lars(0));
+        assertThrows(IllegalArgumentException.class, () -> Optimizer.sgd(0).withClipping(0));
     }
 }

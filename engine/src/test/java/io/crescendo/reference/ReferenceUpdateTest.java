@@ -111,6 +111,28 @@ class ReferenceUpdateTest {
     }
 
     @Test
+    void longGradientsAreShortened() {
+        ParameterPack.Builder builder = ParameterPack.builder();
+        builder.add("a", Shape.of(1), Role.WEIGHT, Initializer.constant(0));
+        builder.add("b", Shape.of(1), Role.WEIGHT, Initializer.constant(0));
+        ParameterPack pack = builder.build();
+        for (double clipNorm : new double[] {2.5, 5, 100}) {
+            try (ReferenceBackend backend = new ReferenceBackend();
+                    ModelMemory model = new ModelMemory(
+                            backend.allocate(pack.elements()), backend.allocate(pack.elements()), backend.allocate(0));
+                    UpdateKernel update = backend.prepareUpdate(new UpdateRule.Sgd(), model, pack, p -> true)) {
+                long b = pack.parameters().get(1).offset();
+                model.gradients().write(0, new float[] {6});
+                model.gradients().write(b, new float[] {8}); // halved: (3, 4), of length 5 over both tensors
+                update.apply(new UpdateScalars(RATE, M, 0.5, 0, 1, clipNorm));
+                double factor = Math.min(1, clipNorm / 5);
+                double[] weights = ReferenceMemory.of(model.weights()).values();
+                assertVector(-RATE * 3 * factor, -RATE * 4 * factor, weights[0], weights[(int) b]);
+            }
+        }
+    }
+
+    @Test
     void larsMovesATensorByItsOwnLength() {
         float[] w = {3, 4}; // length 5
         float[] sum = {12, 16}; // g = (6, 8), length 10

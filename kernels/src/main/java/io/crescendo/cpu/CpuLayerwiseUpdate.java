@@ -33,6 +33,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     private final List<Piece> pieces;
     private final Tensors tensors;
     private final Rule rule;
+    private final GradientNorm norm;
     private final Chunk[] chunkByPart;
     private final float[] zeros = new float[CHUNK];
     /** For each piece the squares of its weights, then of what they are compared with. */
@@ -59,6 +60,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
         memories.add((CpuDeviceMemory) model.gradients());
         this.weights = view((CpuDeviceMemory) model.weights());
         this.gradients = view((CpuDeviceMemory) model.gradients());
+        this.norm = new GradientNorm(workers, gradients);
         this.stateViews = state.stream().map(CpuLayerwiseUpdate::view).toArray(FloatBuffer[]::new);
         this.chunkByPart = new Chunk[workers.count()];
         Arrays.setAll(chunkByPart, part -> new Chunk());
@@ -127,8 +129,8 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
         for (int i = 0; i < memories.size(); i++) {
             memories.get(i).requireOpen();
         }
-        scalars = newScalars;
-        rule.set(newScalars);
+        scalars = norm.clipped(newScalars);
+        rule.set(scalars);
         stepping = false;
         workers.run(this);
         Arrays.fill(tensors.weightSquares, 0);
@@ -178,7 +180,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     }
 
     /** Four sums side by side: one alone would wait for each addition. */
-    private static double sumOfSquares(float[] x, int count) {
+    static double sumOfSquares(float[] x, int count) {
         double sum0 = 0;
         double sum1 = 0;
         double sum2 = 0;

@@ -35,6 +35,7 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     private final List<CpuDeviceMemory> memories;
     private final FloatBuffer[] stateViews;
     private final Workers workers;
+    private final GradientNorm norm;
     private final Arrays[] arraysByPart;
     private final float[] zeros = new float[CHUNK];
     private final int elements;
@@ -64,6 +65,7 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         memories.add((CpuDeviceMemory) model.gradients());
         this.weights = view(model.weights());
         this.gradients = view(model.gradients());
+        this.norm = new GradientNorm(workers, gradients);
         this.stateViews = state.stream().map(CpuUpdateKernel::view).toArray(FloatBuffer[]::new);
     }
 
@@ -109,7 +111,7 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         for (int i = 0; i < memories.size(); i++) {
             memories.get(i).requireOpen();
         }
-        arithmetic.set(scalars);
+        arithmetic.set(norm.clipped(scalars));
         decay = (float) scalars.weightDecay();
         if (elements < WORTH_SHARING) {
             run(0, 1);

@@ -36,6 +36,9 @@ final class CudaUpdateKernel implements UpdateKernel {
     private final List<CudaDeviceMemory> memories = new ArrayList<>();
     private final List<CudaDeviceMemory> state = new ArrayList<>();
     private final List<Kernels.Call> kernels;
+    /** Shortens the scale on the device where the gradient is too long; only where gradients are clipped. */
+    private final Kernels.Call clip;
+
     /** β₂ of Adam and LAMB; 0 for rules without it. */
     private final double beta2;
 
@@ -83,6 +86,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         if (bits.length > 0) {
             backend.transfer().write(bits, mask.address());
         }
+        this.clip = clip(backend, gradients);
         this.kernels = calls(backend, rule, weights, gradients, mask, parameters);
         scope.onClose(device::await); // an update may be running
     }
@@ -108,6 +112,23 @@ final class CudaUpdateKernel implements UpdateKernel {
             }
         }
         return bits;
+    }
+
+    private Kernels.Call clip(CudaBackend backend, CudaDeviceMemory gradients) {
+        int blocks = backend.blocks((gradients.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
+        DeviceBlock partials = scope.own(DeviceBlock.allocate("parts of a norm", (long) Double.BYTES * blocks));
+        return device.kernels()
+                .call(
+                        "clip_gradient",
+                        blocks,
+                        1,
+                        gradients.address(),
+                        gradients.elements(),
+                        scalarsOnDevice.address(),
+                        0L,
+                        0L,
+                        partials.address(),
+                        backend.tickets());
     }
 
     private List<Kernels.Call> calls(
@@ -192,6 +213,9 @@ final class CudaUpdateKernel implements UpdateKernel {
             fill(place * SCALARS, scalars);
             cuMemcpyHtoDAsync(scalarsOnDevice.pointer(), pointers[place], SCALARS_BYTES, device.stream());
             sent[place].record(device.stream());
+            if (scalars.clips()) {
+                clip.enqueue(device.stream());
+            }
             for (int i = 0; i < kernels.size(); i++) {
                 kernels.get(i).enqueue(device.stream());
             }
@@ -211,7 +235,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         places.put(at + 4, (float) (1 - momentum));
         places.put(at + 5, (float) (1 / (1 - Math.pow(momentum, (double) scalars.update()))));
         places.put(at + 6, (float) (1 / (1 - Math.pow(beta2, (double) scalars.update()))));
-        places.put(at + 7, 0);
+        places.put(at + 7, (float) scalars.clipNorm());
     }
 
     @Override

@@ -24,6 +24,7 @@ import org.jspecify.annotations.Nullable;
  * @param optimizer sgd, momentum, nesterov, adam, adamw, lars or lamb
  * @param weightDecay λ
  * @param decay which parameters decay: weights, or all
+ * @param clipNorm longest the averaged gradient may be; any length if absent
  * @param labelSmoothing in [0, 1)
  * @param augmentation of training images
  * @param schedule what {@code train} and {@code plan --json} use: decaying, hybrid or increasing
@@ -51,6 +52,7 @@ public record RunConfig(
         String optimizer,
         double weightDecay,
         String decay,
+        @Nullable Double clipNorm,
         double labelSmoothing,
         AugmentationConfig augmentation,
         String schedule,
@@ -88,6 +90,7 @@ public record RunConfig(
         positive("trainingSamples", trainingSamples);
         positive("batchCap", batchCap);
         positive("quantum", quantum);
+        positive("clipNorm", clipNorm);
         momentum("momentum", momentum);
         momentum("raiseMomentum", raiseMomentum);
         if (!(weightDecay >= 0) || Double.isInfinite(weightDecay)) {

@@ -99,7 +99,9 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
     }
 
     private Optimizer optimizer() {
+        Double clipNorm = config.clipNorm();
         return Optimizer.named(config.optimizer(), config.weightDecay())
-                .withDecay(config.decay().equals("all") ? DecayPolicy.ALL_PARAMETERS : DecayPolicy.WEIGHTS);
+                .withDecay(config.decay().equals("all") ? DecayPolicy.ALL_PARAMETERS : DecayPolicy.WEIGHTS)
+                .withClipping(clipNorm == null ? Double.POSITIVE_INFINITY : clipNorm);
     }
 }
