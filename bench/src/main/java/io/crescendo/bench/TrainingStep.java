@@ -38,6 +38,7 @@ public final class TrainingStep implements AutoCloseable {
     private final int batch;
     private final double weightDecay;
     private long updates;
+    private long enqueued;
 
     /**
      * Traces, plans and prepares.
@@ -76,6 +77,24 @@ public final class TrainingStep implements AutoCloseable {
         double loss = backend.metrics().read().loss() / batch;
         backend.metrics().clear();
         update.apply(new UpdateScalars(learningRate, momentum, 1.0 / batch, weightDecay, ++updates));
+        return loss;
+    }
+
+    /**
+     * One update with the constants every engine is measured with, its loss left on the device: may return before the
+     * device is done. {@link #await} waits for all that was enqueued.
+     */
+    public void enqueue(Feed feed) {
+        step.run(feed);
+        update.apply(new UpdateScalars(LEARNING_RATE, MOMENTUM, 1.0 / batch, weightDecay, ++updates));
+        enqueued++;
+    }
+
+    /** Waits for the device; returns the mean loss over everything enqueued since the last reading. */
+    public double await() {
+        double loss = backend.metrics().read().loss() / ((double) enqueued * batch);
+        backend.metrics().clear();
+        enqueued = 0;
         return loss;
     }
 

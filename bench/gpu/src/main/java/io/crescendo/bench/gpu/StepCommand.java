@@ -1,0 +1,201 @@
+package io.crescendo.bench.gpu;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Backends;
+import io.crescendo.backend.Feed;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.bench.FixedBatch;
+import io.crescendo.bench.TrainingStep;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.tensor.Parameter;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * Crescendo's side of a measurement: one training step on one device, timed on request.
+ *
+ * <p>Reads commands from standard input and answers in JSON, a line each, exactly as {@code bench/peers/torch_step.py}
+ * does: that file says which.
+ */
+@Command(name = "step", description = "One training step, measured on request.")
+final class StepCommand implements Callable<Integer> {
+    /** What a line with an answer starts with. */
+    static final String ANSWER = "RESULT ";
+
+    private static final int WARM_UP = 11;
+    private static final int LEAST_BLOCKS = 3;
+
+    @Option(names = "--network", defaultValue = "wide-resnet-16-4", description = "Name of the model.")
+    private String networkName = "wide-resnet-16-4";
+
+    @Option(names = "--batch", defaultValue = "128", description = "Samples per update, at once on the device.")
+    private int batch;
+
+    @Option(names = "--precision", defaultValue = "fp32", description = "fp32, tf32, bf16.")
+    private Precision precision = Precision.FP32;
+
+    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
+    private String device = "cuda";
+
+    @Option(names = "--losses", description = "Write weights and a batch there and answer three losses, no more.")
+    private @Nullable Path losses;
+
+    @Override
+    public Integer call() throws IOException {
+        Network network = TrainingStep.network(networkName);
+        FixedBatch samples = FixedBatch.noise(network, batch, 7);
+        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT.withPrecision(precision))) {
+            if (losses != null) {
+                writeTask(losses, backend, network, samples);
+            }
+            long start = System.nanoTime();
+            try (TrainingStep step =
+                    new TrainingStep(backend, network, batch, 0, Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
+                if (losses != null) {
+                    Feed feed = samples.feed();
+                    answer(Map.of("losses", List.of(step.run(feed), step.run(feed), step.run(feed))));
+                } else {
+                    serve(backend, network, step, samples.feed(), start);
+                }
+            }
+        }
+        return 0;
+    }
+
+    private void serve(Backend backend, Network network, TrainingStep step, Feed feed, long start) throws IOException {
+        double first = step.run(feed);
+        double last = first;
+        for (int i = 0; i < WARM_UP; i++) {
+            last = step.run(feed);
+        }
+        if (!(last < first)) {
+            throw new IllegalStateException("updates on one batch must lower its loss, but it went from " + first
+                    + " to " + last + "; a wrong step is not worth timing");
+        }
+        answer(Map.of(
+                "ready",
+                true,
+                "parameters",
+                network.parameterCount(),
+                "prepareSeconds",
+                (System.nanoTime() - start) * 1e-9,
+                "description",
+                backend.description()));
+        BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+        for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+            String[] words = line.strip().split(" ", -1);
+            switch (words[0]) {
+                case "measure" -> answer(measure(step, feed, Double.parseDouble(words[1])));
+                case "memory" -> answer(Map.of("allocatedBytes", allocatedBytes(backend, network), "reservedBytes", 0));
+                case "quit" -> {
+                    return;
+                }
+                default -> throw new IllegalArgumentException("unknown command '" + line + "'");
+            }
+        }
+    }
+
+    private static Map<String, Object> measure(TrainingStep step, Feed feed, double seconds) {
+        // Blocks of about a tenth of the time: long against one wait, and enough of them for a median.
+        int steps = (int) Math.max(1, seconds / 10 / timed(step, feed, 2)[0]);
+        List<Double> millis = new ArrayList<>();
+        List<Double> host = new ArrayList<>();
+        long until = System.nanoTime() + (long) (seconds * 1e9);
+        while (System.nanoTime() < until || millis.size() < LEAST_BLOCKS) {
+            double[] times = timed(step, feed, steps);
+            millis.add(1e3 * times[0]);
+            host.add(1e6 * times[1]);
+        }
+        return Map.of("stepMillis", millis, "hostMicros", host, "stepsPerBlock", steps);
+    }
+
+    /**
+     * Seconds per step of a block that starts and ends with an idle device, and of the host for issuing the first one,
+     * which finds nothing to wait for. Issuing includes the copy of the batch out of the feed.
+     */
+    private static double[] timed(TrainingStep step, Feed feed, int steps) {
+        long start = System.nanoTime();
+        step.enqueue(feed);
+        long issued = System.nanoTime();
+        for (int i = 1; i < steps; i++) {
+            step.enqueue(feed);
+        }
+        double loss = step.await();
+        long end = System.nanoTime();
+        if (!Double.isFinite(loss)) {
+            throw new IllegalStateException("the loss became " + loss + " while it was timed");
+        }
+        return new double[] {(end - start) * 1e-9 / steps, (issued - start) * 1e-9};
+    }
+
+    /** The arena at its largest and the packs: weights, gradients, momentum, statistics. */
+    private static long allocatedBytes(Backend backend, Network network) {
+        Program program = network.trainingProgram(1, 1, 0, Set.of());
+        return backend.workspace().peakBytes()
+                + Float.BYTES
+                        * (3 * program.parameters().elements()
+                                + program.statistics().elements());
+    }
+
+    /** What the peer needs to compute the same: {@code index.json}, {@code weights.f32} without gaps, the batch. */
+    private void writeTask(Path folder, Backend backend, Network network, FixedBatch samples) throws IOException {
+        Files.createDirectories(folder);
+        Program program = network.trainingProgram(batch, batch, 0, Set.of());
+        List<Map<String, Object>> index = new ArrayList<>();
+        FloatBuffer packed = floats(program.parameters().count());
+        try (ModelMemory model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED)) {
+            for (Parameter parameter : program.parameters().parameters()) {
+                float[] values = new float[Math.toIntExact(parameter.shape().elements())];
+                model.weights().read(parameter.offset(), values);
+                packed.put(values);
+                List<Long> shape = new ArrayList<>();
+                for (int i = 0; i < parameter.shape().rank(); i++) {
+                    shape.add(parameter.shape().dim(i));
+                }
+                index.add(Map.of("name", parameter.name(), "shape", shape, "elements", values.length));
+            }
+        }
+        Json.write(folder.resolve("index.json"), Map.of("batch", batch, "parameters", index));
+        write(folder.resolve("weights.f32"), packed.rewind());
+        write(folder.resolve("images.f32"), samples.images().duplicate().rewind());
+        ByteBuffer labels = ByteBuffer.allocate(4 * batch).order(ByteOrder.nativeOrder());
+        labels.asIntBuffer().put(samples.labels().duplicate().rewind());
+        Files.write(folder.resolve("labels.i32"), labels.array());
+    }
+
+    private static FloatBuffer floats(long count) {
+        return FloatBuffer.allocate(Math.toIntExact(count));
+    }
+
+    private static void write(Path file, FloatBuffer values) throws IOException {
+        ByteBuffer bytes =
+                ByteBuffer.allocate(Math.multiplyExact(4, values.remaining())).order(ByteOrder.nativeOrder());
+        bytes.asFloatBuffer().put(values);
+        Files.write(file, bytes.array());
+    }
+
+    private static void answer(Map<String, ?> values) throws JsonProcessingException {
+        System.out.println(ANSWER + Json.MAPPER.writeValueAsString(values));
+        System.out.flush();
+    }
+}

@@ -1,0 +1,167 @@
+package io.crescendo.bench.gpu;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Option;
+
+/**
+ * What a verification came to, as Markdown: a line per part, then the figures.
+ *
+ * <p>Reads what the parts left in a folder: {@code parts.tsv} (name, result, seconds), {@code tests/*.xml} and
+ * {@code *.json}. A part that left nothing has its line and no figures.
+ */
+@Command(name = "table", description = "The results in a folder as one table in Markdown.")
+final class TableCommand implements Callable<Integer> {
+    @Option(names = "--folder", required = true, description = "Where the parts left their files.")
+    private Path folder = Path.of(".");
+
+    @Override
+    public Integer call() throws IOException {
+        String text = text(folder);
+        Files.writeString(folder.resolve("table.md"), text);
+        System.out.print(text);
+        return 0;
+    }
+
+    static String text(Path folder) throws IOException {
+        List<String> lines = new ArrayList<>(List.of("| part | result | seconds | |", "|---|---|---|---|"));
+        Path parts = folder.resolve("parts.tsv");
+        for (String line : Files.exists(parts) ? Files.readAllLines(parts) : List.<String>of()) {
+            String[] columns = line.split("\t", -1);
+            lines.add("| " + columns[0] + " | " + columns[1] + " | " + columns[2] + " | " + detail(folder, columns[0])
+                    + " |");
+        }
+        gradients(read(folder.resolve("gradients.json")), lines);
+        curves(read(folder.resolve("curves.json")), lines);
+        throughput(read(folder.resolve("throughput.json")), lines);
+        return String.join("\n", lines) + "\n";
+    }
+
+    private static @Nullable JsonNode read(Path file) throws IOException {
+        return Files.exists(file) ? Json.MAPPER.readTree(file.toFile()) : null;
+    }
+
+    private static String detail(Path folder, String part) throws IOException {
+        if (!part.equals("tests") && !part.equals("sanitizer")) {
+            return "";
+        }
+        return TestReports.in(folder.resolve(part)).text();
+    }
+
+    private static void gradients(@Nullable JsonNode result, List<String> lines) {
+        if (result == null) {
+            return;
+        }
+        lines.add("");
+        lines.add("Gradients of one step against the CPU, "
+                + result.path("device").asText() + ":");
+        lines.add("");
+        lines.add("| network | precision | relative error | allowed | worst tensor | |");
+        lines.add("|---|---|---|---|---|---|");
+        for (JsonNode each : result.path("comparisons")) {
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "| %s | %s | %.1e | %.1e | %s: %.1e of %.1e | %s |",
+                    each.path("network").asText(),
+                    each.path("precision").asText(),
+                    each.path("error").asDouble(),
+                    each.path("allowed").asDouble(),
+                    each.path("worstTensor").asText(),
+                    each.path("worstError").asDouble(),
+                    each.path("worstAllowed").asDouble(),
+                    each.path("passed").asBoolean() ? "passed" : "FAILED"));
+        }
+        failures(result, lines);
+    }
+
+    private static void curves(@Nullable JsonNode result, List<String> lines) {
+        if (result == null) {
+            return;
+        }
+        lines.add("");
+        lines.add("Losses of " + result.path("model").asText() + " on "
+                + result.path("data").asText() + ", batch "
+                + result.path("batch").asInt() + ":");
+        lines.add("");
+        lines.add("| run | first loss | last 20 updates | windows differ by | allowed | images/s | |");
+        lines.add("|---|---|---|---|---|---|---|");
+        for (JsonNode run : result.path("runs")) {
+            JsonNode losses = run.path("losses");
+            double last = 0;
+            int from = Math.max(0, losses.size() - 20);
+            for (int i = from; i < losses.size(); i++) {
+                last += losses.get(i).asDouble() / (losses.size() - from);
+            }
+            double allowed = run.path("allowedWindowDifference").asDouble();
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "| %s | %.4f | %.4f | %.4f | %s | %.0f | %s |",
+                    run.path("name").asText(),
+                    losses.path(0).asDouble(),
+                    last,
+                    run.path("largestWindowDifference").asDouble(),
+                    allowed == 0 ? "" : String.format(Locale.ROOT, "%.4f", allowed),
+                    run.path("imagesPerSecond").asDouble(),
+                    allowed == 0 ? "" : run.path("passed").asBoolean() ? "passed" : "FAILED"));
+        }
+        failures(result, lines);
+    }
+
+    private static void throughput(@Nullable JsonNode result, List<String> lines) {
+        if (result == null) {
+            return;
+        }
+        String absent = result.path("noPyTorch").asText("");
+        lines.add("");
+        lines.add("Training throughput, medians of interleaved rounds, memory of the device in MiB"
+                + (absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")") + ":");
+        lines.add("");
+        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host µs/step | memory | PyTorch"
+                + " | process | PyTorch |");
+        lines.add("|---|---|---|---|---|---|---|---|---|---|---|");
+        for (JsonNode outcome : result.path("outcomes")) {
+            JsonNode ours = outcome.path("crescendo");
+            JsonNode theirs = outcome.path("pytorch");
+            lines.add("| " + outcome.path("measured").path("network").asText() + " | "
+                    + outcome.path("measured").path("batch").asInt() + " | "
+                    + outcome.path("measured").path("precision").asText() + " | "
+                    + number(ours, "imagesPerSecond", 1) + " | " + number(theirs, "imagesPerSecond", 1) + " | "
+                    + (outcome.path("ratio").isNumber()
+                            ? String.format(
+                                    Locale.ROOT, "%.2f", outcome.path("ratio").asDouble())
+                            : "")
+                    + " | " + number(ours, "hostMicros", 1) + " | "
+                    + number(ours, "allocatedBytes", 1 << 20) + " | "
+                    + number(theirs, "reservedBytes", 1 << 20) + " | "
+                    + number(ours, "processBytes", 1 << 20) + " | " + number(theirs, "processBytes", 1 << 20) + " |");
+        }
+        failures(result, lines);
+        for (JsonNode outcome : result.path("outcomes")) {
+            failures(outcome, lines);
+        }
+    }
+
+    private static String number(JsonNode node, String field, double unit) {
+        return node.path(field).isNumber()
+                ? String.format(Locale.ROOT, "%.0f", node.path(field).asDouble() / unit)
+                : "";
+    }
+
+    private static void failures(JsonNode result, List<String> lines) {
+        if (result.path("failures").isEmpty()) {
+            return;
+        }
+        lines.add("");
+        for (JsonNode failure : result.path("failures")) {
+            lines.add("- failed: " + failure.asText().lines().findFirst().orElse(""));
+        }
+    }
+}
