@@ -2,6 +2,7 @@ package io.crescendo.cli;
 
 import io.crescendo.cli.commands.CompareCommand;
 import io.crescendo.cli.commands.CompletionCommand;
+import io.crescendo.cli.commands.FetchCudaCommand;
 import io.crescendo.cli.commands.InfoCommand;
 import io.crescendo.cli.commands.PlanCommand;
 import io.crescendo.cli.commands.PlotCommand;
@@ -29,6 +30,7 @@ import picocli.CommandLine.Spec;
             PlanCommand.class,
             PlotCommand.class,
             InfoCommand.class,
+            FetchCudaCommand.class,
             CompletionCommand.class,
             HelpCommand.class
         },

@@ -36,6 +36,13 @@ class BadInputTest {
                 Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
                 Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
                 Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
+                Arguments.of(List.of("plan", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
+                Arguments.of(List.of("train", "--precision", "fp16"), "--precision"),
+                Arguments.of(
+                        List.of("train", "--device", "cpu", "--precision", "bf16"),
+                        "--precision bf16: only the device 'cuda'"),
+                Arguments.of(List.of("compare", "--device", "cpu", "--no-graphs"), "--no-graphs: only the device 'cuda'"),
+                Arguments.of(List.of("fetch-cuda", "--repository", "central"), "--repository central"),
                 Arguments.of(
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),
                 Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
@@ -99,7 +106,7 @@ class BadInputTest {
                 file.toString(),
                 "--out",
                 out("never").toString());
-        assertEquals(1, run.status());
+        assertEquals(UserError.USAGE, run.status());
         assertTrue(run.err().contains("unknown model 'fashion-cn'") && run.err().contains("wide-resnet"), run.err());
         assertFalse(Files.exists(out("never")), "nothing is created before the input is sound");
     }

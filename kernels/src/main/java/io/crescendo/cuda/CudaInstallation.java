@@ -151,9 +151,10 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
         if (missing().size() > (driver ? 1 : 0)) {
             ways.add("the others: pip install nvidia-cuda-nvrtc-cu12 nvidia-cublas-cu12 nvidia-cudnn-cu12;");
             ways.add("or set CUDA_HOME to a CUDA 12 or 13 toolkit that has cuDNN 9 in it;");
-            ways.add("or download 2 GB: mvn dependency:get -Dtransitive=false -Dartifact=" + REDISTRIBUTABLE);
-            ways.add("and unpack that jar (from ~/.m2/repository) into "
-                    + machine.redistributables().resolve("12.6"));
+            ways.add("or download 2 GB: crescendo fetch-cuda (into "
+                    + machine.redistributables().resolve(CudaRedistributable.RELEASE) + ");");
+            ways.add("or, where only Maven reaches the network, before that: mvn dependency:get -Dtransitive=false"
+                    + " -Dartifact=" + REDISTRIBUTABLE);
         }
         return String.join("\n", ways);
     }

@@ -80,6 +80,7 @@ public final class CompareCommand implements Callable<Integer> {
         Screen screen = Screen.of(out);
         out.println(first.name() + (first.description() == null ? "" : ": " + first.description()));
         out.println("files go to " + folder);
+        options.notes().forEach(out::println);
         out.println();
         out.flush();
         List<RunSummary> summaries = new ArrayList<>();

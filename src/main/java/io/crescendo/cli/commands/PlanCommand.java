@@ -11,9 +11,9 @@ import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.MemoryForecast;
-import io.crescendo.models.Models;
 import io.crescendo.models.data.DataForm;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.Datasets;
@@ -103,6 +103,7 @@ public final class PlanCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws JsonProcessingException {
+        DeviceOptions.requireKnown(device);
         ConfigSource source = config.source();
         RunConfig run = source.load();
         PrintWriter out = Commands.out(spec);
@@ -133,12 +134,7 @@ public final class PlanCommand implements Callable<Integer> {
             return;
         }
         DataForm form = Datasets.form(run.dataset());
-        Network network = Models.named(
-                run.model(),
-                form.images().channels(),
-                form.images().height(),
-                form.images().width(),
-                form.classes());
+        Network network = Experiment.network(run, form.images(), form.classes());
         MemoryBudget budget = memoryBudget == null ? MemoryBudget.NONE : memoryBudget;
         try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);
                 MemoryForecast forecast = new MemoryForecast(backend, network, run, budget.on(backend))) {

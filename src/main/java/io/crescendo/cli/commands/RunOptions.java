@@ -1,7 +1,6 @@
 package io.crescendo.cli.commands;
 
-import io.crescendo.backend.BackendProvider;
-import io.crescendo.backend.Backends;
+import io.crescendo.backend.BackendOptions;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.config.Suggestion;
@@ -12,26 +11,15 @@ import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.DataSplit;
 import io.crescendo.models.data.Datasets;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options that say where training runs and where its files go. */
 final class RunOptions {
-    @Option(
-            names = "--device",
-            paramLabel = "NAME",
-            defaultValue = "auto",
-            description = "auto, cpu, cuda or reference; see 'crescendo info' (default: ${DEFAULT-VALUE}).")
-    private String device = "auto";
-
-    @Option(
-            names = "--threads",
-            paramLabel = "COUNT",
-            defaultValue = "0",
-            description = "Processor threads to use; 0 for all (default: ${DEFAULT-VALUE}).")
-    private int threads;
+    @Mixin
+    private final DeviceOptions device = new DeviceOptions();
 
     @Option(
             names = "--memory-budget",
@@ -51,12 +39,9 @@ final class RunOptions {
 
     /** Everything that can be wrong is found here, before training. */
     Experiment experiment(RunConfig config) {
-        if (threads < 0) {
-            throw UserError.usage("--threads " + threads + ": must be 0 for all, or a positive count");
-        }
-        requireDevice();
+        BackendOptions backend = device.backend();
         DataSplit split = load(config);
-        return Experiment.of(config, split, new Experiment.Machine(device, threads, memoryBudget));
+        return Experiment.of(config, split, new Experiment.Machine(device.device(), backend, memoryBudget));
     }
 
     /** The folder, created. */
@@ -64,13 +49,9 @@ final class RunOptions {
         return RunDirectory.create(out, config.name(), force);
     }
 
-    private void requireDevice() {
-        List<String> known = new ArrayList<>(List.of("auto"));
-        Backends.providers().stream().map(BackendProvider::name).forEach(known::add);
-        if (!known.contains(device)) {
-            // No guess at what was meant: gpu is one letter from cpu.
-            throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known));
-        }
+    /** Why {@code --device auto} did not take what it tries first; a line each, usually none. */
+    List<String> notes() {
+        return device.notes();
     }
 
     private DataSplit load(RunConfig config) {

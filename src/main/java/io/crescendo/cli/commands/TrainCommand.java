@@ -70,6 +70,7 @@ public final class TrainCommand implements Callable<Integer> {
         out.println(run.name() + ", " + variant.label());
         out.println(plan.text());
         out.println("files go to " + folder);
+        options.notes().forEach(out::println);
         out.println();
         out.flush();
         try (Interruption interruption = new Interruption()) {

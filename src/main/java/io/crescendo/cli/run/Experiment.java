@@ -5,6 +5,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.data.ImageShape;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.models.Models;
 import io.crescendo.models.data.DataSplit;
@@ -32,10 +33,10 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
      * Where training runs.
      *
      * @param device a backend's name, or auto
-     * @param threads of the processor; 0 for all
+     * @param backend how to open it
      * @param memoryBudget for the workspace
      */
-    public record Machine(String device, int threads, MemoryBudget memoryBudget) {}
+    public record Machine(String device, BackendOptions backend, MemoryBudget memoryBudget) {}
 
     /** Checks that configuration, data and network fit. */
     public static Experiment of(RunConfig config, DataSplit data, Machine machine) {
@@ -45,13 +46,17 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             throw UserError.usage("trainingSamples is " + stated + ", but data set '" + config.dataset() + "' has "
                     + found + "; correct it or leave it out");
         }
-        Network network = Models.named(
-                config.model(),
-                data.training().shape().channels(),
-                data.training().shape().height(),
-                data.training().shape().width(),
-                data.training().classes());
-        return new Experiment(config, data, network, machine);
+        return new Experiment(
+                config, data, network(config, data.training().shape(), data.training().classes()), machine);
+    }
+
+    /** The network that a configuration names. */
+    public static Network network(RunConfig config, ImageShape images, int classes) {
+        try {
+            return Models.named(config.model(), images.channels(), images.height(), images.width(), classes);
+        } catch (IllegalArgumentException e) {
+            throw UserError.usage("model of '" + config.name() + "': " + e.getMessage(), e);
+        }
     }
 
     /** What a schedule would do. */
@@ -70,7 +75,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
         Files.writeString(folder.resolve("config.yaml"), config.toYaml());
         TrainingPlan plan = plan(variant);
         // A backend per run, so that the peak of its workspace is this run's.
-        try (Backend backend = Backends.open(machine.device(), new BackendOptions(machine.threads()));
+        try (Backend backend = Backends.open(machine.device(), machine.backend());
                 MetricsFile metrics =
                         MetricsFile.create(folder, config, variant.label(), Environment.here(backend.description()));
                 Trainer trainer = new Trainer(

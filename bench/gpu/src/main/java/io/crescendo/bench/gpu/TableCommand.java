@@ -124,7 +124,7 @@ final class TableCommand implements Callable<Integer> {
         lines.add("Training throughput, medians of interleaved rounds, memory of the device in MiB"
                 + (absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")") + ":");
         lines.add("");
-        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host µs/step | memory | PyTorch"
+        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host us/step | memory | PyTorch"
                 + " | process | PyTorch |");
         lines.add("|---|---|---|---|---|---|---|---|---|---|---|");
         for (JsonNode outcome : result.path("outcomes")) {

@@ -1,0 +1,109 @@
+package io.crescendo.cli.commands;
+
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.BackendProvider;
+import io.crescendo.backend.Backends;
+import io.crescendo.backend.Precision;
+import io.crescendo.cli.UserError;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import picocli.CommandLine.Option;
+
+/** The options that say what device computes, and how. */
+final class DeviceOptions {
+    /** The backend that has a choice of precision and records its programs. */
+    private static final String GPU = "cuda";
+
+    private static final String AUTO = "auto";
+
+    @Option(
+            names = "--device",
+            paramLabel = "NAME",
+            defaultValue = AUTO,
+            description = "auto, cpu, cuda or reference; see 'crescendo info' (default: ${DEFAULT-VALUE}).")
+    private String device = AUTO;
+
+    @Option(
+            names = "--threads",
+            paramLabel = "COUNT",
+            defaultValue = "0",
+            description = "Processor threads to use; 0 for all (default: ${DEFAULT-VALUE}).")
+    private int threads;
+
+    @Option(
+            names = "--precision",
+            paramLabel = "fp32|tf32|bf16",
+            defaultValue = "fp32",
+            description = "Number format of products and activations; other than fp32 only on cuda.")
+    private Precision precision = Precision.FP32;
+
+    @Option(
+            names = "--no-graphs",
+            description = "On cuda, run operations one by one, so that an error names the one at fault.")
+    private boolean noGraphs;
+
+    @Option(
+            names = "--deterministic",
+            description = "Only algorithms that give the same bits in every run; slower on cuda.")
+    private boolean deterministic;
+
+    /** What {@code --device} said. */
+    String device() {
+        return device;
+    }
+
+    /**
+     * How to open the device.
+     *
+     * @throws UserError if the options do not fit each other, or the device cannot be used here
+     */
+    BackendOptions backend() {
+        if (threads < 0) {
+            throw UserError.usage("--threads " + threads + ": must be 0 for all, or a positive count");
+        }
+        requireKnown(device);
+        if (!device.equals(AUTO) && !device.equals(GPU) && noGraphs) {
+            throw UserError.usage("--no-graphs: only the device '" + GPU + "' records programs, not '" + device
+                    + "'; leave it out");
+        }
+        if (!device.equals(AUTO) && !device.equals(GPU)) {
+            requireFloat32(device, "");
+        }
+        Backends.Choice choice = choose();
+        if (!choice.provider().name().equals(GPU)) {
+            requireFloat32(choice.provider().name(), " (" + String.join("; ", choice.passedOver()) + ")");
+        }
+        return new BackendOptions(threads, precision, !noGraphs, deterministic);
+    }
+
+    /** Why {@code auto} did not take what it tries first; a line each, usually none. */
+    List<String> notes() {
+        return choose().passedOver();
+    }
+
+    private Backends.Choice choose() {
+        try {
+            return Backends.choose(device);
+        } catch (IllegalStateException e) {
+            throw UserError.failure(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    private void requireFloat32(String where, String why) {
+        if (precision != Precision.FP32) {
+            throw UserError.usage("--precision " + precision.name().toLowerCase(Locale.ROOT) + ": only the device '" + GPU
+                    + "' computes in it, but this would run on '" + where + "'" + why + "; leave it out");
+        }
+    }
+
+    /** Refuses a name that no backend has. */
+    static void requireKnown(String device) {
+        List<String> known = new ArrayList<>(List.of(AUTO));
+        Backends.providers().stream().map(BackendProvider::name).forEach(known::add);
+        if (!known.contains(device)) {
+            // No guess at what was meant: gpu is one letter from cpu.
+            throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known));
+        }
+    }
+}
