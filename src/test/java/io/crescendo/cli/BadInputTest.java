@@ -41,7 +41,8 @@ class BadInputTest {
                 Arguments.of(
                         List.of("train", "--device", "cpu", "--precision", "bf16"),
                         "--precision bf16: only the device 'cuda'"),
-                Arguments.of(List.of("compare", "--device", "cpu", "--no-graphs"), "--no-graphs: only the device 'cuda'"),
+                Arguments.of(
+                        List.of("compare", "--device", "cpu", "--no-graphs"), "--no-graphs: only the device 'cuda'"),
                 Arguments.of(List.of("fetch-cuda", "--repository", "central"), "--repository central"),
                 Arguments.of(
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),

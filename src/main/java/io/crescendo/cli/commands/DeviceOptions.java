@@ -64,8 +64,8 @@ final class DeviceOptions {
         }
         requireKnown(device);
         if (!device.equals(AUTO) && !device.equals(GPU) && noGraphs) {
-            throw UserError.usage("--no-graphs: only the device '" + GPU + "' records programs, not '" + device
-                    + "'; leave it out");
+            throw UserError.usage(
+                    "--no-graphs: only the device '" + GPU + "' records programs, not '" + device + "'; leave it out");
         }
         if (!device.equals(AUTO) && !device.equals(GPU)) {
             requireFloat32(device, "");
@@ -92,8 +92,8 @@ final class DeviceOptions {
 
     private void requireFloat32(String where, String why) {
         if (precision != Precision.FP32) {
-            throw UserError.usage("--precision " + precision.name().toLowerCase(Locale.ROOT) + ": only the device '" + GPU
-                    + "' computes in it, but this would run on '" + where + "'" + why + "; leave it out");
+            throw UserError.usage("--precision " + precision.name().toLowerCase(Locale.ROOT) + ": only the device '"
+                    + GPU + "' computes in it, but this would run on '" + where + "'" + why + "; leave it out");
         }
     }
 

@@ -90,7 +90,13 @@ public final class FetchCudaCommand implements Callable<Integer> {
             if (!newStep.equals(step) || now > percent) {
                 step = newStep;
                 percent = now;
-                out.printf(Locale.ROOT, "%-12s %3d %%  %,d of %,d MB%n", step, now, doneBytes / 1_000_000, totalBytes / 1_000_000);
+                out.printf(
+                        Locale.ROOT,
+                        "%-12s %3d %%  %,d of %,d MB%n",
+                        step,
+                        now,
+                        doneBytes / 1_000_000,
+                        totalBytes / 1_000_000);
                 out.flush();
             }
         }

@@ -47,7 +47,10 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                     + found + "; correct it or leave it out");
         }
         return new Experiment(
-                config, data, network(config, data.training().shape(), data.training().classes()), machine);
+                config,
+                data,
+                network(config, data.training().shape(), data.training().classes()),
+                machine);
     }
 
     /** The network that a configuration names. */
