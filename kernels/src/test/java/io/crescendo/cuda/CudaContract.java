@@ -10,12 +10,14 @@ import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 
 /**
  * The contract of every backend, on CUDA: on a GPU where there is one, otherwise on the stand-ins. On those each test
  * must also leave nothing behind, and may not make a single wrong call.
  */
 @NullMarked
+@Tag("cuda")
 abstract class CudaContract extends BackendContract {
     private final BackendOptions options;
     private final StandIns.Schedule schedule;

@@ -25,10 +25,12 @@ import java.util.Random;
 import java.util.concurrent.CompletableFuture;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** What the contract does not ask: no allocation, one launch, memory that moves, feeds of any size, two threads. */
 @NullMarked
+@Tag("cuda")
 class CudaExecutableTest {
     private static final int MAPS_MEMORY = 102; // CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED
 

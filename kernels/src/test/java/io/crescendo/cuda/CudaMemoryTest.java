@@ -27,10 +27,12 @@ import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Packs in the device's order, the workspace's accounts, and what is said about devices. */
 @NullMarked
+@Tag("cuda")
 class CudaMemoryTest {
     private static final int NOT_SUPPORTED = 801;
 

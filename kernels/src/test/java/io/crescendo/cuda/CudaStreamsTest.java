@@ -17,6 +17,7 @@ import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -24,6 +25,7 @@ import org.junit.jupiter.api.Test;
  * the others. On the stand-ins a missing event or a buffer that is reused too early shows here.
  */
 @NullMarked
+@Tag("cuda")
 class CudaStreamsTest {
     private static final int BATCH = 6;
     private static final int STEPS = 20; // more than any ring of buffers has places

@@ -19,11 +19,12 @@ import org.junit.jupiter.api.Assumptions;
  * StandIns standIns = cuda.standIns();                       // skips the test on a real GPU
  * }</pre>
  *
- * <p>{@code -Dcrescendo.cuda.standins=true} takes the stand-ins although there is a GPU.
+ * <p>{@code -Dcrescendo.cuda.standins=true} takes the stand-ins although there is a GPU; {@code false} never takes them,
+ * for verification on a GPU. What was decided is printed. Tests that mean something on a GPU carry the tag {@code cuda}.
  */
 @NullMarked
 final class CudaTestEnvironment {
-    private static final String FORCED = "crescendo.cuda.standins";
+    private static final String STAND_INS = "crescendo.cuda.standins";
 
     private final Machine machine;
     private final @Nullable StandIns standIns;
@@ -40,18 +41,20 @@ final class CudaTestEnvironment {
         private static final String REASON;
 
         static {
-            String reason = CudaOnHost.unavailable();
-            if (!Boolean.getBoolean(FORCED) && deviceHere()) {
+            String wanted = System.getProperty(STAND_INS, "");
+            String reason = wanted.equals("false") ? "-D" + STAND_INS + "=false" : CudaOnHost.unavailable();
+            if (!wanted.equals("true") && deviceHere()) {
                 ENVIRONMENT = Optional.of(new CudaTestEnvironment(Machine.here(), null));
+                System.err.println("CUDA tests run on the GPU of this machine");
             } else if (reason == null && Machine.here().supported()) {
                 StandIns built = StandIns.build();
                 ENVIRONMENT = Optional.of(new CudaTestEnvironment(built.machine(), built));
+                System.err.println("CUDA tests run on stand-ins of NVIDIA's libraries, without a GPU");
             } else {
                 ENVIRONMENT = Optional.empty();
                 reason = reason == null ? "JCuda has no natives for this machine" : reason;
                 // Printed as well: a skipped test is easily overlooked in a long log.
-                System.err.println(
-                        "the CUDA backend is not tested: there is no GPU, and no stand-in for one: " + reason);
+                System.err.println("the CUDA backend is not tested: there is no GPU, and no stand-in for one: " + reason);
             }
             REASON = String.valueOf(reason);
         }

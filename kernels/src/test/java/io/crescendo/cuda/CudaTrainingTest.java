@@ -39,10 +39,12 @@ import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /** Whole runs in which the batch grows: on CUDA as on the reference backend, update by update. */
 @NullMarked
+@Tag("cuda")
 class CudaTrainingTest {
     private static final int OUT_OF_MEMORY = 2;
     private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
