@@ -19,8 +19,9 @@ import org.junit.jupiter.api.Assumptions;
  * StandIns standIns = cuda.standIns();                       // skips the test on a real GPU
  * }</pre>
  *
- * <p>{@code -Dcrescendo.cuda.standins=true} takes the stand-ins although there is a GPU; {@code false} never takes them,
- * for verification on a GPU. What was decided is printed. Tests that mean something on a GPU carry the tag {@code cuda}.
+ * <p>{@code -Dcrescendo.cuda.standins=true} takes the stand-ins although there is a GPU; {@code false} never takes
+ * them, for verification on a GPU. What was decided is printed. Tests that mean something on a GPU carry the tag
+ * {@code cuda}.
  */
 @NullMarked
 final class CudaTestEnvironment {
@@ -54,7 +55,8 @@ final class CudaTestEnvironment {
                 ENVIRONMENT = Optional.empty();
                 reason = reason == null ? "JCuda has no natives for this machine" : reason;
                 // Printed as well: a skipped test is easily overlooked in a long log.
-                System.err.println("the CUDA backend is not tested: there is no GPU, and no stand-in for one: " + reason);
+                System.err.println(
+                        "the CUDA backend is not tested: there is no GPU, and no stand-in for one: " + reason);
             }
             REASON = String.valueOf(reason);
         }
