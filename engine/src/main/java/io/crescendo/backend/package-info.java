@@ -18,6 +18,9 @@
  * }
  * }</pre>
  *
+ * <p>A backend that holds a data set itself gives {@link io.crescendo.backend.ResidentImages}: the same batches, made
+ * where they are used.
+ *
  * <p>Backends are found through {@link java.util.ServiceLoader} as {@link io.crescendo.backend.BackendProvider}s, so
  * the engine never names one.
  */

@@ -33,6 +33,12 @@
  * After an error that the device does not survive everything refuses to go on with that first error, and closing is
  * quiet.
  *
+ * <p>A training set that takes no more than a quarter of the device is uploaded once, as uint8
+ * ({@link io.crescendo.cuda.CudaResidentImages}); a kernel then makes the batches, the very ones that the stream would
+ * have fed. The kernels travel in the jar as source, and as machine code where nvcc built it
+ * ({@link io.crescendo.cuda.FatBinary}); otherwise NVRTC compiles them once on the user's machine
+ * ({@link io.crescendo.cuda.KernelCompiler}).
+ *
  * <h2>Libraries</h2>
  *
  * <p>Four are needed: the driver (devices, memory, graphs), NVRTC (compiles kernels), cuBLAS (matrix products) and
