@@ -15,7 +15,8 @@
  *
  * <pre>{@code
  * try (Backend gpu = Backends.open("cuda", BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
- *     LoweredProgram lowered = gpu.lower(program);      // measures algorithms; keeps nothing on the device
+ *     LoweredProgram lowered = gpu.lower(program);      // sizes; measures nothing, keeps nothing on the device
+ *     lowered.compile();                                // measures convolutions, once for each device; bind would too
  *     Executable step = lowered.bind(plan, model);      // grows the workspace in place: addresses stay
  *     step.run(feed);                                   // the first time: launches and a recording
  *     step.run(feed);                                   // ever after: one launch; the host does not wait
