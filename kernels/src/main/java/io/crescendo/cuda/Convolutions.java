@@ -173,7 +173,26 @@ final class Convolutions {
     }
 
     /** Consecutive samples that are computed at once. */
-    private record Piece(int first, int samples) {}
+    record Piece(int first, int samples) {}
+
+    /**
+     * Cuts samples into pieces of at most so many, about equally large; the first is the largest.
+     *
+     * @param most at least 8 where there are more samples than that, so that every piece can start at a multiple of 8
+     */
+    static List<Piece> pieces(int samples, long most) {
+        if (samples <= most) {
+            return List.of(new Piece(0, samples));
+        }
+        long count = (samples + most - 1) / most;
+        long even = (samples + count - 1) / count;
+        int size = (int) (Math.min(most, even + ALIGNED_SAMPLES - 1) / ALIGNED_SAMPLES * ALIGNED_SAMPLES);
+        List<Piece> pieces = new ArrayList<>();
+        for (int first = 0; first < samples; first += size) {
+            pieces.add(new Piece(first, Math.min(size, samples - first)));
+        }
+        return List.copyOf(pieces);
+    }
 
     /** The layer as cuDNN sees it: x with margins where it needs them, in pieces. */
     private final class Layer {
@@ -187,7 +206,7 @@ final class Convolutions {
         final int height;
 
         final int width;
-        final List<Piece> pieces = new ArrayList<>();
+        final List<Piece> pieces;
 
         Layer(Value input, Value output, Window window, int groups) {
             x = Nhwc.of(input);
@@ -206,19 +225,7 @@ final class Convolutions {
                         + " elements per sample; cuDNN's tensors hold at most " + MOST_ELEMENTS + ", and "
                         + ALIGNED_SAMPLES + " samples at once must fit, or all of fewer");
             }
-            int size = most >= x.samples() ? x.samples() : pieceOf(x.samples(), most);
-            for (int first = 0; first < x.samples(); first += size) {
-                pieces.add(new Piece(first, Math.min(size, x.samples() - first)));
-            }
-        }
-
-        /**
-         * Samples of a piece: pieces about equally large, that start at multiples of 16 bytes whatever a sample has.
-         */
-        private static int pieceOf(int samples, long most) {
-            long count = (samples + most - 1) / most;
-            long even = (samples + count - 1) / count;
-            return (int) (Math.min(most, even + ALIGNED_SAMPLES - 1) / ALIGNED_SAMPLES * ALIGNED_SAMPLES);
+            pieces = pieces(x.samples(), most);
         }
 
         /** Whether padding both sides as the first one gives the same windows. */
