@@ -185,6 +185,11 @@ public final class Steps implements AutoCloseable {
         return planner.budgetBytes();
     }
 
+    /** Whether a batch is planned and compiled, so that {@link #forBatch} need not wait. */
+    public boolean isPrepared(int batch) {
+        return steps.containsKey(batch) || preparation.planned(batch) != null;
+    }
+
     /** Micro-batch sizes that are bound at the moment. */
     public Set<Integer> boundMicroBatches() {
         return Set.copyOf(executables.keySet());

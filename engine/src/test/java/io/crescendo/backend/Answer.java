@@ -19,7 +19,7 @@ import java.util.Map;
  * still carries their rounding. The spread is what the reference itself changes by when all weights and pixels move by
  * a few roundings: it covers ill-conditioned draws, such as a ReLU whose input lies within rounding of zero.
  */
-final class Answer {
+public final class Answer {
     private static final double FACTOR = 32;
     private static final double FLOOR = 0.03;
     private static final String GAPS = " gaps";
@@ -27,11 +27,12 @@ final class Answer {
     private final Map<String, double[]> arrays = new LinkedHashMap<>();
 
     /** Adds one array; the word before the first space of its name is its pack. */
-    void put(String name, double... values) {
+    public void put(String name, double... values) {
         arrays.put(name, values);
     }
 
-    void put(String name, float[] values) {
+    /** Adds one array. */
+    public void put(String name, float[] values) {
         double[] wide = new double[values.length];
         for (int i = 0; i < values.length; i++) {
             wide[i] = values[i];
@@ -40,7 +41,7 @@ final class Answer {
     }
 
     /** Adds every tensor of a pack, and the gaps between them as one array more. */
-    void put(String kind, ParameterPack pack, DeviceMemory memory) {
+    public void put(String kind, ParameterPack pack, DeviceMemory memory) {
         float[] all = new float[Math.toIntExact(memory.elements())];
         Arrays.fill(all, Float.NaN); // an element that read() forgets stays NaN
         memory.read(0, all);
@@ -53,12 +54,12 @@ final class Answer {
     }
 
     /** Adds everything of another answer, its packs named after the moment it was taken. */
-    void append(String moment, Answer other) {
+    public void append(String moment, Answer other) {
         other.arrays.forEach((name, values) -> arrays.put(moment + "-" + name, values));
     }
 
     /** Fails with the first element that lies too far from the reference. */
-    static void compare(
+    public static void compare(
             String what, Answer candidate, Answer reference, List<Answer> moved, double roundoff, double longestSum) {
         for (Map.Entry<String, double[]> entry : reference.arrays.entrySet()) {
             String name = entry.getKey();

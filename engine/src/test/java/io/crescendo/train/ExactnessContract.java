@@ -1,0 +1,277 @@
+package io.crescendo.train;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Window;
+import io.crescendo.backend.Answer;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.ForwardingBackend;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.Normalization;
+import io.crescendo.data.RandomDataset;
+import io.crescendo.memory.MicroBatchCosts;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.nn.AveragePool;
+import io.crescendo.nn.BatchNorm;
+import io.crescendo.nn.Conv2d;
+import io.crescendo.nn.Dense;
+import io.crescendo.nn.Dropout;
+import io.crescendo.nn.GlobalAveragePool;
+import io.crescendo.nn.Layer;
+import io.crescendo.nn.MaxPool;
+import io.crescendo.nn.Network;
+import io.crescendo.nn.Relu;
+import io.crescendo.nn.Residual;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.reference.ReferenceBackend;
+import io.crescendo.reference.ReferenceMemory;
+import io.crescendo.schedule.BatchUse;
+import io.crescendo.schedule.RaggedEpoch;
+import io.crescendo.schedule.Schedule;
+import io.crescendo.schedule.TrainingPlan;
+import java.util.ArrayList;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Splitting a batch, covering it by other sizes or recomputing activations never changes the answer: on random
+ * networks, batches, ghost batches, budgets and ragged ends, every backend gives what the unsplit run gives in double
+ * precision.
+ *
+ * <p>Extend it as {@link io.crescendo.backend.BackendContract}; how far results may differ is said there, in
+ * {@link Answer}. Every failure names the seed; run again with {@code -Dcrescendo.seed=…}.
+ */
+public abstract class ExactnessContract {
+    private static final int ROUNDS = 12;
+    private static final int MOVES = 6;
+
+    /** Size of the moves in roundings, as in the backend contract. */
+    private static final double MOVED_ROUNDINGS = 8;
+
+    private static final ImageShape IMAGES = new ImageShape(2, 7, 6);
+    private static final Dataset DATA = new RandomDataset(150, 3, IMAGES, 5);
+
+    /** Opens the backend under test. */
+    protected abstract Backend open();
+
+    /** Unit roundoff of the backend's arithmetic. */
+    protected abstract double tolerance();
+
+    @Test
+    public void anySplitGivesTheUnsplitUpdate() {
+        long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+        Random random = new Random(seed);
+        int split = 0;
+        int recomputed = 0;
+        for (int round = 0; round < ROUNDS; round++) {
+            Network network = network(new Random(random.nextLong()));
+            int ghostBatch = 1 + random.nextInt(6);
+            int batch = 2 + random.nextInt(60);
+            long weightSeed = random.nextLong();
+            MicroBatchCosts costs = new MicroBatchCosts(random.nextInt(100), random.nextInt(20));
+            double share = random.nextDouble();
+            try (Backend backend = open()) {
+                long budget = budget(backend, network, ghostBatch, batch, share);
+                StepPlanner planner = new StepPlanner(backend, network, ghostBatch, 0.1, budget, costs);
+                StepPlan plan = planner.plan(batch);
+                split += plan.microBatches().size() > 1 ? 1 : 0;
+                recomputed += plan.recomputation().extraTime() > 0 ? 1 : 0;
+                Answer candidate = update(backend, network, planner, batch, weightSeed, 0);
+                List<Answer> moved = new ArrayList<>();
+                for (int move = 1; move <= MOVES; move++) {
+                    moved.add(whole(network, ghostBatch, batch, weightSeed, move));
+                }
+                Answer.compare(
+                        "seed " + seed + ", round " + round + ", batch " + batch + ", ghost batch " + ghostBatch
+                                + ", plan " + plan,
+                        candidate,
+                        whole(network, ghostBatch, batch, weightSeed, 0),
+                        moved,
+                        tolerance(),
+                        batch * IMAGES.pixels() + 100.0);
+            }
+        }
+        assertTrue(split + recomputed > 0, "seed " + seed + ": no budget forced anything");
+    }
+
+    @Test
+    public void budgetsThatForceMicroBatchesGiveTheSameLearningCurve() {
+        long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+        Network network = network(new Random(seed));
+        TrainingPlan plan = TrainingPlan.of(
+                        Schedule.staircase(0.02, 1.0 / 3, 1), TrainingPlan.batch(14), TrainingPlan.momentum(0.8))
+                .forEpochs(2, DATA.size())
+                .ragged(RaggedEpoch.KEEP)
+                .growBatchInstead(42);
+        Answer reference = curve(new ReferenceBackend(), network, plan, seed, Long.MAX_VALUE, 0, 1);
+        List<Answer> moved = new ArrayList<>();
+        for (int move = 1; move <= MOVES; move++) {
+            moved.add(curve(new ReferenceBackend(), network, plan, seed, Long.MAX_VALUE, move, 1));
+        }
+        for (int pieces : new int[] {1, 2, 3, 7}) {
+            long budget;
+            boolean grows;
+            try (Backend backend = open();
+                    StepPlanner planner = new StepPlanner(backend, network, 2, 0, Long.MAX_VALUE)) {
+                int size = (21 + pieces - 1) / pieces * 2;
+                budget = planner.plan(size).workspaceBytes();
+                grows = planner.plan(42).workspaceBytes() > budget
+                        && planner.plan(size + 2).workspaceBytes() > budget;
+            }
+            Answer.compare(
+                    "seed " + seed + ", " + pieces + " micro-batches",
+                    curve(open(), network, plan, seed, budget, 0, grows ? pieces : 0),
+                    reference,
+                    moved,
+                    tolerance(),
+                    42 * IMAGES.pixels() + 100.0);
+        }
+    }
+
+    /** The learning curve and the weights at its end; {@code pieces} micro-batches are expected for batch 42. */
+    private Answer curve(
+            Backend inner, Network network, TrainingPlan plan, long seed, long budget, int move, int pieces) {
+        List<UpdateRecord> updates = new ArrayList<>();
+        // Splitting costs nothing here, so that no budget is met by recomputing instead.
+        Backend backend = new ForwardingBackend(inner) {
+            @Override
+            public MicroBatchCosts microBatchCosts() {
+                return new MicroBatchCosts(0, 0);
+            }
+        };
+        TrainingOptions options =
+                TrainingOptions.DEFAULT.withGhostBatch(2).withSeed(seed).withMemoryBudget(budget);
+        try (backend;
+                Trainer trainer = new Trainer(
+                        backend, network, plan, Optimizer.momentum(1e-3), DATA, DATA, Augmentation.NONE, options)) {
+            move(trainer.model(), move);
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void updated(UpdateRecord update) {
+                    updates.add(update);
+                }
+            });
+            trainer.run("curve");
+            Answer answer = new Answer();
+            answer.put("loss", updates.stream().mapToDouble(UpdateRecord::loss).toArray());
+            Program layout = network.inferenceProgram(1, 0, backend.fusions());
+            answer.put("weight", layout.parameters(), trainer.model().weights());
+            answer.put("statistic", layout.statistics(), trainer.model().statistics());
+            if (pieces > 0) {
+                updates.stream()
+                        .filter(update -> update.batch() == 42)
+                        .forEach(update -> assertEquals(pieces, update.microBatches(), "seed " + seed));
+            }
+            return answer;
+        }
+    }
+
+    /** Between what one ghost batch needs and what the whole batch needs. */
+    private static long budget(Backend backend, Network network, int ghostBatch, int batch, double share) {
+        try (StepPlanner free = new StepPlanner(backend, network, ghostBatch, 0.1, Long.MAX_VALUE)) {
+            long least = free.plan(Math.min(batch, ghostBatch)).workspaceBytes();
+            long most = free.plan(batch).workspaceBytes();
+            return Math.max(1, (long) (least + share * (most - least)));
+        }
+    }
+
+    private Answer whole(Network network, int ghostBatch, int batch, long weightSeed, int move) {
+        try (ReferenceBackend reference = new ReferenceBackend(EnumSet.noneOf(Fusion.class), true)) {
+            return update(
+                    reference,
+                    network,
+                    new StepPlanner(reference, network, ghostBatch, 0.1, Long.MAX_VALUE - 1),
+                    batch,
+                    weightSeed,
+                    move);
+        }
+    }
+
+    /** Gradients, statistics, loss and updated weights of one update in the middle of an epoch. */
+    private Answer update(Backend backend, Network network, StepPlanner planner, int batch, long weightSeed, int move) {
+        Program layout = network.inferenceProgram(1, 0, backend.fusions());
+        Optimizer optimizer = Optimizer.momentum(1e-3);
+        try (ModelMemory model = ModelMemory.allocate(backend, layout, weightSeed);
+                UpdateKernel kernel =
+                        backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
+                Steps steps = new Steps(backend, model, planner);
+                BatchStream stream = new BatchStream(DATA, Normalization.of(DATA), Augmentation.NONE, 3)) {
+            move(model, move);
+            backend.metrics().clear();
+            steps.expect(List.of(new BatchUse(batch, 1, 0, 0)));
+            steps.forBatch(batch).run(stream, 1, 17, weightSeed, () -> {});
+            StepMetrics.Sums sums = backend.metrics().read();
+            Answer answer = new Answer();
+            answer.put("loss", sums.loss());
+            answer.put("gradient", layout.parameters(), model.gradients());
+            answer.put("statistic", layout.statistics(), model.statistics());
+            kernel.apply(new UpdateScalars(0.05, 0.9, 1.0 / batch, 1e-3, 1));
+            answer.put("weight", layout.parameters(), model.weights());
+            return answer;
+        }
+    }
+
+    /** Moves the reference's weights by a few roundings, to learn how well-conditioned the network is. */
+    private void move(ModelMemory model, int move) {
+        if (move == 0) {
+            return;
+        }
+        Random drawn = new Random(move);
+        double[] values = ReferenceMemory.of(model.weights()).values();
+        for (int i = 0; i < values.length; i++) {
+            values[i] *= 1 + MOVED_ROUNDINGS * tolerance() * (2 * drawn.nextDouble() - 1);
+        }
+    }
+
+    /** A few blocks of every kind, with odd numbers of channels. */
+    private static Network network(Random random) {
+        List<Layer> layers = new ArrayList<>();
+        int blocks = 2 + random.nextInt(3);
+        int channels = 1 + 2 * random.nextInt(4);
+        layers.add(new Conv2d("stem", channels, Window.square(3, 1, 1)));
+        for (int i = 0; i < blocks; i++) {
+            String name = "block" + i;
+            switch (random.nextInt(6)) {
+                case 0, 1 -> {
+                    channels = 1 + random.nextInt(8);
+                    layers.add(new Conv2d(name + ".conv", channels, Window.square(3, 1 + random.nextInt(2), 1)));
+                    layers.add(new BatchNorm(name + ".norm"));
+                    layers.add(new Relu());
+                }
+                case 2 -> {
+                    Layer body = Layer.sequence(
+                            new BatchNorm(name + ".norm"),
+                            new Relu(),
+                            new Conv2d(name + ".conv", channels, Window.square(3, 1, 1)));
+                    layers.add(new Residual(body, Residual.IDENTITY));
+                }
+                case 3 -> layers.add(new Dropout(0.3));
+                case 4 -> layers.add(new MaxPool(Window.square(2, 1, 1)));
+                default -> layers.add(new AveragePool(Window.square(3, 2, 1)));
+            }
+        }
+        if (random.nextBoolean()) {
+            layers.add(new GlobalAveragePool());
+        }
+        layers.add(new Dense("logits", DATA.classes()));
+        return new Network(
+                "random",
+                IMAGES.channels(),
+                IMAGES.height(),
+                IMAGES.width(),
+                DATA.classes(),
+                Layer.sequence(layers.toArray(Layer[]::new)));
+    }
+}
