@@ -8,13 +8,16 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.backend.Backends;
+import io.crescendo.train.CheckpointFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -42,7 +45,7 @@ class TrainingTest {
             assertTrue(Files.readString(out.resolve(schedule).resolve("config.yaml"))
                     .contains("schedule: " + schedule));
         }
-        for (String figure : List.of("schedules", "training-loss", "test-accuracy")) {
+        for (String figure : List.of("schedules", "training-loss", "test-accuracy", "batch-cost")) {
             assertTrue(Files.exists(out.resolve(figure + ".svg")), figure);
         }
         String report = Files.readString(out.resolve("report.html"));
@@ -71,20 +74,42 @@ class TrainingTest {
         assertFalse(first.equals(train("c", "6")), "another seed must differ, or the test sees nothing");
     }
 
-    private List<JsonNode> train(String name, String seed) throws IOException {
+    @Test
+    void aResumedRunLeavesTheMetricsOfAnUninterruptedOne() throws IOException {
+        List<JsonNode> whole = train("whole", "5", "--checkpoint-every", "0.01");
+        Path out = folder.resolve("whole");
+        List<Path> checkpoints = CheckpointFolder.of(out).files();
+        assertEquals(2, checkpoints.size());
+        // As after a failure: the last checkpoint is cut off and the metrics end within a line.
+        byte[] newest = Files.readAllBytes(checkpoints.get(1));
+        Files.write(checkpoints.get(1), Arrays.copyOf(newest, newest.length / 2));
+        String metrics = Files.readString(out.resolve("metrics.jsonl"));
+        Files.writeString(out.resolve("metrics.jsonl"), metrics.substring(0, metrics.length() - 30));
+        Run damaged = Run.of("train", "--resume", out.toString(), "--device", device(), "--threads", "2");
+        assertEquals(1, damaged.status());
+        assertTrue(
+                damaged.err().contains(checkpoints.get(1) + ": ")
+                        && damaged.err().contains("--resume " + checkpoints.get(0)),
+                damaged.err());
+        Run resumed =
+                Run.of("train", "--resume", checkpoints.get(0).toString(), "--device", device(), "--threads", "2");
+        assertEquals(0, resumed.status(), resumed.err());
+        List<JsonNode> records = records(out.resolve("metrics.jsonl"));
+        records.removeIf(record -> record.path("type").asText().equals("resumed"));
+        records.forEach(record -> ((ObjectNode) record).remove("timing"));
+        assertEquals(whole, records);
+        Run decided = Run.of("train", "--resume", out.toString(), "--epochs", "3");
+        assertEquals(UserError.USAGE, decided.status());
+        assertTrue(decided.err().contains("leave out --epochs"), decided.err());
+    }
+
+    private List<JsonNode> train(String name, String seed, String... more) throws IOException {
         Path out = folder.resolve(name);
-        Run run = Run.of(
-                "train",
-                "--device",
-                device(),
-                "--epochs",
-                "0.03",
-                "--seed",
-                seed,
-                "--threads",
-                "2",
-                "--out",
-                out.toString());
+        List<String> arguments = new ArrayList<>(
+                List.of("train", "--device", device(), "--epochs", "0.03", "--seed", seed, "--threads", "2", "--out"));
+        arguments.add(out.toString());
+        arguments.addAll(List.of(more));
+        Run run = Run.of(arguments.toArray(String[]::new));
         assertEquals(0, run.status(), run.err());
         List<JsonNode> records = records(out.resolve("metrics.jsonl"));
         records.forEach(record -> ((ObjectNode) record).remove("timing"));
@@ -124,6 +149,9 @@ class TrainingTest {
             assertEquals("summary", last.path("type").asText());
             assertTrue(last.path("interrupted").asBoolean());
             assertEquals(2, Files.readAllLines(out.resolve("summary.csv")).size());
+            try (Stream<Path> files = Files.list(out.resolve("decaying"))) {
+                assertTrue(files.anyMatch(file -> CheckpointFolder.updates(file) > 0), "a checkpoint is left");
+            }
             assertEquals(0, Run.of("plot", out.toString()).status());
         } finally {
             process.destroyForcibly();

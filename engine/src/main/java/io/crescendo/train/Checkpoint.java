@@ -69,6 +69,11 @@ public final class Checkpoint {
         return state.updates();
     }
 
+    /** Epochs trained before it. */
+    public double epochs() {
+        return state.epochs();
+    }
+
     /** Number of the update after which the network was last evaluated, 0 if never. */
     public long lastEvaluation() {
         return state.evaluation() == null ? 0 : state.evaluation().update();

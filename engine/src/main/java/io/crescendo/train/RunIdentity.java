@@ -49,6 +49,7 @@ record RunIdentity(Map<String, String> texts) {
         texts.put("optimizer", optimizer.rule().toString());
         texts.put("weight decay", optimizer.weightDecay() + " on " + optimizer.decay());
         texts.put("gradient clipping", Double.toString(optimizer.clipNorm()));
+        texts.put("norm that gradients are clipped to", Double.toString(optimizer.clipNorm()));
         texts.put("augmentation", augmentation.toString());
         texts.put("ghost batch", Integer.toString(options.ghostBatch()));
         texts.put("label smoothing", Double.toString(options.labelSmoothing()));

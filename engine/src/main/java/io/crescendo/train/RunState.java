@@ -1,6 +1,7 @@
 package io.crescendo.train;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.schedule.Progress;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.function.Function;
@@ -10,6 +11,7 @@ import org.jspecify.annotations.Nullable;
  * What a run must remember beside the numbers of its model, to go on as if it had never stopped.
  *
  * @param samples on the clock
+ * @param samplesPerEpoch size of the training set
  * @param updates made
  * @param phaseBatch batch of the phase that was announced last
  * @param evaluation the last one, or null
@@ -20,6 +22,7 @@ import org.jspecify.annotations.Nullable;
  */
 record RunState(
         long samples,
+        long samplesPerEpoch,
         long updates,
         int phaseBatch,
         @Nullable EvaluationRecord evaluation,
@@ -28,9 +31,14 @@ record RunState(
         long workspaceBytes,
         long peakWorkspaceBytes) {
 
+    double epochs() {
+        return new Progress(samples, updates, samplesPerEpoch).epochs();
+    }
+
     Map<String, String> toTexts() {
         Map<String, String> texts = new LinkedHashMap<>();
         texts.put("samples", Long.toString(samples));
+        texts.put("samplesPerEpoch", Long.toString(samplesPerEpoch));
         texts.put("updates", Long.toString(updates));
         texts.put("phaseBatch", Integer.toString(phaseBatch));
         if (evaluation != null) {
@@ -57,6 +65,7 @@ record RunState(
         boolean evaluated = texts.containsKey("evaluation.update");
         return new RunState(
                 read(texts, "samples", Long::parseLong),
+                read(texts, "samplesPerEpoch", Long::parseLong),
                 read(texts, "updates", Long::parseLong),
                 read(texts, "phaseBatch", Integer::parseInt),
                 evaluated

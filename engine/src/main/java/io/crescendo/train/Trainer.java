@@ -50,7 +50,7 @@ public final class Trainer implements AutoCloseable {
     private final List<TrainingListener> listeners = new ArrayList<>();
     private final PendingUpdates pending;
     private @Nullable CheckpointFolder checkpoints;
-    private RunState resumed = new RunState(0, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0);
+    private RunState resumed = new RunState(0, 1, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0);
     private volatile boolean stopped;
     private boolean ran;
 
@@ -240,6 +240,7 @@ public final class Trainer implements AutoCloseable {
         pending.drain();
         RunState state = new RunState(
                 progress.samples(),
+                plan.samplesPerEpoch(),
                 progress.updates(),
                 phaseBatch,
                 evaluation,

@@ -5,6 +5,7 @@ import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.cli.run.Screen;
@@ -37,13 +38,15 @@ import picocli.CommandLine.Spec;
                 "Trains the same network under three schedules: decaying learning rate, hybrid and increasing batch.",
         footer = {
             "",
-            "Files: <out>/<schedule>/{config.yaml,metrics.jsonl}, summary.csv, figures, report.html",
+            "Files: <out>/<schedule>/{config.yaml,metrics.jsonl,checkpoint-*.safetensors}, summary.csv, figures,",
+            "report.html",
             "",
             "Examples:",
             "  crescendo compare",
             "  crescendo compare --seeds 1,2,3 --out runs/three-seeds",
             "  crescendo compare --preset fashion-wrn --data ~/datasets --memory-budget 8GiB",
-            "  crescendo compare --config my.yaml --epochs 5 --threads 4"
+            "  crescendo compare --config my.yaml --epochs 5 --threads 4",
+            "  crescendo compare --resume runs/fashion-mini-quick"
         })
 public final class CompareCommand implements Callable<Integer> {
     @Spec
@@ -58,9 +61,16 @@ public final class CompareCommand implements Callable<Integer> {
     @Option(names = "--seeds", paramLabel = "SEED", split = ",", description = "Several seeds, one after another.")
     private @Nullable List<Long> seeds;
 
+    @Option(
+            names = "--resume",
+            paramLabel = "RUN_DIR",
+            description = "Goes on with a comparison that was interrupted; what is finished is not run again.")
+    private @Nullable Path resume;
+
     @Override
     public Integer call() throws IOException {
-        ConfigSource source = config.source();
+        ConfigSource source = resume == null ? config.source() : Resumption.ofComparison(resume, spec);
+        @Nullable List<Long> stated = resume == null ? seeds : Resumption.seeds(resume);
         if (seeds != null) {
             if (config.statesSeed()) {
                 throw UserError.usage("--seed and --seeds are both given; keep one");
@@ -68,14 +78,15 @@ public final class CompareCommand implements Callable<Integer> {
             source.with("seed", seeds.get(0));
         }
         RunConfig first = source.load();
-        List<Long> each = seeds == null
+        List<Long> each = stated == null
                 ? List.of(first.seed())
-                : seeds.stream().distinct().toList();
+                : stated.stream().distinct().toList();
         Experiment experiment = options.experiment(first);
         Map<String, String> plans = plans(source, experiment);
-        Path folder = options.directory(first);
-        String others = each.size() == 1 ? "" : "# run with the seeds " + each + "\n";
-        Files.writeString(folder.resolve("config.yaml"), others + first.toYaml());
+        Path folder = resume != null ? resume : options.directory(first);
+        if (resume == null) {
+            Files.writeString(folder.resolve("config.yaml"), Resumption.seedsLine(each) + first.toYaml());
+        }
         PrintWriter out = Commands.out(spec);
         Screen screen = Screen.of(out);
         out.println(first.name() + (first.description() == null ? "" : ": " + first.description()));
@@ -98,17 +109,31 @@ public final class CompareCommand implements Callable<Integer> {
                             .load();
                     Path place = folder.resolve(variant.label());
                     Path own = each.size() == 1 ? place : place.resolve("seed-" + seed);
+                    @Nullable RunSummary earlier = resume == null ? null : RunLog.finished(own);
+                    if (earlier != null) {
+                        out.println(variant.label() + " is finished");
+                        summaries.add(earlier);
+                        continue;
+                    }
                     summaries.add(Experiment.of(run, experiment.data(), experiment.machine())
-                            .train(variant, own, screen, interruption));
+                            .train(
+                                    variant,
+                                    own,
+                                    screen,
+                                    interruption,
+                                    options.saving(),
+                                    resume == null ? null : Resumption.newest(own)));
                     SummaryFile.write(folder, summaries);
                 }
             }
+            out.println();
+            out.println(PhaseTable.text(RunLog.below(folder)));
             out.println();
             out.println(ResultTable.text(summaries));
             out.println(conclusion(summaries));
             out.flush();
             if (interruption.requested()) {
-                out.println("interrupted; 'crescendo plot " + folder + "' draws what was recorded");
+                out.println(Resumption.afterInterruption("compare", folder, options.saving()));
                 out.flush();
                 return 130;
             }

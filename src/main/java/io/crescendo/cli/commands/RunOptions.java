@@ -34,6 +34,13 @@ final class RunOptions {
     @Option(names = "--out", paramLabel = "DIR", description = "Where files go (default: runs/<name>).")
     private @Nullable Path out;
 
+    @Option(
+            names = "--checkpoint-every",
+            paramLabel = "EPOCHS|never",
+            converter = CheckpointInterval.class,
+            description = "When to save what a run needs to go on (default: every two minutes, and at the end).")
+    private Experiment.Saving saving = new Experiment.Saving(true, 0);
+
     @Option(names = "--force", description = "Replace an earlier run in that folder.")
     private boolean force;
 
@@ -42,6 +49,11 @@ final class RunOptions {
         BackendOptions backend = device.backend();
         DataSplit split = load(config);
         return Experiment.of(config, split, new Experiment.Machine(device.device(), backend, memoryBudget));
+    }
+
+    /** When checkpoints are left. */
+    Experiment.Saving saving() {
+        return saving;
     }
 
     /** The folder, created. */

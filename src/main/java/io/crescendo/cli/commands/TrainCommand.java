@@ -5,6 +5,7 @@ import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.cli.run.Screen;
@@ -33,12 +34,13 @@ import picocli.CommandLine.Spec;
         description = "Trains one network under one schedule.",
         footer = {
             "",
-            "Files: <out>/{config.yaml,metrics.jsonl,summary.csv}, figures, report.html",
+            "Files: <out>/{config.yaml,metrics.jsonl,summary.csv,checkpoint-*.safetensors}, figures, report.html",
             "",
             "Examples:",
             "  crescendo train --schedule increasing",
             "  crescendo train --preset fashion-wrn --data ~/datasets",
-            "  crescendo train --config runs/fashion-mini-quick/config.yaml --seed 2"
+            "  crescendo train --config runs/fashion-mini-quick/config.yaml --seed 2",
+            "  crescendo train --resume runs/fashion-mini-quick"
         })
 public final class TrainCommand implements Callable<Integer> {
     @Spec
@@ -58,29 +60,49 @@ public final class TrainCommand implements Callable<Integer> {
             description = "One of ${COMPLETION-CANDIDATES} (default: what the configuration says).")
     private @Nullable PlanVariant schedule;
 
+    @Option(
+            names = "--resume",
+            paramLabel = "RUN_DIR",
+            description = "Goes on with a run that was interrupted, from its newest checkpoint or from the one named.")
+    private @Nullable Path resume;
+
     @Override
     public Integer call() throws IOException {
-        ConfigSource source = config.source().with("schedule", schedule == null ? null : schedule.label());
+        @Nullable Resumption resumption = resume == null ? null : Resumption.ofRun(resume, spec);
+        ConfigSource source = resumption != null
+                ? resumption.source()
+                : config.source().with("schedule", schedule == null ? null : schedule.label());
         RunConfig run = source.load();
         Experiment experiment = options.experiment(run);
         PlanVariant variant = run.variant();
         PlanTable plan = plan(source, experiment, variant);
-        Path folder = options.directory(run);
+        Path folder = resumption != null ? resumption.folder() : options.directory(run);
         PrintWriter out = Commands.out(spec);
         out.println(run.name() + ", " + variant.label());
         out.println(plan.text());
         out.println("files go to " + folder);
         options.notes().forEach(out::println);
+        if (resumption != null) {
+            out.println("goes on from " + resumption.checkpoint().file());
+        }
         out.println();
         out.flush();
         try (Interruption interruption = new Interruption()) {
-            RunSummary summary = experiment.train(variant, folder, Screen.of(out), interruption);
+            RunSummary summary = experiment.train(
+                    variant,
+                    folder,
+                    Screen.of(out),
+                    interruption,
+                    options.saving(),
+                    resumption == null ? null : resumption.checkpoint());
             SummaryFile.write(folder, List.of(summary));
+            out.println();
+            out.println(PhaseTable.text(RunLog.below(folder)));
             out.println();
             out.println(ResultTable.text(List.of(summary)));
             out.flush();
             if (interruption.requested()) {
-                out.println("interrupted; 'crescendo plot " + folder + "' draws what was recorded");
+                out.println(Resumption.afterInterruption("train", folder, options.saving()));
                 out.flush();
                 return 130;
             }

@@ -1,9 +1,11 @@
 package io.crescendo.cli.figures;
 
+import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
 
@@ -85,7 +87,48 @@ public final class ComparisonFigures {
                                     false,
                                     accuracy(evaluated, true)))));
         }
+        List<Curve> throughput = perBatch(trained, PhaseTable.Phase::imagesPerSecond);
+        if (!throughput.isEmpty()) {
+            figures.add(Figure.of(
+                    "batch-cost",
+                    "What each phase's batch cost: throughput of training, and memory of the workspace.",
+                    List.of(
+                            new Panel(
+                                    "Throughput against batch",
+                                    "batch (samples per update)",
+                                    "training images/s",
+                                    true,
+                                    false,
+                                    true,
+                                    throughput),
+                            new Panel(
+                                    "Workspace against batch",
+                                    "batch (samples per update)",
+                                    "workspace, MiB",
+                                    true,
+                                    false,
+                                    true,
+                                    perBatch(trained, phase -> phase.start().workspaceBytes() / (double) (1 << 20))))));
+        }
         return figures;
+    }
+
+    /** A quantity of each phase against its batch; phases without an update say nothing. One curve per schedule. */
+    private static List<Curve> perBatch(List<RunLog> runs, ToDoubleFunction<PhaseTable.Phase> quantity) {
+        List<Curve> curves = new ArrayList<>();
+        List<String> drawn = new ArrayList<>();
+        for (RunLog run : runs) {
+            List<Curve.Point> points = PhaseTable.of(run).stream()
+                    .filter(phase -> !phase.updates().isEmpty() && quantity.applyAsDouble(phase) > 0)
+                    .map(phase -> new Curve.Point(phase.start().batch(), quantity.applyAsDouble(phase)))
+                    .sorted(Comparator.comparingDouble(Curve.Point::x))
+                    .toList();
+            if (!points.isEmpty() && !drawn.contains(run.schedule())) {
+                drawn.add(run.schedule());
+                curves.add(new Curve(run.schedule(), points));
+            }
+        }
+        return curves;
     }
 
     private static boolean logarithmic(List<RunLog> runs) {

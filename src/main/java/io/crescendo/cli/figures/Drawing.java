@@ -63,6 +63,10 @@ final class Drawing {
             // The earlier the wider: where curves lie on each other, all of them can be seen.
             double width = 0.9 + 0.45 * (schedules.size() - 1 - schedules.indexOf(curve.schedule()));
             layers.add(layer("line", curve.points(), colour(curve.schedule(), schedules), Map.of("size", width)));
+            if (panel.points()) {
+                layers.add(
+                        layer("point", curve.points(), colour(curve.schedule(), schedules), Map.of("size", 3 + width)));
+            }
         }
         EndLabels.place(panel, x, y).forEach((schedule, point) -> {
             Map<String, Object> label = layer("label", List.of(point), colour(schedule, schedules), LABEL_STYLE);

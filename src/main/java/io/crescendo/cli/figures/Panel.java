@@ -10,9 +10,16 @@ import java.util.List;
  * @param yLabel what runs upwards, with its unit
  * @param logX whether x is drawn by its logarithm
  * @param logY whether y is drawn by its logarithm
+ * @param points whether every point of a curve is marked
  * @param curves at least one, each with at least one point
  */
-public record Panel(String title, String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
+public record Panel(
+        String title, String xLabel, String yLabel, boolean logX, boolean logY, boolean points, List<Curve> curves) {
+    /** A panel of lines without marks. */
+    public Panel(String title, String xLabel, String yLabel, boolean logX, boolean logY, List<Curve> curves) {
+        this(title, xLabel, yLabel, logX, logY, false, curves);
+    }
+
     public Panel {
         curves = List.copyOf(curves);
     }

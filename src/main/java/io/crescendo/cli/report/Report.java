@@ -2,6 +2,7 @@ package io.crescendo.cli.report;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.crescendo.cli.figures.Figure;
+import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.metrics.RunSummary;
@@ -79,6 +80,7 @@ public record Report(
                     .append(escaped(text))
                     .append("</pre>\n"));
         }
+        phases(html);
         environment(html);
         if (configuration != null) {
             html.append("<h2>Configuration</h2>\n<pre>")
@@ -94,9 +96,22 @@ public record Report(
         if (summaries.isEmpty()) {
             return;
         }
-        html.append("<h2>Results</h2>\n<table>\n");
+        html.append("<h2>Results</h2>\n");
+        table(html, ResultTable.cells(summaries));
+    }
+
+    private void phases(StringBuilder html) {
+        List<List<String>> cells = PhaseTable.cells(runs);
+        if (cells.size() > 1) {
+            html.append("<h2>Phases</h2>\n<p>A switch is the time training stood still for a new batch.</p>\n");
+            table(html, cells);
+        }
+    }
+
+    private static void table(StringBuilder html, List<List<String>> lines) {
+        html.append("<table>\n");
         String cell = "th";
-        for (List<String> line : ResultTable.cells(summaries)) {
+        for (List<String> line : lines) {
             html.append("<tr>");
             for (String text : line) {
                 html.append('<')

@@ -2,6 +2,9 @@ package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
@@ -17,9 +20,10 @@ final class BarView implements ProgressView {
 
     private final Standing standing;
     private final ProgressBar bar;
+    private final List<String> refusals = new ArrayList<>();
 
-    BarView(String label, double epochs) {
-        this.standing = new Standing(epochs);
+    BarView(String label, double epochs, double firstEpoch) {
+        this.standing = new Standing(epochs, firstEpoch);
         this.bar = new ProgressBarBuilder()
                 .setInitialMax(Math.round(epochs * STEPS_PER_EPOCH))
                 .setUpdateIntervalMillis(REDRAW_MILLIS)
@@ -35,6 +39,12 @@ final class BarView implements ProgressView {
                     return line.length() <= width ? line : line.substring(0, Math.max(0, width));
                 })
                 .build();
+        bar.stepTo(Math.round(firstEpoch * STEPS_PER_EPOCH));
+    }
+
+    @Override
+    public void memoryRefused(Steps.Refusal refusal) {
+        refusals.add(PhaseTable.line(refusal));
     }
 
     @Override
@@ -51,5 +61,7 @@ final class BarView implements ProgressView {
     @Override
     public void close() {
         bar.close();
+        // A line in between would tear the bar apart.
+        refusals.forEach(System.out::println);
     }
 }

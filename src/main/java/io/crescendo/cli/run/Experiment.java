@@ -14,11 +14,14 @@ import io.crescendo.optim.DecayPolicy;
 import io.crescendo.optim.Optimizer;
 import io.crescendo.schedule.PlanVariant;
 import io.crescendo.schedule.TrainingPlan;
+import io.crescendo.train.Checkpoint;
+import io.crescendo.train.CheckpointFolder;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingOptions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One configuration on one machine, ready to train any of its schedules.
@@ -37,6 +40,14 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
      * @param memoryBudget for the workspace
      */
     public record Machine(String device, BackendOptions backend, MemoryBudget memoryBudget) {}
+
+    /**
+     * When a run leaves checkpoints.
+     *
+     * @param wanted whether at all
+     * @param everyEpochs so many, or 0 for every two minutes; at the end in any case
+     */
+    public record Saving(boolean wanted, double everyEpochs) {}
 
     /** Checks that configuration, data and network fit. */
     public static Experiment of(RunConfig config, DataSplit data, Machine machine) {
@@ -70,17 +81,28 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
     /**
      * Trains one schedule into a folder. When interrupted the files are completed all the same.
      *
+     * @param saving when checkpoints are left
+     * @param from where an earlier run into this folder is continued, or null to begin
      * @return the last line of the run
+     * @throws IllegalArgumentException if the checkpoint belongs to another run
      */
-    public RunSummary train(PlanVariant variant, Path folder, Screen screen, Interruption interruption)
+    public RunSummary train(
+            PlanVariant variant,
+            Path folder,
+            Screen screen,
+            Interruption interruption,
+            Saving saving,
+            @Nullable Checkpoint from)
             throws IOException {
-        Files.createDirectories(folder);
-        Files.writeString(folder.resolve("config.yaml"), config.toYaml());
+        CheckpointFolder checkpoints = new CheckpointFolder(folder, saving.everyEpochs());
+        if (from == null) {
+            Files.createDirectories(folder);
+            Files.writeString(folder.resolve("config.yaml"), config.toYaml());
+            checkpoints.removeAfter(-1);
+        }
         TrainingPlan plan = plan(variant);
         // A backend per run, so that the peak of its workspace is this run's.
         try (Backend backend = Backends.open(machine.device(), machine.backend());
-                MetricsFile metrics =
-                        MetricsFile.create(folder, config, variant.label(), Environment.here(backend.description()));
                 Trainer trainer = new Trainer(
                         backend,
                         network,
@@ -95,7 +117,15 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                                 machine.memoryBudget().on(backend),
                                 config.evaluateEvery(),
                                 config.seed()));
-                ProgressView view = ProgressView.of(screen, variant.label(), config.epochs())) {
+                MetricsFile metrics = metrics(trainer, folder, variant, Environment.here(backend.description()), from);
+                ProgressView view =
+                        ProgressView.of(screen, variant.label(), config.epochs(), from == null ? 0 : from.epochs())) {
+            if (from != null) {
+                checkpoints.removeAfter(from.updates());
+            }
+            if (saving.wanted()) {
+                trainer.saveTo(checkpoints);
+            }
             trainer.listen(metrics);
             trainer.listen(view);
             interruption.watch(trainer);
@@ -104,6 +134,17 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             metrics.finished(summary, interruption.requested());
             return summary;
         }
+    }
+
+    /** The checkpoint is judged before the metrics of the earlier run are touched. */
+    private MetricsFile metrics(
+            Trainer trainer, Path folder, PlanVariant variant, Environment environment, @Nullable Checkpoint from)
+            throws IOException {
+        if (from == null) {
+            return MetricsFile.create(folder, config, variant.label(), environment);
+        }
+        trainer.resume(from);
+        return MetricsFile.resume(folder, config, variant.label(), environment, from);
     }
 
     private Optimizer optimizer() {

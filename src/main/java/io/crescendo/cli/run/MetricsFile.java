@@ -1,5 +1,7 @@
 package io.crescendo.cli.run;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.cli.config.RunConfig;
@@ -7,6 +9,7 @@ import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Checkpoint;
 import io.crescendo.train.Steps;
 import io.crescendo.train.TrainingListener;
 import java.io.BufferedWriter;
@@ -14,6 +17,8 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 
@@ -22,8 +27,9 @@ import java.time.temporal.ChronoUnit;
  * file is whole whenever the program ends.
  *
  * <p>Line types: {@code run} (first: environment and what was run), {@code phase}, {@code memoryRefused},
- * {@code update}, {@code evaluation}, {@code summary} (last, absent from a run that was killed). Whatever may differ
- * between two runs with one seed stands in the object {@code timing} of its line; without it two such files are equal.
+ * {@code update}, {@code evaluation}, {@code resumed}, {@code summary} (last, absent from a run that was killed).
+ * Whatever may differ between two runs with one seed stands in the object {@code timing} of its line; without it two
+ * such files are equal.
  */
 public final class MetricsFile implements TrainingListener, AutoCloseable {
     /** The file's name in a run's folder. */
@@ -34,6 +40,53 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
 
     private MetricsFile(BufferedWriter writer) {
         this.writer = writer;
+    }
+
+    /**
+     * Goes on with the file of a run that goes on from a checkpoint: what was recorded after it is cut off, since it
+     * will be recorded again.
+     */
+    static MetricsFile resume(Path folder, RunConfig config, String schedule, Environment environment, Checkpoint from)
+            throws IOException {
+        Path path = folder.resolve(NAME);
+        if (!Files.exists(path)) {
+            return create(folder, config, schedule, environment);
+        }
+        ObjectMapper mapper = new ObjectMapper();
+        StringBuilder kept = new StringBuilder();
+        for (String text : Files.readAllLines(path)) {
+            JsonNode line;
+            try {
+                line = mapper.readTree(text);
+            } catch (JsonProcessingException e) {
+                break; // the machine failed while it was written
+            }
+            if (isBefore(line, from)) {
+                kept.append(text).append('\n');
+            }
+        }
+        Path temporary = folder.resolve("." + NAME + ".new");
+        Files.writeString(temporary, kept);
+        Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+        MetricsFile file = new MetricsFile(Files.newBufferedWriter(path, StandardOpenOption.APPEND));
+        ObjectNode line = file.line("resumed");
+        line.put("update", from.updates());
+        line.put("device", environment.device());
+        line.putObject("timing")
+                .put("started", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
+        file.append(line);
+        return file;
+    }
+
+    private static boolean isBefore(JsonNode line, Checkpoint checkpoint) {
+        long update = line.path("update").asLong();
+        return switch (line.path("type").asText()) {
+            // A phase names the update before it, and an evaluation of an interrupted run was out of turn.
+            case "phase" -> update < checkpoint.updates();
+            case "evaluation" -> update <= checkpoint.lastEvaluation();
+            case "summary" -> false;
+            default -> update <= checkpoint.updates();
+        };
     }
 
     /** Starts the file with its first line. */

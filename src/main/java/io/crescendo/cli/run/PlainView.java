@@ -1,12 +1,13 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.train.Steps;
 import java.io.PrintWriter;
 import java.util.Locale;
 
-/** Progress as lines: one per evaluation, and one every half minute in between. */
+/** Progress as lines: one per phase and evaluation, and one every half minute in between. */
 final class PlainView implements ProgressView {
     private static final long QUIET_NANOS = 30_000_000_000L;
 
@@ -15,10 +16,20 @@ final class PlainView implements ProgressView {
     private final Standing standing;
     private long lastLine = System.nanoTime();
 
-    PlainView(PrintWriter out, String label, double epochs) {
+    PlainView(PrintWriter out, String label, double epochs, double firstEpoch) {
         this.out = out;
         this.label = label;
-        this.standing = new Standing(epochs);
+        this.standing = new Standing(epochs, firstEpoch);
+    }
+
+    @Override
+    public void phaseStarted(PhaseRecord phase) {
+        say(PhaseTable.line(phase));
+    }
+
+    @Override
+    public void memoryRefused(Steps.Refusal refusal) {
+        say(PhaseTable.line(refusal));
     }
 
     @Override
@@ -35,21 +46,13 @@ final class PlainView implements ProgressView {
         print();
     }
 
-    @Override
-    public void memoryRefused(Steps.Refusal refusal) {
-        out.println(String.format(
-                Locale.ROOT,
-                "%-10s  the device refused %,.1f MiB for batch %,d; going on with at most %,.1f MiB",
-                label,
-                refusal.requestedBytes() / 0x1p20,
-                refusal.batch(),
-                refusal.budgetBytes() / 0x1p20));
-        out.flush();
-    }
-
     private void print() {
         lastLine = System.nanoTime();
-        out.println(String.format(Locale.ROOT, "%-10s  %s", label, standing.text()));
+        say(standing.text());
+    }
+
+    private void say(String text) {
+        out.println(String.format(Locale.ROOT, "%-10s  %s", label, text));
         out.flush();
     }
 

@@ -47,20 +47,7 @@ public final class ResultTable {
 
     /** The table for a terminal, without a line break at the end. */
     public static String text(List<RunSummary> summaries) {
-        List<List<String>> lines = cells(summaries);
-        StringBuilder text = new StringBuilder();
-        for (List<String> line : lines) {
-            for (int column = 0; column < line.size(); column++) {
-                int at = column;
-                int width =
-                        lines.stream().mapToInt(l -> l.get(at).length()).max().orElse(0);
-                String cell = line.get(column);
-                String padding = " ".repeat(width - cell.length());
-                text.append(column == 0 ? cell + padding : "  " + padding + cell);
-            }
-            text.append('\n');
-        }
-        return text.substring(0, text.length() - 1);
+        return Columns.text(cells(summaries));
     }
 
     private static List<String> mean(String schedule, List<RunSummary> runs) {
@@ -100,7 +87,7 @@ public final class ResultTable {
                 format("%.2f", 100 * summary.testAccuracy()) + spread + " %",
                 format("%,.0f", summary.imagesPerSecond()),
                 Duration.text(summary.seconds()),
-                format("%,.1f MiB", summary.peakWorkspaceBytes() / (double) (1 << 20)));
+                Columns.mebibytes(summary.peakWorkspaceBytes()));
     }
 
     private static String format(String pattern, Object value) {

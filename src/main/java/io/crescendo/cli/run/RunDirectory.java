@@ -1,6 +1,7 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.cli.UserError;
+import io.crescendo.train.CheckpointFolder;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -91,7 +92,10 @@ public final class RunDirectory {
                 if (holdsRun(entry) || anySeedIn(entry)) {
                     deleteAll(entry);
                 }
-            } else if (MARKS.contains(name) || name.endsWith(".svg") || name.endsWith(".png")) {
+            } else if (MARKS.contains(name)
+                    || name.endsWith(".svg")
+                    || name.endsWith(".png")
+                    || CheckpointFolder.updates(entry) >= 0) {
                 Files.delete(entry);
             }
         }

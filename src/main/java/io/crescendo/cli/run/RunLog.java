@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.UserError;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
 import java.io.IOException;
@@ -20,21 +21,26 @@ import org.jspecify.annotations.Nullable;
  *
  * @param folder of the run
  * @param head the file's first line: environment and what was run
+ * @param phases in order
  * @param updates in order
  * @param evaluations in order
  * @param summary null if the run was killed
+ * @param interrupted whether the summary is that of a run that was asked to end early
  */
 public record RunLog(
         Path folder,
         JsonNode head,
+        List<PhaseRecord> phases,
         List<UpdateRecord> updates,
         List<EvaluationRecord> evaluations,
-        @Nullable RunSummary summary) {
+        @Nullable RunSummary summary,
+        boolean interrupted) {
 
     /** Folders of runs lie at most this deep below a comparison: schedule, then seed. */
     private static final int DEPTH = 3;
 
     public RunLog {
+        phases = List.copyOf(phases);
         updates = List.copyOf(updates);
         evaluations = List.copyOf(evaluations);
     }
@@ -76,6 +82,7 @@ public record RunLog(
         ObjectMapper mapper = new ObjectMapper();
         @Nullable JsonNode head = null;
         @Nullable JsonNode last = null;
+        List<PhaseRecord> phases = new ArrayList<>();
         List<UpdateRecord> updates = new ArrayList<>();
         List<EvaluationRecord> evaluations = new ArrayList<>();
         List<String> lines = Files.readAllLines(file);
@@ -94,10 +101,11 @@ public record RunLog(
             }
             switch (line.path("type").asText()) {
                 case "run" -> head = line;
+                case "phase" -> phases.add(phase(line));
                 case "update" -> updates.add(update(line));
                 case "evaluation" -> evaluations.add(evaluation(line));
                 case "summary" -> last = line;
-                default -> {} // phases repeat what the updates say; later versions may add types
+                default -> {} // later versions may add types
             }
         }
         if (head == null) {
@@ -105,11 +113,43 @@ public record RunLog(
                     file + ": not a metrics file of this program: its first line must have \"type\":\"run\"", null);
         }
         return new RunLog(
-                file.resolveSibling(""), head, updates, evaluations, last == null ? null : summary(head, last));
+                file.resolveSibling(""),
+                head,
+                phases,
+                updates,
+                evaluations,
+                last == null ? null : summary(head, last),
+                last != null && last.path("interrupted").asBoolean());
+    }
+
+    /** The summary of the run in a folder if it came to its planned end, otherwise null. */
+    public static @Nullable RunSummary finished(Path folder) throws IOException {
+        Path file = folder.resolve(MetricsFile.NAME);
+        if (!Files.exists(file)) {
+            return null;
+        }
+        RunLog log = read(file);
+        return log.interrupted ? null : log.summary;
     }
 
     private static String shortened(String text) {
         return text.length() <= 40 ? text : text.substring(0, 40) + "…";
+    }
+
+    private static PhaseRecord phase(JsonNode line) {
+        return new PhaseRecord(
+                line.path("update").asLong(),
+                line.path("epoch").asDouble(),
+                line.path("batch").asInt(),
+                line.path("microBatch").asInt(),
+                line.path("microBatches").asInt(),
+                line.path("ghostBatch").asInt(),
+                line.path("learningRate").asDouble(),
+                line.path("momentum").asDouble(),
+                line.path("noiseScale").asDouble(),
+                line.path("workspaceBytes").asLong(),
+                line.path("timing").path("prepareNanos").asLong(),
+                line.path("timing").path("switchNanos").asLong());
     }
 
     private static UpdateRecord update(JsonNode line) {

@@ -12,6 +12,7 @@ final class Standing {
     private static final double FORGETTING = 1.0 / 4000;
 
     private final double epochs;
+    private final double firstEpoch;
     private final long started = System.nanoTime();
     private double epoch;
     private long updates;
@@ -20,8 +21,10 @@ final class Standing {
     private double accuracy = Double.NaN;
     private double imagesPerSecond = Double.NaN;
 
-    Standing(double epochs) {
+    Standing(double epochs, double firstEpoch) {
         this.epochs = epochs;
+        this.firstEpoch = firstEpoch;
+        this.epoch = firstEpoch;
     }
 
     synchronized void updated(UpdateRecord update) {
@@ -83,7 +86,8 @@ final class Standing {
         double elapsed = (System.nanoTime() - started) * 1e-9;
         return epoch >= epochs
                 ? "took " + Duration.text(elapsed)
-                : Duration.text(epoch > 0 ? elapsed * (epochs - epoch) / epoch : Double.NaN) + " left";
+                : Duration.text(epoch > firstEpoch ? elapsed * (epochs - epoch) / (epoch - firstEpoch) : Double.NaN)
+                        + " left";
     }
 
     private static double mixed(double old, double now, double weight) {

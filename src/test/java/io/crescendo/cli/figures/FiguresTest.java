@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import java.io.IOException;
 import java.io.StringReader;
@@ -30,7 +31,7 @@ class FiguresTest {
         List<Figure> figures =
                 ComparisonFigures.of(List.of(run("decaying", 1, 60), run("hybrid", 1, 30), run("increasing", 1, 20)));
         assertEquals(
-                List.of("schedules", "training-loss", "test-accuracy"),
+                List.of("schedules", "training-loss", "test-accuracy", "batch-cost"),
                 figures.stream().map(Figure::name).toList());
         for (Figure figure : figures) {
             DocumentBuilderFactory.newInstance()
@@ -117,6 +118,9 @@ class FiguresTest {
                 evaluations.add(new EvaluationRecord(i, i / 10.0, 100, 0.5, 0.8 + 0.001 * i));
             }
         }
-        return new RunLog(Path.of("nowhere"), head, updates, evaluations, null);
+        List<PhaseRecord> phases = List.of(
+                new PhaseRecord(0, 0, 32, 32, 1, 8, 0.1, 0.9, 1, 1 << 20, 500, 400),
+                new PhaseRecord(count / 2, count / 20.0, 160, 80, 2, 8, 0.1, 0.9, 1, 3 << 20, 500, 400));
+        return new RunLog(Path.of("nowhere"), head, phases, updates, evaluations, null, false);
     }
 }

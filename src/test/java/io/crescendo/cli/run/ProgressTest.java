@@ -18,7 +18,7 @@ class ProgressTest {
     @Test
     void linesSayWhereTheRunStands() {
         StringWriter out = new StringWriter();
-        try (PlainView view = new PlainView(new PrintWriter(out), "increasing", 3)) {
+        try (PlainView view = new PlainView(new PrintWriter(out), "increasing", 3, 0)) {
             view.updated(UPDATE);
             assertEquals("", out.toString(), "no line per update");
             view.evaluated(new EvaluationRecord(1234, 1.5, 100, 0.5, 0.875));
@@ -31,7 +31,7 @@ class ProgressTest {
 
     @Test
     void theNarrowFormFitsEightyColumns() {
-        Standing standing = new Standing(200);
+        Standing standing = new Standing(200, 0);
         standing.updated(new UpdateRecord(78000, 1, 123.4, 16000, 1, 1, 0.1, 0.9, 1, 0.4321, 0.9, 500_000_000, 1));
         standing.evaluated(new EvaluationRecord(1, 1, 100, 0.5, 0.875));
         // Beside it stand the schedule in ten columns and the percentage in six.

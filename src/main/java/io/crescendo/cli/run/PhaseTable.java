@@ -1,0 +1,143 @@
+package io.crescendo.cli.run;
+
+import io.crescendo.metrics.PhaseRecord;
+import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.function.ToDoubleFunction;
+
+/** What each phase of a run was and cost, for people. */
+public final class PhaseTable {
+    private static final List<String> HEADER = List.of(
+            "schedule",
+            "from epoch",
+            "batch",
+            "micro-batches",
+            "ghost batch",
+            "learning rate",
+            "momentum",
+            "noise scale",
+            "updates",
+            "images/s",
+            "workspace",
+            "switch");
+
+    private PhaseTable() {}
+
+    /** The table's cells, header first. Of runs that differ only by their seed the first is shown. */
+    public static List<List<String>> cells(List<RunLog> runs) {
+        List<List<String>> lines = new ArrayList<>();
+        lines.add(HEADER);
+        List<String> shown = new ArrayList<>();
+        for (RunLog run : runs) {
+            if (!shown.contains(run.schedule())) {
+                shown.add(run.schedule());
+                of(run).forEach(phase -> lines.add(cells(run.schedule(), phase)));
+            }
+        }
+        return lines;
+    }
+
+    /** The table for a terminal, without a line break at the end. */
+    public static String text(List<RunLog> runs) {
+        return Columns.text(cells(runs));
+    }
+
+    /** A phase that begins, in one line. */
+    static String line(PhaseRecord phase) {
+        return String.format(
+                Locale.ROOT,
+                "batch %,d = %s, ghost batch %d, learning rate %s, momentum %s, noise scale %s, workspace %s,"
+                        + " switch %s",
+                phase.batch(),
+                microBatches(phase),
+                phase.ghostBatch(),
+                Columns.number(phase.learningRate()),
+                Columns.number(phase.momentum()),
+                Columns.number(phase.noiseScale()),
+                Columns.mebibytes(phase.workspaceBytes()),
+                millis(phase.switchNanos()));
+    }
+
+    /** Memory that was not to be had, in one line. */
+    static String line(Steps.Refusal refusal) {
+        return String.format(
+                Locale.ROOT,
+                "batch %,d: the device refused %s; going on in smaller pieces within %s",
+                refusal.batch(),
+                Columns.mebibytes(refusal.requestedBytes()),
+                Columns.mebibytes(refusal.budgetBytes()));
+    }
+
+    /**
+     * A phase with what became of it.
+     *
+     * @param start as it was announced
+     * @param updates made in it
+     */
+    public record Phase(PhaseRecord start, List<UpdateRecord> updates) {
+        /** Samples of all updates by the time they took, the switch excluded; NaN without updates. */
+        public double imagesPerSecond() {
+            double samples = updates.stream().mapToDouble(UpdateRecord::batch).sum();
+            double nanos = updates.stream().mapToDouble(UpdateRecord::nanos).sum();
+            // The switch is part of the first update's time.
+            double steady = nanos - Math.min(start.switchNanos(), nanos / 2);
+            return updates.isEmpty() ? Double.NaN : samples / (steady * 1e-9);
+        }
+    }
+
+    /** The phases of a run with their updates. */
+    public static List<Phase> of(RunLog run) {
+        List<Phase> phases = new ArrayList<>();
+        for (int i = 0; i < run.phases().size(); i++) {
+            long first = run.phases().get(i).update();
+            long end = i + 1 < run.phases().size() ? run.phases().get(i + 1).update() : Long.MAX_VALUE;
+            phases.add(new Phase(
+                    run.phases().get(i),
+                    run.updates().stream()
+                            .filter(u -> u.update() > first && u.update() <= end)
+                            .toList()));
+        }
+        return phases;
+    }
+
+    private static List<String> cells(String schedule, Phase phase) {
+        PhaseRecord start = phase.start();
+        return List.of(
+                schedule,
+                Columns.number(start.epoch()),
+                String.format(Locale.ROOT, "%,d", start.batch()),
+                microBatches(start),
+                Integer.toString(start.ghostBatch()),
+                range(start.learningRate(), phase, UpdateRecord::learningRate),
+                range(start.momentum(), phase, UpdateRecord::momentum),
+                range(start.noiseScale(), phase, UpdateRecord::noiseScale),
+                String.format(Locale.ROOT, "%,d", phase.updates().size()),
+                Double.isNaN(phase.imagesPerSecond())
+                        ? "-"
+                        : String.format(Locale.ROOT, "%,.0f", phase.imagesPerSecond()),
+                Columns.mebibytes(start.workspaceBytes()),
+                millis(start.switchNanos()));
+    }
+
+    private static String microBatches(PhaseRecord phase) {
+        return phase.microBatches() + " x " + phase.microBatch();
+    }
+
+    /** One value, or the first and the last of those that a smooth or decaying schedule went through. */
+    private static String range(double first, Phase phase, ToDoubleFunction<UpdateRecord> quantity) {
+        String start = Columns.number(first);
+        if (phase.updates().isEmpty()) {
+            return start;
+        }
+        String end = Columns.number(
+                quantity.applyAsDouble(phase.updates().get(phase.updates().size() - 1)));
+        return start.equals(end) ? start : start + " .. " + end;
+    }
+
+    private static String millis(long nanos) {
+        return String.format(Locale.ROOT, nanos < 10_000_000 ? "%.1f ms" : "%,.0f ms", nanos * 1e-6);
+    }
+}
