@@ -81,9 +81,9 @@ public final class PhaseTable {
         /** Samples of all updates by the time they took, the switch excluded; NaN without updates. */
         public double imagesPerSecond() {
             double samples = updates.stream().mapToDouble(UpdateRecord::batch).sum();
-            double nanos = updates.stream().mapToDouble(UpdateRecord::nanos).sum();
+            double nanos = updates.stream().mapToLong(UpdateRecord::nanos).sum();
             // The switch is part of the first update's time.
-            double steady = nanos - Math.min(start.switchNanos(), nanos / 2);
+            double steady = nanos - Math.min((double) start.switchNanos(), nanos / 2);
             return updates.isEmpty() ? Double.NaN : samples / (steady * 1e-9);
         }
     }

@@ -68,7 +68,7 @@ class FiguresTest {
     @ValueSource(ints = {0, 1, 2})
     void shortRunsCanBeDrawn(int updates) {
         List<Figure> figures = ComparisonFigures.of(List.of(run("mine", 1, updates)));
-        assertEquals(updates == 0 ? 0 : 3, figures.size());
+        assertEquals(updates == 0 ? 0 : 4, figures.size());
     }
 
     @RepeatedTest(20)
