@@ -24,8 +24,8 @@ import java.util.function.Predicate;
 /** The processor through oneDNN. */
 final class CpuBackend implements Backend {
     /**
-     * Measured: compiling a program takes as long as 30 samples of a wide ResNet 16-4 or 350 of a small CNN; a
-     * micro-batch more costs reordered weights, less than one sample.
+     * Estimated from profiles of whole steps: compiling a program takes as long as 30 samples of a wide ResNet 16-4 or
+     * 350 of a small CNN; a micro-batch more costs reordered weights, less than one sample.
      */
     private static final MicroBatchCosts COSTS = new MicroBatchCosts(300, 0.5);
 
