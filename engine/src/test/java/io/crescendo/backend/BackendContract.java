@@ -191,7 +191,7 @@ public abstract class BackendContract {
                         update(reference(), rule, pack, numbers, 0),
                         moved(move -> update(reference(), rule, pack, numbers, move)),
                         tolerance(),
-                        1);
+                        24); // six updates in a row add four terms each, and terms may cancel
             }
         }
     }
