@@ -25,7 +25,10 @@ final class NativeMemory implements AutoCloseable {
     NativeMemory(long bytes) {
         this.bytes = bytes;
         long alignment = bytes < 2 * HUGE_PAGE_BYTES ? ALIGNMENT_BYTES : HUGE_PAGE_BYTES;
-        block = Pointer.malloc(Math.addExact(bytes, alignment));
+        // A large block comes as pages that the system zeroes when they are first written. Clearing it here would write
+        // every page twice, and would hold a new batch up: where a virtual machine's host has yet to find the memory,
+        // the first touch takes 2 ms per megabyte. So the threads of the first step share it.
+        block = Pointer.calloc(1, Math.addExact(bytes, alignment));
         if (block == null || block.isNull()) {
             throw new OutOfMemoryError(
                     "cannot allocate " + bytes + " bytes of native memory; lower the memory budget or the batch");
@@ -34,7 +37,6 @@ final class NativeMemory implements AutoCloseable {
         if (alignment == HUGE_PAGE_BYTES) {
             HugePages.advise(address, bytes);
         }
-        clear();
     }
 
     long address() {
