@@ -163,9 +163,10 @@ public final class Program {
             return "  " + conv.window() + (conv.groups() > 1 ? " groups " + conv.groups() : "")
                     + (conv.relu() ? " relu" : "");
         } else if (op instanceof Op.GhostBatchNorm norm) {
-            return "  ghost " + norm.ghostBatch() + (norm.relu() ? " relu" : "");
+            return "  ghost " + norm.ghostBatch() + " epsilon " + norm.epsilon() + " momentum " + norm.momentum()
+                    + (norm.relu() ? " relu" : "");
         } else if (op instanceof Op.BatchNormInference norm) {
-            return norm.relu() ? "  relu" : "";
+            return "  epsilon " + norm.epsilon() + (norm.relu() ? " relu" : "");
         } else if (op instanceof Op.Add add) {
             return add.relu() ? "  relu" : "";
         } else if (op instanceof Op.MaxPool pool) {

@@ -2,6 +2,7 @@ package io.crescendo.train;
 
 import static java.nio.charset.StandardCharsets.UTF_8;
 
+import io.crescendo.autograd.Program;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.Normalization;
@@ -15,6 +16,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.zip.CRC32C;
 import org.jspecify.annotations.Nullable;
 
@@ -27,6 +31,8 @@ import org.jspecify.annotations.Nullable;
 record RunIdentity(Map<String, String> texts) {
     /** Moments at which a plan is looked at beyond its table, which shows a smooth schedule's ends only. */
     private static final int MOMENTS = 1000;
+
+    private static final String PLAN = "plan";
 
     static RunIdentity of(
             Network network,
@@ -44,22 +50,34 @@ record RunIdentity(Map<String, String> texts) {
         texts.put("normalization", normalization.toString());
         texts.put("epochs", Double.toString(plan.epochs()));
         texts.put("ragged", plan.raggedEpoch().toString().toLowerCase(Locale.ROOT));
-        texts.put("plan", plan.table().csv());
+        texts.put(PLAN, plan.table().csv());
         texts.put("plan's fingerprint", fingerprint(plan));
         texts.put("optimizer", optimizer.rule().toString());
         texts.put("weight decay", optimizer.weightDecay() + " on " + optimizer.decay());
         texts.put("gradient clipping", Double.toString(optimizer.clipNorm()));
-        texts.put("norm that gradients are clipped to", Double.toString(optimizer.clipNorm()));
         texts.put("augmentation", augmentation.toString());
         texts.put("ghost batch", Integer.toString(options.ghostBatch()));
         texts.put("label smoothing", Double.toString(options.labelSmoothing()));
         texts.put("epochs between evaluations", Double.toString(options.evaluateEveryEpochs()));
         texts.put("seed", Long.toString(options.seed()));
+        texts.put("network", operations(network, options.ghostBatch()));
         return new RunIdentity(texts);
     }
 
     private static String describe(Dataset data) {
         return data.name() + ", " + data.size() + " images " + data.shape() + " of " + data.classes() + " classes";
+    }
+
+    /**
+     * The forward pass, an operation per line: the same name and parameters may still mean another rate of dropout, a
+     * moved ReLU or another window.
+     */
+    private static String operations(Network network, int ghostBatch) {
+        // Without fusions, which depend on the device.
+        Program program = network.trainingProgram(ghostBatch, ghostBatch, 0, Set.of());
+        return IntStream.range(0, program.forwardOps())
+                .mapToObj(program::describe)
+                .collect(Collectors.joining("\n"));
     }
 
     private static String fingerprint(TrainingPlan plan) {
@@ -92,7 +110,7 @@ record RunIdentity(Map<String, String> texts) {
             String here = line < owns.size() ? owns.get(line) : "nothing more";
             if (!Objects.equals(there, here)) {
                 return "Its " + key + " is '" + there + "', this run's is '" + here + "'"
-                        + (owns.size() > 1 ? " (line " + (line + 1) + ", after " + owns.get(0) + ")" : "");
+                        + (key.equals(PLAN) ? " (line " + (line + 1) + ", after " + owns.get(0) + ")" : "");
             }
         }
         return "Its " + key + " differs";

@@ -52,6 +52,10 @@ class CheckpointTest {
     Path folder;
 
     private static Network network(int channels) {
+        return network(channels, 0.2);
+    }
+
+    private static Network network(int channels, double dropout) {
         return new Network(
                 "toy",
                 2,
@@ -62,7 +66,7 @@ class CheckpointTest {
                         new Conv2d("conv", channels, Window.square(3, 2, 1)),
                         new BatchNorm("norm"),
                         new Relu(),
-                        new Dropout(0.2),
+                        new Dropout(dropout),
                         new GlobalAveragePool(),
                         new Dense("logits", 3)));
     }
@@ -271,7 +275,8 @@ class CheckpointTest {
         Augmentation augmentation = new Augmentation(true, 1);
         Optimizer momentum = Optimizer.momentum(1e-3);
         refused("plan is '0.0,2.0,8,0.1,", network(5), plan(0.2), momentum, TRAINING, augmentation, OPTIONS);
-        refused("conv.weight' is (5, 2, 3, 3)", network(6), plan(0.1), momentum, TRAINING, augmentation, OPTIONS);
+        refused("network is 'operation 0, Conv2d", network(6), plan(0.1), momentum, TRAINING, augmentation, OPTIONS);
+        refused("rate 0.2', this run's is '", network(5, 0.3), plan(0.1), momentum, TRAINING, augmentation, OPTIONS);
         Optimizer nesterov = Optimizer.nesterov(1e-3);
         refused(
                 "Momentum[]', this run's is 'Nesterov[]",
@@ -284,7 +289,7 @@ class CheckpointTest {
         Optimizer decay = Optimizer.momentum(2e-3);
         refused("weight decay is '0.001", network(5), plan(0.1), decay, TRAINING, augmentation, OPTIONS);
         Dataset other = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 12);
-        refused("", network(5), plan(0.1), momentum, other, augmentation, OPTIONS);
+        refused("normalization", network(5), plan(0.1), momentum, other, augmentation, OPTIONS);
         refused("augmentation", network(5), plan(0.1), momentum, TRAINING, Augmentation.NONE, OPTIONS);
         refused("seed is '7'", network(5), plan(0.1), momentum, TRAINING, augmentation, OPTIONS.withSeed(8));
         refused(
