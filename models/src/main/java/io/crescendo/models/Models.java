@@ -1,6 +1,7 @@
 package io.crescendo.models;
 
 import io.crescendo.nn.Network;
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -9,13 +10,27 @@ public final class Models {
     /** What an unknown name's error lists. */
     public static final String KNOWN = "fashion-cnn, wide-resnet-DEPTH-WIDTH (for example wide-resnet-16-4)";
 
+    /** Names that exist, one of each kind. */
+    public static final List<String> EXAMPLES = List.of("fashion-cnn", "wide-resnet-16-4");
+
+    private static final String FASHION_CNN = "fashion-cnn";
+
     private static final Pattern WIDE_RESNET = Pattern.compile("wide-resnet-(\\d{1,4})-(\\d{1,4})");
 
     private Models() {}
 
-    /** The network of this name for images (channels, height, width) and this many classes. */
+    /** Whether {@link #named} builds a network of this name. */
+    public static boolean knows(String name) {
+        return name.equals(FASHION_CNN) || WIDE_RESNET.matcher(name).matches();
+    }
+
+    /**
+     * The network of this name for images (channels, height, width) and this many classes.
+     *
+     * @throws IllegalArgumentException if there is none, or it cannot be built for such images
+     */
     public static Network named(String name, int channels, int height, int width, int classes) {
-        if (name.equals("fashion-cnn")) {
+        if (name.equals(FASHION_CNN)) {
             return FashionCnn.of(channels, height, width, classes);
         }
         Matcher wide = WIDE_RESNET.matcher(name);

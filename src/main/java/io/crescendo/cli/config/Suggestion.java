@@ -22,21 +22,28 @@ public final class Suggestion {
         return least <= Math.max(1, nearest.length() / 3) ? "; did you mean '" + nearest + "'?" : ".";
     }
 
-    /** The Levenshtein distance: the fewest insertions, deletions and replacements between two words. */
+    /**
+     * The fewest insertions, deletions, replacements and swaps of neighbours between two words (optimal string
+     * alignment).
+     */
     private static int distance(String from, String to) {
-        int[] row = new int[to.length() + 1];
-        for (int column = 0; column <= to.length(); column++) {
-            row[column] = column;
-        }
-        for (int line = 1; line <= from.length(); line++) {
-            int diagonal = row[0];
-            row[0] = line;
-            for (int column = 1; column <= to.length(); column++) {
-                int replaced = diagonal + (from.charAt(line - 1) == to.charAt(column - 1) ? 0 : 1);
-                diagonal = row[column];
-                row[column] = Math.min(replaced, Math.min(row[column - 1], row[column]) + 1);
+        int[][] least = new int[from.length() + 1][to.length() + 1];
+        for (int i = 0; i <= from.length(); i++) {
+            for (int j = 0; j <= to.length(); j++) {
+                if (i == 0 || j == 0) {
+                    least[i][j] = i + j;
+                    continue;
+                }
+                boolean same = from.charAt(i - 1) == to.charAt(j - 1);
+                int best =
+                        Math.min(least[i - 1][j - 1] + (same ? 0 : 1), Math.min(least[i - 1][j], least[i][j - 1]) + 1);
+                boolean swapped = i > 1
+                        && j > 1
+                        && from.charAt(i - 1) == to.charAt(j - 2)
+                        && from.charAt(i - 2) == to.charAt(j - 1);
+                least[i][j] = swapped ? Math.min(best, least[i - 2][j - 2] + 1) : best;
             }
         }
-        return row[to.length()];
+        return least[from.length()][to.length()];
     }
 }

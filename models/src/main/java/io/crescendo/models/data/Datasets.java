@@ -62,36 +62,6 @@ public final class Datasets {
     }
 
     private static DataException unknown(String name) {
-        String nearest = "";
-        int least = Integer.MAX_VALUE;
-        for (String known : names()) {
-            int distance = distance(name, known);
-            if (distance < least) {
-                least = distance;
-                nearest = known;
-            }
-        }
-        // Past half of the letters wrong, a suggestion would be a guess.
-        String suggestion = least <= nearest.length() / 2 ? "did you mean '" + nearest + "'? " : "";
-        return new DataException(
-                "unknown data set '" + name + "'; " + suggestion + "Known: " + String.join(", ", names()));
-    }
-
-    /** The Levenshtein distance: the fewest insertions, deletions and replacements between two words. */
-    private static int distance(String from, String to) {
-        int[] row = new int[to.length() + 1];
-        for (int column = 0; column <= to.length(); column++) {
-            row[column] = column;
-        }
-        for (int line = 1; line <= from.length(); line++) {
-            int diagonal = row[0];
-            row[0] = line;
-            for (int column = 1; column <= to.length(); column++) {
-                int replaced = diagonal + (from.charAt(line - 1) == to.charAt(column - 1) ? 0 : 1);
-                diagonal = row[column];
-                row[column] = Math.min(replaced, Math.min(row[column - 1], row[column]) + 1);
-            }
-        }
-        return row[to.length()];
+        return new DataException("unknown data set '" + name + "'; known: " + String.join(", ", names()));
     }
 }

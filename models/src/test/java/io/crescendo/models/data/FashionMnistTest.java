@@ -4,7 +4,6 @@ import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
-import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.sun.net.httpserver.HttpServer;
 import io.crescendo.data.DataException;
@@ -186,17 +185,13 @@ class FashionMnistTest {
     }
 
     @Test
-    void namesAreLookedUpAndUnknownOnesGetASuggestion() throws IOException {
+    void namesAreLookedUpAndUnknownOnesGetTheList() throws IOException {
         assertEquals(
                 8000, Datasets.load("fashion-mini", search(root, "")).training().size());
         IdxBytes.writeFashion(root.resolve("fashion-mnist"), 5, 1, true);
         assertEquals(
                 5, Datasets.load("fashion-mnist", search(root, "")).training().size());
-        DataException near = assertThrows(DataException.class, () -> Datasets.load("fashon-mist", search(root, "")));
-        IdxBytes.assertMentions(near, "'fashon-mist'", "did you mean 'fashion-mnist'?", "fashion-mini, fashion-mnist");
-        DataException far = assertThrows(DataException.class, () -> Datasets.load("imagenet", search(root, "")));
-        IdxBytes.assertMentions(far, "'imagenet'", "Known: fashion-mini, fashion-mnist");
-        assertFalse(String.valueOf(far.getMessage()).contains("did you mean"));
-        assertTrue(Datasets.names().contains("fashion-mini"));
+        DataException unknown = assertThrows(DataException.class, () -> Datasets.load("fashon-mist", search(root, "")));
+        IdxBytes.assertMentions(unknown, "'fashon-mist'", "known: fashion-mini, fashion-mnist, cifar-10");
     }
 }
