@@ -30,6 +30,9 @@ record Axis(double low, double high, boolean logarithmic) {
         if (horizontal) {
             return new Axis(0, high, false);
         }
+        if (panel.points()) {
+            return new Axis(0, high > 0 ? high * 1.06 : 1, false);
+        }
         double margin = high > low ? (high - low) * 0.06 : Math.max(Math.abs(high) * 0.1, 1e-9);
         return new Axis(low >= 0 ? Math.max(0, low - margin) : low - margin, high + margin, false);
     }

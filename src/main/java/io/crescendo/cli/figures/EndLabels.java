@@ -26,11 +26,13 @@ final class EndLabels {
         for (Curve curve : panel.curves()) {
             ends.computeIfAbsent(curve.schedule(), s -> new ArrayList<>()).add(curve.last());
         }
+        // A curve that goes on beyond another's end, as phases of one batch do, would run through its label.
+        double lift = panel.points() ? HEIGHT : 0;
         List<Place> places = new ArrayList<>();
         ends.forEach((schedule, points) -> places.add(new Place(
                 schedule,
                 points.stream().mapToDouble(p -> x.share(p.x())).max().orElse(0) + 0.01,
-                points.stream().mapToDouble(p -> y.share(p.y())).average().orElse(0))));
+                points.stream().mapToDouble(p -> y.share(p.y())).average().orElse(0) + lift)));
         places.sort(Comparator.comparingDouble(Place::x));
         Map<String, Curve.Point> labels = new LinkedHashMap<>();
         List<Place> column = new ArrayList<>();

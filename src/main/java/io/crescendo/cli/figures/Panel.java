@@ -10,7 +10,8 @@ import java.util.List;
  * @param yLabel what runs upwards, with its unit
  * @param logX whether x is drawn by its logarithm
  * @param logY whether y is drawn by its logarithm
- * @param points whether every point of a curve is marked
+ * @param points whether every point of a curve is marked, and a linear y begins at zero: amounts, few of them, that are
+ *     compared by their ratio
  * @param curves at least one, each with at least one point
  */
 public record Panel(
