@@ -29,9 +29,7 @@ public final class CudaBackendProvider implements BackendProvider {
     static Availability availability(Machine machine) {
         CudaInstallation installation = CudaInstallation.search(machine);
         if (!installation.usable()) {
-            return new Availability(
-                    false,
-                    String.join("; ", installation.problems()).replace('\n', ' ') + "\n" + installation.explain());
+            return new Availability(false, summary(installation).replace('\n', ' ') + "\n" + installation.explain());
         }
         try {
             List<DeviceProperties> devices = CudaDriver.devices(installation);
@@ -44,6 +42,15 @@ public final class CudaBackendProvider implements BackendProvider {
         } catch (CudaException | CudaLibraryException e) {
             return new Availability(false, e.getMessage() + "\n" + installation.explain());
         }
+    }
+
+    /** Without a driver nothing else matters: there is no GPU, or none that could be used. */
+    private static String summary(CudaInstallation installation) {
+        return installation.missing().stream()
+                .filter(missing -> missing.library() == CudaLibrary.DRIVER)
+                .map(missing -> missing.library().title() + " " + missing.describe())
+                .findFirst()
+                .orElseGet(() -> String.join("; ", installation.problems()));
     }
 
     @Override
