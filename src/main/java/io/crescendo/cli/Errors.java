@@ -1,11 +1,15 @@
 package io.crescendo.cli;
 
+import io.crescendo.cli.config.Suggestion;
 import io.crescendo.data.DataException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.NoSuchFileException;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.ParameterException;
@@ -19,11 +23,31 @@ final class Errors {
     static int unusable(ParameterException e, String[] arguments) {
         CommandLine command = e.getCommandLine();
         PrintWriter err = command.getErr();
-        err.println("crescendo: " + e.getMessage());
-        UnmatchedArgumentException.printSuggestions(e, err);
+        err.println("crescendo: "
+                + (e instanceof UnmatchedArgumentException unmatched
+                        ? unmatched(unmatched)
+                        : String.valueOf(e.getMessage()).replaceFirst("^Error: ", "")));
         err.println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
         err.flush();
         return UserError.USAGE;
+    }
+
+    /** A word that is no command, no option and not asked for. */
+    private static String unmatched(UnmatchedArgumentException e) {
+        String word = e.getUnmatched().get(0);
+        CommandLine command = e.getCommandLine();
+        if (word.startsWith("-")) {
+            List<String> options = command.getCommandSpec().options().stream()
+                    .flatMap(option -> Arrays.stream(option.names()))
+                    .filter(name -> name.startsWith("--"))
+                    .toList();
+            return "unknown option '" + word + "'" + Suggestion.didYouMean(word, options);
+        }
+        Set<String> commands = command.getSubcommands().keySet();
+        return commands.isEmpty()
+                ? "unexpected '" + word + "'; '" + command.getCommandSpec().qualifiedName() + "' has no place for it"
+                : "unknown command '" + word + "'" + Suggestion.didYouMean(word, commands) + " Known: "
+                        + String.join(", ", commands);
     }
 
     /** The command was understood but ended with an exception. */
@@ -43,6 +67,9 @@ final class Errors {
 
     /** Java's heap, its direct buffers or native memory are used up. */
     static UserError outOfMemory(OutOfMemoryError e) {
+        if (String.valueOf(e.getMessage()).contains("native thread")) {
+            return UserError.failure("this machine does not give so many threads; ask for fewer with --threads", e);
+        }
         return UserError.failure(
                 "out of memory (" + e.getMessage() + "); split batches with a smaller --memory-budget, start from a"
                         + " smaller batch, or give Java more, as in JAVA_OPTS=-Xmx8g",

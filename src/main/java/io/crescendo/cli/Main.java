@@ -1,5 +1,6 @@
 package io.crescendo.cli;
 
+import io.crescendo.backend.Precision;
 import io.crescendo.cli.commands.CompareCommand;
 import io.crescendo.cli.commands.CompletionCommand;
 import io.crescendo.cli.commands.FetchCudaCommand;
@@ -7,16 +8,23 @@ import io.crescendo.cli.commands.InfoCommand;
 import io.crescendo.cli.commands.PlanCommand;
 import io.crescendo.cli.commands.PlotCommand;
 import io.crescendo.cli.commands.TrainCommand;
+import io.crescendo.cli.config.Suggestion;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.RunLast;
 import picocli.CommandLine.ScopeType;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
 
 /** The program's entry point. */
 @Command(
@@ -33,6 +41,13 @@ import picocli.CommandLine.Spec;
             FetchCudaCommand.class,
             CompletionCommand.class,
             HelpCommand.class
+        },
+        exitCodeListHeading = "%nExit status:%n",
+        exitCodeList = {
+            " 0:done",
+            " 1:the work failed, or a file is missing or damaged",
+            " 2:an option, a preset or a configuration cannot be used",
+            "130:interrupted; what was recorded is whole"
         },
         footer = {
             "",
@@ -74,7 +89,7 @@ public final class Main implements Callable<Integer> {
     public static CommandLine commandLine() {
         Main main = new Main();
         CommandLine commandLine = new CommandLine(main);
-        commandLine.setCaseInsensitiveEnumValuesAllowed(true);
+        registerConverters(commandLine);
         commandLine.setUsageHelpAutoWidth(true);
         commandLine.setUsageHelpLongOptionsMaxWidth(30);
         commandLine.setParameterExceptionHandler(Errors::unusable);
@@ -88,5 +103,35 @@ public final class Main implements Callable<Integer> {
         });
         commandLine.setExecutionExceptionHandler((e, command, result) -> Errors.failed(e, command, main.stacktrace));
         return commandLine;
+    }
+
+    /** Wrong values are refused in words, not by the name of a Java type. */
+    private static void registerConverters(CommandLine commandLine) {
+        ITypeConverter<Integer> integers = text -> number(text, "a whole number", Integer::valueOf);
+        ITypeConverter<Long> longs = text -> number(text, "a whole number", Long::valueOf);
+        ITypeConverter<Double> doubles = text -> number(text, "a number", Double::valueOf);
+        commandLine.registerConverter(int.class, integers).registerConverter(Integer.class, integers);
+        commandLine.registerConverter(long.class, longs).registerConverter(Long.class, longs);
+        commandLine.registerConverter(Precision.class, Main::precision);
+        commandLine.registerConverter(double.class, doubles).registerConverter(Double.class, doubles);
+    }
+
+    private static Precision precision(String text) {
+        List<String> names = Arrays.stream(Precision.values())
+                .map(precision -> precision.name().toLowerCase(Locale.ROOT))
+                .toList();
+        if (!names.contains(text.toLowerCase(Locale.ROOT))) {
+            throw new TypeConversionException("unknown precision '" + text + "'" + Suggestion.didYouMean(text, names)
+                    + " Known: " + String.join(", ", names));
+        }
+        return Precision.valueOf(text.toUpperCase(Locale.ROOT));
+    }
+
+    private static <T> T number(String text, String kind, Function<String, T> reader) {
+        try {
+            return reader.apply(text);
+        } catch (NumberFormatException e) {
+            throw new TypeConversionException("'" + text + "' must be " + kind + " in range");
+        }
     }
 }

@@ -25,19 +25,31 @@ class BadInputTest {
 
     static Stream<Arguments> wrongArguments() {
         return Stream.of(
-                Arguments.of(List.of("plann"), "plann"),
-                Arguments.of(List.of("plan", "--presset", "x"), "--preset"),
+                Arguments.of(List.of("plann"), "unknown command 'plann'; did you mean 'plan'?"),
+                Arguments.of(List.of("trian"), "unknown command 'trian'; did you mean 'train'?"),
+                Arguments.of(List.of("dance"), "unknown command 'dance'. Known: compare, train, "),
+                Arguments.of(List.of("compare", "more"), "unexpected 'more'"),
+                Arguments.of(List.of("train", "--sede", "3"), "unknown option '--sede'; did you mean '--seed'?"),
+                Arguments.of(List.of("train", "--seed", "x"), "'x' must be a whole number"),
+                Arguments.of(List.of("train", "--threads", "1.5"), "'1.5' must be a whole number"),
+                Arguments.of(List.of("plan", "--epochs", "1e-9"), "--epochs: learningRate is not possible"),
+                Arguments.of(List.of("plan", "--memory", "--json"), "--memory is for people"),
+                Arguments.of(
+                        List.of("plan", "--memory", "--preset", "imagenet-resnet50-large"),
+                        "--memory: the images of data set 'imagenet'"),
+                Arguments.of(List.of("plan", "--presset", "x"), "did you mean '--preset'?"),
                 Arguments.of(List.of("plan", "--preset", "cifar10-figur1"), "did you mean 'cifar10-figure1'?"),
                 Arguments.of(List.of("plan", "--schedule", "increasng"), "did you mean 'increasing'?"),
                 Arguments.of(List.of("plan", "--ragged", "kep"), "did you mean 'keep'?"),
                 Arguments.of(List.of("plan", "--epochs", "-3"), "--epochs: epochs must be positive, but is -3.0"),
-                Arguments.of(List.of("plan", "--epochs", "many"), "many"),
+                Arguments.of(List.of("plan", "--epochs", "many"), "'many' must be a number"),
                 Arguments.of(List.of("plan", "--csv", "--json"), "mutually exclusive"),
                 Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
                 Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
                 Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
                 Arguments.of(List.of("plan", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
-                Arguments.of(List.of("train", "--precision", "fp16"), "--precision"),
+                Arguments.of(
+                        List.of("train", "--precision", "fp16"), "unknown precision 'fp16'. Known: fp32, tf32, bf16"),
                 Arguments.of(
                         List.of("train", "--device", "cpu", "--precision", "bf16"),
                         "--precision bf16: only the device 'cuda'"),
@@ -47,7 +59,7 @@ class BadInputTest {
                 Arguments.of(
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),
                 Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
-                Arguments.of(List.of("compare", "--seeds", "1,two"), "two"),
+                Arguments.of(List.of("compare", "--seeds", "1,two"), "'two' must be a whole number"),
                 Arguments.of(List.of("compare", "--seeds", "1,2", "--seed", "3"), "--seed and --seeds"),
                 Arguments.of(List.of("plot", "no/such/folder"), "no/such/folder: there is no such folder"),
                 Arguments.of(List.of("plan", "--config", "no.yaml"), "no.yaml: there is no such file"));
@@ -108,7 +120,10 @@ class BadInputTest {
                 "--out",
                 out("never").toString());
         assertEquals(UserError.USAGE, run.status());
-        assertTrue(run.err().contains("unknown model 'fashion-cn'") && run.err().contains("wide-resnet"), run.err());
+        assertTrue(
+                run.err().contains("is unknown; did you mean 'fashion-cnn'?")
+                        && run.err().contains("wide-resnet"),
+                run.err());
         assertFalse(Files.exists(out("never")), "nothing is created before the input is sound");
     }
 

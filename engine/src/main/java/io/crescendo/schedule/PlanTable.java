@@ -130,7 +130,7 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
     }
 
     /** Five significant digits, without trailing zeros: enough to tell phases apart, short enough to read. */
-    static String number(double value) {
+    public static String number(double value) {
         if (value == 0 || !Double.isFinite(value)) {
             return value == 0 ? "0" : Double.toString(value);
         }

@@ -1,8 +1,6 @@
 package io.crescendo.cli.commands;
 
 import java.io.PrintWriter;
-import java.math.BigDecimal;
-import java.math.MathContext;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Model.CommandSpec;
@@ -19,13 +17,5 @@ final class Commands {
     /** Where remarks go. */
     static PrintWriter err(@Nullable CommandSpec spec) {
         return Objects.requireNonNull(spec).commandLine().getErr();
-    }
-
-    /** Five significant digits without trailing zeros. */
-    static String number(double value) {
-        return new BigDecimal(value)
-                .round(new MathContext(5))
-                .stripTrailingZeros()
-                .toPlainString();
     }
 }

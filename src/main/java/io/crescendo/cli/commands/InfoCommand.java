@@ -4,6 +4,7 @@ import io.crescendo.backend.BackendProvider;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.LibraryReport;
 import io.crescendo.cli.Version;
+import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.Presets;
 import io.crescendo.data.DataException;
 import io.crescendo.models.data.DataSearch;
@@ -70,7 +71,10 @@ public final class InfoCommand implements Callable<Integer> {
         }
         out.println();
         out.println("presets");
-        Presets.names().forEach(name -> out.println("  " + name));
+        for (String name : Presets.names()) {
+            @Nullable String description = ConfigSource.of(name, null).load().description();
+            out.println(String.format(Locale.ROOT, "  %-30s  %s", name, description == null ? "" : description));
+        }
         out.flush();
         return 0;
     }

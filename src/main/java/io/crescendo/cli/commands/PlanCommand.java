@@ -11,9 +11,11 @@ import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.config.Suggestion;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.MemoryForecast;
+import io.crescendo.models.Models;
 import io.crescendo.models.data.DataForm;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.Datasets;
@@ -24,6 +26,7 @@ import io.crescendo.schedule.PlanVariant;
 import io.crescendo.schedule.TrainingPlan;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
@@ -104,14 +107,18 @@ public final class PlanCommand implements Callable<Integer> {
     @Override
     public Integer call() throws JsonProcessingException {
         DeviceOptions.requireKnown(device);
-        ConfigSource source = config.source();
+        boolean forecast = memory || memoryBudget != null;
+        if (forecast && (format.csv || format.json || format.yaml)) {
+            throw UserError.usage("--memory is for people; leave out --csv, --json or --yaml");
+        }
+        ConfigSource source = config.source().with("schedule", schedule == null ? null : schedule.label());
         RunConfig run = source.load();
         PrintWriter out = Commands.out(spec);
+        remark(run);
         if (format.yaml) {
             out.print(run.toYaml());
         } else if (format.csv || format.json) {
-            PlanVariant variant = schedule != null ? schedule : run.variant();
-            TrainingPlan plan = plan(source, run, variant);
+            TrainingPlan plan = plan(source, run, run.variant());
             out.print(format.csv ? plan.table().csv() : json(plan) + "\n");
         } else {
             text(source, run, out);
@@ -120,18 +127,38 @@ public final class PlanCommand implements Callable<Integer> {
         return 0;
     }
 
+    /** A plan needs neither network nor images, but whoever means to train should hear that they are not here. */
+    private void remark(RunConfig run) {
+        PrintWriter err = Commands.err(spec);
+        if (!Models.knows(run.model())) {
+            err.println("note: model '" + run.model() + "' can be planned but not trained by this version"
+                    + Suggestion.didYouMean(run.model(), Models.EXAMPLES) + " Known: " + Models.KNOWN);
+        }
+        if (!Datasets.names().contains(run.dataset())) {
+            err.println("note: data set '" + run.dataset() + "' can be planned but not loaded by this version"
+                    + Suggestion.didYouMean(run.dataset(), Datasets.names()) + " Known: "
+                    + String.join(", ", Datasets.names()));
+        }
+        err.flush();
+    }
+
     private void text(ConfigSource source, RunConfig run, PrintWriter out) {
         out.println(run.name() + (run.description() == null ? "" : ": " + run.description()));
         out.printf(
                 Locale.ROOT,
                 "%,d training samples, %s epochs, %s network, partial batches at epochs' ends: %s%n",
                 samples(run),
-                Commands.number(run.epochs()),
+                PlanTable.number(run.epochs()),
                 run.model(),
                 run.ragged());
         if (!memory && memoryBudget == null) {
             phases(source, run, out, null);
             return;
+        }
+        if (!Datasets.names().contains(run.dataset())) {
+            throw UserError.usage("--memory: the images of data set '" + run.dataset()
+                    + "' have no size that is known here; leave it out, or name one of "
+                    + String.join(", ", Datasets.names()));
         }
         DataForm form = Datasets.form(run.dataset());
         Network network = Experiment.network(run, form.images(), form.classes());
@@ -152,6 +179,7 @@ public final class PlanCommand implements Callable<Integer> {
             TrainingPlan plan = plan(source, run, variant);
             PlanTable table = plan.table();
             most = Math.max(most, table.updates());
+            List<String> additions = forecast == null ? List.of() : additions(table, forecast);
             out.println();
             out.println(variant.label()
                     + (table.updates() < most
@@ -159,16 +187,18 @@ public final class PlanCommand implements Callable<Integer> {
                             : ""));
             List<String> lines = table.text().lines().toList();
             for (int line = 0; line < lines.size(); line++) {
-                String addition = "";
-                if (forecast != null && line == 0) {
-                    addition = "  micro-batches, workspace";
-                } else if (forecast != null && line <= table.rows().size()) {
-                    addition = "  " + forecast.of(table.rows().get(line - 1).batch());
-                }
+                String addition = line < additions.size() ? "  " + additions.get(line) : "";
                 out.println("  " + lines.get(line) + addition);
             }
             plan.warnings().forEach(warning -> out.println("  note: " + warning));
         }
+    }
+
+    /** What is said of memory behind the table's lines, its header first. */
+    private static List<String> additions(PlanTable table, MemoryForecast forecast) {
+        List<String> additions = new ArrayList<>(List.of("micro-batches, workspace"));
+        table.rows().forEach(row -> additions.add(forecast.of(row.batch())));
+        return additions;
     }
 
     private TrainingPlan plan(ConfigSource source, RunConfig run, PlanVariant variant) {

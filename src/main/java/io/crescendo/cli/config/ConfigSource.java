@@ -106,7 +106,9 @@ public final class ConfigSource {
     }
 
     private String place(String key, String text) {
-        String top = key.replaceAll("\\..*", "");
+        // Whether a shape of the learning rate is possible depends on how far it is stretched.
+        String top =
+                key.equals("learningRate") && options.containsKey("epochs") ? "epochs" : key.replaceAll("\\..*", "");
         if (options.containsKey(top)) {
             return "--" + top.replaceAll("([A-Z])", "-$1").toLowerCase(Locale.ROOT) + ": ";
         }

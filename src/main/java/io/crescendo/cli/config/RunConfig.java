@@ -154,7 +154,7 @@ public record RunConfig(
 
     private static void require(String key, @Nullable Object value) {
         if (value == null) {
-            throw new InvalidKeyException(key, "is missing; a run needs it");
+            throw new InvalidKeyException(key, "is missing; state it, or start from a preset with --preset NAME");
         }
     }
 

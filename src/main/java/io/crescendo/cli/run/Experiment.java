@@ -5,6 +5,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.config.Suggestion;
 import io.crescendo.data.ImageShape;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.models.Models;
@@ -66,6 +67,10 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
 
     /** The network that a configuration names. */
     public static Network network(RunConfig config, ImageShape images, int classes) {
+        if (!Models.knows(config.model())) {
+            throw UserError.usage("model '" + config.model() + "' of '" + config.name() + "' is unknown"
+                    + Suggestion.didYouMean(config.model(), Models.EXAMPLES) + " Known: " + Models.KNOWN);
+        }
         try {
             return Models.named(config.model(), images.channels(), images.height(), images.width(), classes);
         } catch (IllegalArgumentException e) {
@@ -97,7 +102,6 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
         CheckpointFolder checkpoints = new CheckpointFolder(folder, saving.everyEpochs());
         if (from == null) {
             Files.createDirectories(folder);
-            Files.writeString(folder.resolve("config.yaml"), config.toYaml());
             checkpoints.removeAfter(-1);
         }
         TrainingPlan plan = plan(variant);
@@ -141,6 +145,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             Trainer trainer, Path folder, PlanVariant variant, Environment environment, @Nullable Checkpoint from)
             throws IOException {
         if (from == null) {
+            Files.writeString(folder.resolve("config.yaml"), config.toYaml());
             return MetricsFile.create(folder, config, variant.label(), environment);
         }
         trainer.resume(from);

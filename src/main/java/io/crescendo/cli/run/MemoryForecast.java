@@ -41,7 +41,7 @@ public final class MemoryForecast implements AutoCloseable {
                         "%d x %d  %s",
                         plan.microBatches().size(),
                         plan.microBatch(),
-                        mebibytes(plan.workspaceBytes()))
+                        Columns.mebibytes(plan.workspaceBytes()))
                 + (plan.recomputation().extraTime() == 0
                         ? ""
                         : String.format(
@@ -61,19 +61,15 @@ public final class MemoryForecast implements AutoCloseable {
                     "largest workspace: micro-batch %d of batch %d, %s; no plan can take less than %s",
                     largest.microBatch(),
                     largest.batch(),
-                    mebibytes(report.totalBytes()),
-                    mebibytes(report.lowerBoundBytes())));
+                    Columns.mebibytes(report.totalBytes()),
+                    Columns.mebibytes(report.lowerBoundBytes())));
             lines.add("fullest at " + report.moment());
             for (WorkspaceReport.Entry entry : report.largest()) {
-                lines.add(String.format(Locale.ROOT, "%12s  %s", mebibytes(entry.bytes()), entry.name()));
+                lines.add(String.format(Locale.ROOT, "%12s  %s", Columns.mebibytes(entry.bytes()), entry.name()));
             }
         }
-        lines.add("evaluation: " + mebibytes(planner.evaluationBytes(Math.min(testSamples, Evaluator.BATCH))));
+        lines.add("evaluation: " + Columns.mebibytes(planner.evaluationBytes(Math.min(testSamples, Evaluator.BATCH))));
         return lines;
-    }
-
-    private static String mebibytes(long bytes) {
-        return String.format(Locale.ROOT, "%,.1f MiB", bytes / 0x1p20);
     }
 
     @Override

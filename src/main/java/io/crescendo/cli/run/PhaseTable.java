@@ -2,6 +2,7 @@ package io.crescendo.cli.run;
 
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.schedule.PlanTable;
 import io.crescendo.train.Steps;
 import java.util.ArrayList;
 import java.util.List;
@@ -12,9 +13,8 @@ import java.util.function.ToDoubleFunction;
 public final class PhaseTable {
     private static final List<String> HEADER = List.of(
             "schedule",
-            "from epoch",
+            "epoch",
             "batch",
-            "micro-batches",
             "ghost batch",
             "learning rate",
             "momentum",
@@ -49,14 +49,12 @@ public final class PhaseTable {
     static String line(PhaseRecord phase) {
         return String.format(
                 Locale.ROOT,
-                "batch %,d = %s, ghost batch %d, learning rate %s, momentum %s, noise scale %s, workspace %s,"
-                        + " switch %s",
-                phase.batch(),
-                microBatches(phase),
+                "batch %s, ghost batch %d, learning rate %s, momentum %s, noise scale %s, workspace %s," + " switch %s",
+                batch(phase),
                 phase.ghostBatch(),
-                Columns.number(phase.learningRate()),
-                Columns.number(phase.momentum()),
-                Columns.number(phase.noiseScale()),
+                PlanTable.number(phase.learningRate()),
+                PlanTable.number(phase.momentum()),
+                PlanTable.number(phase.noiseScale()),
                 Columns.mebibytes(phase.workspaceBytes()),
                 millis(phase.switchNanos()));
     }
@@ -107,9 +105,8 @@ public final class PhaseTable {
         PhaseRecord start = phase.start();
         return List.of(
                 schedule,
-                Columns.number(start.epoch()),
-                String.format(Locale.ROOT, "%,d", start.batch()),
-                microBatches(start),
+                PlanTable.number(start.epoch()),
+                batch(start),
                 Integer.toString(start.ghostBatch()),
                 range(start.learningRate(), phase, UpdateRecord::learningRate),
                 range(start.momentum(), phase, UpdateRecord::momentum),
@@ -122,19 +119,21 @@ public final class PhaseTable {
                 millis(start.switchNanos()));
     }
 
-    private static String microBatches(PhaseRecord phase) {
-        return phase.microBatches() + " x " + phase.microBatch();
+    /** {@code 800}, or {@code 800 = 4 x 200} where it is split into micro-batches. */
+    private static String batch(PhaseRecord phase) {
+        String batch = String.format(Locale.ROOT, "%,d", phase.batch());
+        return phase.microBatches() == 1 ? batch : batch + " = " + phase.microBatches() + " x " + phase.microBatch();
     }
 
     /** One value, or the first and the last of those that a smooth or decaying schedule went through. */
     private static String range(double first, Phase phase, ToDoubleFunction<UpdateRecord> quantity) {
-        String start = Columns.number(first);
+        String start = PlanTable.number(first);
         if (phase.updates().isEmpty()) {
             return start;
         }
-        String end = Columns.number(
+        String end = PlanTable.number(
                 quantity.applyAsDouble(phase.updates().get(phase.updates().size() - 1)));
-        return start.equals(end) ? start : start + " .. " + end;
+        return start.equals(end) ? start : start + ".." + end;
     }
 
     private static String millis(long nanos) {

@@ -1,8 +1,7 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.RunSummary;
-import java.math.BigDecimal;
-import java.math.MathContext;
+import io.crescendo.schedule.PlanTable;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -77,10 +76,7 @@ public final class ResultTable {
         return List.of(
                 summary.schedule(),
                 seed,
-                new BigDecimal(summary.epochs())
-                        .round(new MathContext(4))
-                        .stripTrailingZeros()
-                        .toPlainString(),
+                PlanTable.number(summary.epochs()),
                 format("%,d", summary.updates()),
                 format("%.4f", summary.trainLoss()),
                 format("%.4f", summary.testLoss()),

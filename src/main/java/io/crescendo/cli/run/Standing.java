@@ -2,8 +2,7 @@ package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
-import java.math.BigDecimal;
-import java.math.MathContext;
+import io.crescendo.schedule.PlanTable;
 import java.util.Locale;
 
 /** Where a run stands right now, in one line: what both kinds of progress display show. */
@@ -51,7 +50,7 @@ final class Standing {
                 Locale.ROOT,
                 "epoch %4.1f/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s  %s",
                 epoch,
-                length(),
+                PlanTable.number(epochs),
                 updates,
                 batch,
                 known("%6.4f", loss),
@@ -66,20 +65,13 @@ final class Standing {
                 Locale.ROOT,
                 "%.1f/%s ep %,d upd B %d loss %s %s %s/s %s",
                 epoch,
-                length(),
+                PlanTable.number(epochs),
                 updates,
                 batch,
                 known("%.3f", loss),
                 known("%.1f%%", 100 * accuracy),
                 known("%.0f", imagesPerSecond),
                 time().replaceAll("[ a-z]", ""));
-    }
-
-    private String length() {
-        return new BigDecimal(epochs)
-                .round(new MathContext(4))
-                .stripTrailingZeros()
-                .toPlainString();
     }
 
     private String time() {
