@@ -134,7 +134,7 @@ public final class PlanCommand implements Callable<Integer> {
             err.println("note: model '" + run.model() + "' can be planned but not trained by this version"
                     + Suggestion.didYouMean(run.model(), Models.EXAMPLES) + " Known: " + Models.KNOWN);
         }
-        if (!Datasets.names().contains(run.dataset())) {
+        if (!Datasets.isKnown(run.dataset())) {
             err.println("note: data set '" + run.dataset() + "' can be planned but not loaded by this version"
                     + Suggestion.didYouMean(run.dataset(), Datasets.names()) + " Known: "
                     + String.join(", ", Datasets.names()));
@@ -155,12 +155,12 @@ public final class PlanCommand implements Callable<Integer> {
             phases(source, run, out, null);
             return;
         }
-        if (!Datasets.names().contains(run.dataset())) {
+        if (!Datasets.isKnown(run.dataset())) {
             throw UserError.usage("--memory: the images of data set '" + run.dataset()
                     + "' have no size that is known here; leave it out, or name one of "
                     + String.join(", ", Datasets.names()));
         }
-        DataForm form = Datasets.form(run.dataset());
+        DataForm form = Datasets.form(run.dataset(), DataSearch.standard(data));
         Network network = Experiment.network(run, form.images(), form.classes());
         MemoryBudget budget = memoryBudget == null ? MemoryBudget.NONE : memoryBudget;
         try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);

@@ -67,7 +67,7 @@ final class RunOptions {
     }
 
     private DataSplit load(RunConfig config) {
-        if (!Datasets.names().contains(config.dataset())) {
+        if (!Datasets.isKnown(config.dataset())) {
             throw UserError.usage("data set '" + config.dataset() + "' of '" + config.name() + "' cannot be loaded"
                     + Suggestion.didYouMean(config.dataset(), Datasets.names()) + " Available: "
                     + String.join(", ", Datasets.names()) + ". 'crescendo plan' works without data.");

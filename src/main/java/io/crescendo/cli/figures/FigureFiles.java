@@ -7,11 +7,14 @@ import java.awt.Graphics2D;
 import java.awt.RenderingHints;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import javax.imageio.ImageIO;
+import javax.imageio.stream.ImageOutputStream;
+import javax.imageio.stream.MemoryCacheImageOutputStream;
 import javax.swing.JComponent;
 import org.jspecify.annotations.Nullable;
 
@@ -74,7 +77,11 @@ public final class FigureFiles {
             graphics.scale(SCALE, SCALE);
             document.render((JComponent) null, graphics);
             graphics.dispose();
-            ImageIO.write(image, "png", png.toFile());
+            // Not to the file itself: where that fails, ImageIO prints a stack trace before it throws.
+            try (OutputStream file = Files.newOutputStream(png);
+                    ImageOutputStream encoded = new MemoryCacheImageOutputStream(file)) {
+                ImageIO.write(image, "png", encoded);
+            }
             return null;
         } catch (Exception | Error e) {
             return png.getFileName() + " could not be drawn (" + root(e)

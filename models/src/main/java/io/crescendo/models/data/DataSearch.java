@@ -64,10 +64,7 @@ public record DataSearch(List<Place> places, Path cache) {
     @Nullable
     Path find(List<String> subdirectories, List<String> files) {
         for (Place place : places) {
-            if (place.chosen() && !Files.isDirectory(place.directory())) {
-                throw new DataException(place.origin() + " " + place.directory() + ": expected a directory, found "
-                        + (Files.exists(place.directory()) ? "a file" : "nothing") + "; correct it or leave it out");
-            }
+            requireDirectory(place);
             for (Path directory : candidates(place, subdirectories)) {
                 List<String> missing = missing(directory, files);
                 if (missing.isEmpty()) {
@@ -82,6 +79,31 @@ public record DataSearch(List<Place> places, Path cache) {
             }
         }
         return null;
+    }
+
+    /**
+     * The first directory that holds a directory of this name, or null.
+     *
+     * @throws DataException if a directory that the user named is none
+     */
+    @Nullable
+    Path findAround(String child, List<String> subdirectories) {
+        for (Place place : places) {
+            requireDirectory(place);
+            for (Path directory : candidates(place, subdirectories)) {
+                if (Files.isDirectory(directory.resolve(child))) {
+                    return directory;
+                }
+            }
+        }
+        return null;
+    }
+
+    private static void requireDirectory(Place place) {
+        if (place.chosen() && !Files.isDirectory(place.directory())) {
+            throw new DataException(place.origin() + " " + place.directory() + ": expected a directory, found "
+                    + (Files.exists(place.directory()) ? "a file" : "nothing") + "; correct it or leave it out");
+        }
     }
 
     /** What was searched, one line per directory. */

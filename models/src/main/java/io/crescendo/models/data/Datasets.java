@@ -1,6 +1,7 @@
 package io.crescendo.models.data;
 
 import io.crescendo.data.DataException;
+import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import java.nio.file.Path;
 import java.util.List;
@@ -10,9 +11,19 @@ import org.jspecify.annotations.Nullable;
 public final class Datasets {
     private Datasets() {}
 
-    /** Every known name. */
+    /** Every known name; {@code image-folder} may be followed by a size, as in {@code image-folder:64}. */
     public static List<String> names() {
-        return List.of(FashionMini.NAME, FashionMnist.NAME, Cifar10.NAME);
+        return List.of(FashionMini.NAME, FashionMnist.NAME, Cifar10.NAME, ImageFolder.NAME);
+    }
+
+    /** Whether {@link #load} knows this data set. */
+    public static boolean isKnown(String name) {
+        return names().contains(kind(name));
+    }
+
+    /** The name without a size. */
+    private static String kind(String name) {
+        return name.startsWith(ImageFolder.NAME + ":") ? ImageFolder.NAME : name;
     }
 
     /**
@@ -21,23 +32,28 @@ public final class Datasets {
      * @throws DataException if the name is unknown, or the data cannot be found or read
      */
     public static DataSplit load(String name, DataSearch search) {
-        return switch (name) {
+        return switch (kind(name)) {
             case FashionMini.NAME -> FashionMini.load();
             case FashionMnist.NAME -> FashionMnist.load(search);
             case Cifar10.NAME -> Cifar10.load(search);
+            case ImageFolder.NAME -> ImageFolder.load(name, search);
             default -> throw unknown(name);
         };
     }
 
     /**
-     * The images' shape and the count of classes, known without any file.
+     * The images' shape and the count of classes, known without any file; of a folder of images, once it is listed.
      *
-     * @throws DataException if the name is unknown
+     * @throws DataException if the name is unknown, or a folder of images cannot be found
      */
-    public static DataForm form(String name) {
-        return switch (name) {
+    public static DataForm form(String name, DataSearch search) {
+        return switch (kind(name)) {
             case FashionMini.NAME, FashionMnist.NAME -> new DataForm(new ImageShape(1, 28, 28), 10);
             case Cifar10.NAME -> new DataForm(new ImageShape(3, 32, 32), 10);
+            case ImageFolder.NAME -> {
+                Dataset images = ImageFolder.load(name, search).training();
+                yield new DataForm(images.shape(), images.classes());
+            }
             default -> throw unknown(name);
         };
     }
@@ -49,10 +65,11 @@ public final class Datasets {
      * @throws DataException if the name is unknown, or a directory that the user named is none
      */
     public static @Nullable String whereabouts(String name, DataSearch search) {
-        return switch (name) {
+        return switch (kind(name)) {
             case FashionMini.NAME -> "embedded";
             case FashionMnist.NAME -> text(FashionMnist.find(search));
             case Cifar10.NAME -> text(Cifar10.find(search));
+            case ImageFolder.NAME -> text(ImageFolder.find(search));
             default -> throw unknown(name);
         };
     }

@@ -14,6 +14,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * JPEG and PNG files in one subfolder per class, decoded whenever they are asked for: data sets larger than memory.
@@ -31,6 +32,12 @@ import java.util.stream.Stream;
  * }</pre>
  */
 public final class ImageFolder implements Dataset {
+    /** The name under which {@link Datasets} knows any such folder. */
+    public static final String NAME = "image-folder";
+
+    private static final int USUAL_SIDE = 224;
+    private static final int LARGEST_SIDE = 4096;
+    private static final String TRAINING_FOLDER = "train";
     private static final Set<String> ENDINGS = Set.of("jpg", "jpeg", "png");
     private static final List<String> TEST_FOLDERS = List.of("val", "test");
 
@@ -97,7 +104,7 @@ public final class ImageFolder implements Dataset {
                 .orElseThrow(() -> new DataException(root + ": expected the folders train and val (or test), each with"
                         + " one subfolder of images per class; found neither val nor test"));
         String name = String.valueOf(root.getFileName());
-        ImageFolder training = open(name + "/train", root.resolve("train"), side);
+        ImageFolder training = open(name + "/" + TRAINING_FOLDER, root.resolve(TRAINING_FOLDER), side);
         ImageFolder tested = open(name + "/" + test.getFileName(), test, side);
         if (!training.classNames.equals(tested.classNames)) {
             List<String> onlyOne = Stream.concat(training.classNames.stream(), tested.classNames.stream())
@@ -107,6 +114,40 @@ public final class ImageFolder implements Dataset {
                     + ", found these in only one of them: " + String.join(", ", onlyOne));
         }
         return new DataSplit(training, tested);
+    }
+
+    /**
+     * The folders of a search, by name: {@code image-folder} for images of 224×224, {@code image-folder:64} for 64×64.
+     *
+     * @throws DataException if the size is none, or no folder is found, or it is not as {@link #split} wants it
+     */
+    static DataSplit load(String name, DataSearch search) {
+        int side = side(name);
+        Path root = find(search);
+        if (root == null) {
+            throw new DataException("No folder of images was found. Searched for a folder " + TRAINING_FOLDER
+                    + ", with one subfolder of images per class, in:\n" + search.describe(List.of(NAME))
+                    + "Name the folder that holds train and val (or test) with --data DIR or $CRESCENDO_DATA");
+        }
+        return split(root, side);
+    }
+
+    /** The directory that holds the training folder, or null. */
+    static @Nullable Path find(DataSearch search) {
+        return search.findAround(TRAINING_FOLDER, List.of(NAME));
+    }
+
+    private static int side(String name) {
+        if (name.equals(NAME)) {
+            return USUAL_SIDE;
+        }
+        String size = name.substring(NAME.length() + 1);
+        int side = size.matches("[0-9]{1,4}") ? Integer.parseInt(size) : 0;
+        if (side < 1 || side > LARGEST_SIDE) {
+            throw new DataException("data set '" + name + "': expected rows and columns from 1 to " + LARGEST_SIDE
+                    + " behind the colon, found '" + size + "'; for example " + NAME + ":64");
+        }
+        return side;
     }
 
     private static List<Path> children(Path folder, boolean folders) {

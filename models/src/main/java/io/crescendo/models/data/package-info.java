@@ -14,6 +14,7 @@
  *     Batch batch = stream.next(0, 0, 128);
  * }
  * DataSplit full = Datasets.load("fashion-mnist", DataSearch.standard(Path.of("data")));
+ * DataSplit mine = Datasets.load("image-folder:64", DataSearch.standard(Path.of("flowers"))); // flowers/train/daisy/...
  * }</pre>
  */
 @NullMarked

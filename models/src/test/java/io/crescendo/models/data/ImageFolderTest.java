@@ -2,12 +2,15 @@ package io.crescendo.models.data;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.BatchStream;
 import io.crescendo.data.DataException;
+import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
@@ -15,6 +18,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import java.util.function.IntBinaryOperator;
 import javax.imageio.ImageIO;
@@ -87,6 +91,47 @@ class ImageFolderTest {
                 assertEquals(99, pixels[2 * side * side + y * side + x]);
             }
         }
+    }
+
+    @Test
+    void isFoundByName() throws IOException {
+        for (String file : List.of("train/daisy/1.png", "train/tulip/2.png", "train/tulip/3.png", "test/daisy/4.png")) {
+            write(file, image(9, 9, BufferedImage.TYPE_INT_RGB, (x, y) -> 0x102030));
+        }
+        DataSearch search = DataSearch.of(root, Map.of(), root.resolve("nobody"));
+        DataException oneClass = assertThrows(DataException.class, () -> Datasets.load("image-folder", search));
+        assertTrue(String.valueOf(oneClass.getMessage()).contains("tulip"), oneClass.getMessage());
+        write("test/tulip/5.png", image(9, 9, BufferedImage.TYPE_INT_RGB, (x, y) -> 0x102030));
+
+        DataSplit split = Datasets.load("image-folder", search);
+        assertEquals(new ImageShape(3, 224, 224), split.training().shape());
+        assertEquals(3, split.training().size());
+        assertEquals(2, split.test().size());
+        assertEquals(new DataForm(new ImageShape(3, 17, 17), 2), Datasets.form("image-folder:17", search));
+        assertEquals(root.toString(), Datasets.whereabouts("image-folder", search));
+        assertTrue(Datasets.isKnown("image-folder:17"));
+        // Also in a folder of that name, as other data sets.
+        Path above = Files.createDirectories(root.resolve("above"));
+        Files.createSymbolicLink(above.resolve("image-folder"), root);
+        DataSearch fromAbove = DataSearch.of(above, Map.of(), root.resolve("nobody"));
+        assertEquals(3, Datasets.load("image-folder:32", fromAbove).training().size());
+    }
+
+    @Test
+    void wrongSizesAndMissingFoldersAreExplained() {
+        DataSearch search = DataSearch.of(root, Map.of(), root.resolve("nobody"));
+        for (String size : List.of("", "0", "-3", "x", "4097", "99999999999", "3.5")) {
+            DataException fault =
+                    assertThrows(DataException.class, () -> Datasets.load("image-folder:" + size, search));
+            assertTrue(
+                    String.valueOf(fault.getMessage()).contains("found '" + size + "'; for example image-folder:64"),
+                    fault.getMessage());
+        }
+        DataException nothing = assertThrows(DataException.class, () -> Datasets.load("image-folder", search));
+        String message = String.valueOf(nothing.getMessage());
+        assertTrue(message.contains("No folder of images") && message.contains(root + " (--data)"), message);
+        assertNull(Datasets.whereabouts("image-folder", search));
+        assertFalse(Datasets.isKnown("image-folders"));
     }
 
     @Test
