@@ -5,6 +5,7 @@ import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
@@ -29,21 +30,35 @@ import org.openjdk.jmh.runner.options.VerboseMode;
 
 /** Runs the JMH benchmarks of parts, one combination of parameters after another, each in forks of its own. */
 final class JmhRuns {
-    /** Starting a JVM, opening the device and comparing with the reference backend, roughly. */
+    /** Starting a JVM, opening the device and comparing with the reference backend, until one has been seen. */
     private static final double START_SECONDS = 2.5;
 
     private static final int WARM_UPS = 2;
     private static final int ITERATIONS = 5;
+    private static final double SHORTEST_ITERATION = 0.1;
+    private static final double LONGEST_ITERATION = 3;
 
     /** A benchmark method with one value of each parameter. */
-    private record Run(String part, String method, Mode mode, Map<String, String> params) {
+    private record Run(String part, String method, Mode mode, int forks, Map<String, String> params) {
         String benchmark() {
             return method.substring(method.lastIndexOf('.', method.lastIndexOf('.') - 1) + 1);
+        }
+
+        boolean isSingleShot() {
+            return mode == Mode.SingleShotTime;
+        }
+
+        /** Those of a benchmark with the same network take about as long to start. */
+        String kind() {
+            return method.substring(0, method.lastIndexOf('.')) + params.getOrDefault("network", "");
         }
     }
 
     private final Set<Run> runs = new LinkedHashSet<>();
     private final List<String> failures = new ArrayList<>();
+    /** By kind of run: seconds beside its iterations, as last seen. */
+    private final Map<String, Double> startSeconds = new HashMap<>();
+
     private final PrintStream progress;
 
     JmhRuns(PrintStream progress) {
@@ -71,7 +86,12 @@ final class JmhRuns {
                     throw new IllegalStateException(type + " is in JMH's list but not on the class path", e);
                 }
                 for (Map<String, String> params : Grid.combinations(listed, selection.values(), asked)) {
-                    runs.add(new Run(part.label(), entry.getUsername(), entry.getMode(), params));
+                    runs.add(new Run(
+                            part.label(),
+                            entry.getUsername(),
+                            entry.getMode(),
+                            entry.getForks().orElse(1),
+                            params));
                 }
             }
         }
@@ -81,32 +101,35 @@ final class JmhRuns {
         return runs.size();
     }
 
+    /** Whether one of them is of a class with this simple name. */
+    boolean has(String benchmark) {
+        return runs.stream().anyMatch(run -> run.benchmark().startsWith(benchmark + "."));
+    }
+
     /** One line for each that gave no result. */
     List<String> failures() {
         return List.copyOf(failures);
     }
 
-    /** How long an iteration may take so that all of them end in time; at least a tenth of a second. */
-    double iterationSeconds(double minutes) {
-        double each = 60 * minutes / Math.max(1, runs.size()) - START_SECONDS;
-        return Math.min(3, Math.max(0.1, each / (WARM_UPS + ITERATIONS)));
-    }
-
-    List<Measured> measure(double iterationSeconds) throws IOException {
+    /**
+     * Measures one run after another. Each gets an equal share of the time that is left: where one takes longer than
+     * its share, because its updates do, the following get less, but never less than the shortest iterations.
+     */
+    List<Measured> measure(double minutes) throws IOException {
+        long end = System.nanoTime() + (long) (minutes * 60e9);
         List<Measured> measured = new ArrayList<>();
         int number = 0;
         for (Run run : runs) {
+            double share = (end - System.nanoTime()) / 1e9 / (runs.size() - number);
             number++;
             progress.printf(
                     Locale.ROOT, "%3d/%d  %-40s %s", number, runs.size(), run.benchmark(), Tables.brief(run.params));
             progress.flush();
             Path log = Files.createTempFile("jmh", ".log");
             try {
-                RunResult result =
-                        new Runner(options(run, iterationSeconds, log).build()).runSingle();
-                Measured one = measured(run, result);
+                Measured one = run.isSingleShot() ? shots(run, share, log) : iterations(run, share, log);
                 measured.add(one);
-                progress.printf(Locale.ROOT, "  %.4g %s%n", one.median(), one.unit());
+                progress.printf(Locale.ROOT, "  %s %s%n", Notes.number(one.median()), one.unit());
             } catch (RunnerException e) {
                 List<String> words = Files.readAllLines(log);
                 String cause = words.stream()
@@ -122,40 +145,78 @@ final class JmhRuns {
         return measured;
     }
 
-    private static ChainedOptionsBuilder options(Run run, double iterationSeconds, Path log) {
+    /** One fork of iterations that fit into so many seconds. */
+    private Measured iterations(Run run, double seconds, Path log) throws RunnerException {
+        int count = WARM_UPS + ITERATIONS;
+        double free = seconds - startSeconds.getOrDefault(run.kind(), START_SECONDS);
+        double each = Math.min(LONGEST_ITERATION, Math.max(SHORTEST_ITERATION, free / count));
+        TimeValue time = TimeValue.nanoseconds((long) (each * TimeUnit.SECONDS.toNanos(1)));
+        long start = System.nanoTime();
+        Samples samples = new Samples();
+        samples.add(new Runner(options(run, log)
+                        .warmupIterations(WARM_UPS)
+                        .warmupTime(time)
+                        .measurementIterations(ITERATIONS)
+                        .measurementTime(time)
+                        .build())
+                .runSingle());
+        startSeconds.put(run.kind(), (System.nanoTime() - start) / 1e9 - count * each);
+        return samples.of(run, each);
+    }
+
+    /** As many forks as the benchmark wants, or as fit into so many seconds, but one at least. */
+    private static Measured shots(Run run, double seconds, Path log) throws RunnerException {
+        long start = System.nanoTime();
+        Samples samples = new Samples();
+        int forks = 0;
+        double elapsed;
+        do {
+            samples.add(new Runner(options(run, log).build()).runSingle());
+            forks++;
+            elapsed = (System.nanoTime() - start) / 1e9;
+        } while (forks < run.forks && elapsed * (forks + 1) / forks < seconds);
+        return samples.of(run, 0);
+    }
+
+    private static ChainedOptionsBuilder options(Run run, Path log) {
         ChainedOptionsBuilder options = new OptionsBuilder()
                 .include("^" + Pattern.quote(run.method) + "$")
                 .output(log.toString())
-                .shouldFailOnError(true);
+                .shouldFailOnError(true)
+                .forks(1);
         run.params.forEach((name, value) -> options.param(name, value));
-        if (run.mode != Mode.SingleShotTime) {
-            TimeValue time = TimeValue.nanoseconds((long) (iterationSeconds * TimeUnit.SECONDS.toNanos(1)));
-            options.forks(1)
-                    .warmupIterations(WARM_UPS)
-                    .warmupTime(time)
-                    .measurementIterations(ITERATIONS)
-                    .measurementTime(time);
-        }
         return options;
     }
 
-    private static Measured measured(Run run, RunResult result) {
-        List<Double> samples = new ArrayList<>();
-        Map<String, List<Double>> extras = new LinkedHashMap<>();
-        for (BenchmarkResult fork : result.getBenchmarkResults()) {
-            for (IterationResult iteration : fork.getIterationResults()) {
-                samples.add(iteration.getPrimaryResult().getScore());
-                iteration
-                        .getSecondaryResults()
-                        .forEach((name, extra) -> extras.computeIfAbsent(name, k -> new ArrayList<>())
-                                .add(extra.getScore()));
+    /** What several forks of one run gave. */
+    private static final class Samples {
+        private final List<Double> scores = new ArrayList<>();
+        private final Map<String, List<Double>> extras = new LinkedHashMap<>();
+        private String unit = "";
+
+        void add(RunResult result) {
+            unit = result.getPrimaryResult().getScoreUnit();
+            for (BenchmarkResult fork : result.getBenchmarkResults()) {
+                for (IterationResult iteration : fork.getIterationResults()) {
+                    scores.add(iteration.getPrimaryResult().getScore());
+                    iteration
+                            .getSecondaryResults()
+                            .forEach((name, extra) -> extras.computeIfAbsent(name, k -> new ArrayList<>())
+                                    .add(extra.getScore()));
+                }
             }
         }
-        Map<String, Double> medians = new LinkedHashMap<>();
-        extras.forEach((name, values) -> medians.put(
-                name,
-                Measured.median(values.stream().mapToDouble(Double::doubleValue).toArray())));
-        return Measured.of(
-                run.part, run.benchmark(), run.params, result.getPrimaryResult().getScoreUnit(), samples, medians);
+
+        Measured of(Run run, double iterationSeconds) {
+            Map<String, Double> medians = new LinkedHashMap<>();
+            extras.forEach((name, values) -> medians.put(
+                    name,
+                    Measured.median(
+                            values.stream().mapToDouble(Double::doubleValue).toArray())));
+            if (iterationSeconds > 0) {
+                medians.put("iterationSeconds", iterationSeconds);
+            }
+            return Measured.of(run.part, run.benchmark(), run.params, unit, scores, medians);
+        }
     }
 }

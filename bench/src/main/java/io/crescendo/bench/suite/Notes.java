@@ -109,6 +109,11 @@ final class Notes {
                     .filter(whole -> !whole.equals(measured))
                     .ifPresent(whole -> note.add(number(100 / measured.speedOver(whole)) + " % of the time of one"));
         }
+        if (measured.is("BatchGrowthBenchmark") && !measured.is("BatchGrowthBenchmark.updateBefore")) {
+            find(m -> m.is("BatchGrowthBenchmark.updateBefore") && m.params().equals(measured.params()))
+                    .ifPresent(before ->
+                            note.add(number(100 / measured.speedOver(before)) + " % of the time of an update before"));
+        }
         return note.toString();
     }
 

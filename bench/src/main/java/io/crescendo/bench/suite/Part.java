@@ -31,7 +31,11 @@ public enum Part {
     /** Tracing, planning and preparing new batch sizes. */
     PLANNING(new Selection("PlanningBenchmark", Map.of())),
     /** Growing batches while training. */
-    GROWTH(new Selection("BatchGrowthBenchmark", Map.of())),
+    GROWTH(
+            new Selection("BatchGrowthBenchmark", Map.of("network", List.of("fashion-cnn"))),
+            // From 160 to 800 the wide network takes half a minute for each of its shots.
+            new Selection(
+                    "BatchGrowthBenchmark", Map.of("network", List.of("wide-resnet-16-4"), "from", List.of("32")))),
     /** Batches from memory and files. */
     DATA(new Selection("DataBenchmark", Map.of())),
     /** The step's time at batches from 1 to 4,096, even and odd. */

@@ -30,8 +30,8 @@ record RecordDraft(
                 text,
                 "Seeds",
                 "Weights from seed 1, batches of noise from seed 7, the same in every run. One fork of 2 warm-ups and 5"
-                        + " iterations of " + config.get("iterationSeconds")
-                        + " s per row, 20 measured single shots of planning; every sample is in raw/suite.json.");
+                        + " iterations per row, each as long as raw/suite.json says (iterationSeconds), or single shots;"
+                        + " every sample is in raw/suite.json.");
         section(text, "Numbers", tables.strip());
         StringBuilder shown = new StringBuilder();
         for (Figure figure : figures) {

@@ -14,8 +14,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
-import java.util.Optional;
+import java.util.stream.Collectors;
 
 /** Runs parts of the suite and leaves the draft of a record. */
 public final class Suite {
@@ -25,8 +26,24 @@ public final class Suite {
 
     /** See {@link SuiteOptions#USAGE}. */
     public static void main(String[] args) throws IOException {
-        if (args.length == 0 || args[0].equals("--help") || args[0].equals("--list")) {
+        if (args.length == 0 || args[0].equals("--help")) {
             System.out.println(SuiteOptions.USAGE);
+            return;
+        }
+        if (args[0].equals("--list")) {
+            for (Part part : Part.values()) {
+                JmhRuns runs = new JmhRuns(System.err);
+                runs.add(part, Map.of());
+                System.out.printf(
+                        Locale.ROOT,
+                        "%-10s %3d measurements  %s%n",
+                        part.label(),
+                        part == Part.SWEEP ? Sweep.batches(Sweep.LARGEST).size() : runs.size(),
+                        part.selections().stream()
+                                .map(Part.Selection::benchmark)
+                                .distinct()
+                                .collect(Collectors.joining(", ")));
+            }
             return;
         }
         SuiteOptions options;
@@ -54,7 +71,6 @@ public final class Suite {
         boolean sweep = options.parts().contains(Part.SWEEP);
         // The sweep is one program that runs for long; alone it takes all the time, otherwise what eight others would.
         double sweepMinutes = !sweep ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
-        double iterationSeconds = jmh.iterationSeconds(options.minutes() - sweepMinutes);
         Map<String, Object> config = new LinkedHashMap<>();
         config.put("command", "bench/run " + String.join(" ", args));
         config.put("commit", Environment.here(device).commit());
@@ -63,17 +79,19 @@ public final class Suite {
         config.put("minutes", options.minutes());
         config.put("params", options.params());
         config.put("combinations", jmh.size());
-        config.put("iterationSeconds", iterationSeconds);
         config.put("sweepMinutes", sweepMinutes);
         write(options, "config.json", config);
 
-        List<Measured> measured = new ArrayList<>(jmh.measure(iterationSeconds));
+        long start = System.nanoTime();
+        List<Measured> measured = new ArrayList<>(jmh.measure(options.minutes() - sweepMinutes));
         if (sweep) {
             measured.addAll(Sweep.measure(options.params(), sweepMinutes, System.err));
         }
         write(options, "raw/suite.json", measured);
-        Optional<LastRecord> last = LastRecord.find(options.records(), machine, measured);
-        String tables = new Tables(measured, last).text();
+        double minutes = (System.nanoTime() - start) / 60e9;
+        config.put("minutesTaken", Math.round(10 * minutes) / 10.0);
+        write(options, "config.json", config);
+        String tables = new Tables(measured, EarlierRecords.read(options.records(), machine, device)).text();
         List<Figure> figures = SuiteFigures.of(measured);
         FigureFiles.Outcome drawn = new FigureFiles(options.out().resolve("figures")).write(figures);
         if (drawn.pngFault() != null) {
@@ -82,7 +100,13 @@ public final class Suite {
         RecordDraft draft = new RecordDraft(machine, device, config, tables, figures, jmh.failures());
         Files.writeString(options.out().resolve("README.md"), draft.text());
         System.out.print(tables);
-        System.out.println("\nwritten to " + options.out() + "; README.md there is the draft of a record");
+        System.out.printf(
+                Locale.ROOT,
+                "%nmeasured in %.1f of %.1f minutes%s; written to %s: README.md there is the draft of a record%n",
+                minutes,
+                options.minutes(),
+                minutes > 1.1 * options.minutes() ? ", the least that these measurements take" : "",
+                options.out());
         return jmh.failures();
     }
 

@@ -22,6 +22,8 @@ import java.util.TreeSet;
  */
 public final class Sweep {
     static final String NAME = "Sweep.step";
+    static final int LARGEST = 4096;
+    private static final int ROUNDS = 3;
 
     private Sweep() {}
 
@@ -68,7 +70,8 @@ public final class Sweep {
     }
 
     /**
-     * Measures all batches in rounds, so that a disturbance of some seconds does not fall on one of them.
+     * Measures all batches in rounds, so that a disturbance of some seconds does not fall on one of them; the first
+     * round is finished in any case, the others if there is time.
      *
      * @param params network, device, precision, threads, ghostBatch and largest batch, each with a default
      * @param minutes in all
@@ -79,16 +82,18 @@ public final class Sweep {
         String precision = one(params, "precision", "fp32");
         String threads = one(params, "threads", "0");
         String ghostBatch = one(params, "ghostBatch", "0");
-        List<Integer> batches = batches(Integer.parseInt(one(params, "largest", "4096")));
+        List<Integer> batches = batches(Integer.parseInt(one(params, "largest", Integer.toString(LARGEST))));
         Network network = TrainingStep.network(networkName);
         List<List<Double>> millis = new ArrayList<>();
         batches.forEach(batch -> millis.add(new ArrayList<>()));
-        int rounds = 3;
-        double budget = 60e9 * minutes / rounds / batches.size();
+        double budget = 60e9 * minutes / ROUNDS / batches.size();
+        long end = System.nanoTime() + (long) (60e9 * minutes);
         try (Backend backend = Device.open(device, Integer.parseInt(threads), precision)) {
             FixedBatch largest = FixedBatch.noise(network, batches.get(batches.size() - 1), 7);
-            for (int round = 0; round < rounds; round++) {
-                progress.printf(Locale.ROOT, "sweep, round %d of %d%n", round + 1, rounds);
+            long took = 0;
+            for (int round = 0; round < ROUNDS && (round == 0 || System.nanoTime() + took <= end); round++) {
+                progress.printf(Locale.ROOT, "sweep, round %d of %d%n", round + 1, ROUNDS);
+                long start = System.nanoTime();
                 for (int i = 0; i < batches.size(); i++) {
                     int batch = batches.get(i);
                     try (TrainingStep step = new TrainingStep(
@@ -100,6 +105,7 @@ public final class Sweep {
                         millis.get(i).addAll(time(step, largest.part(0, batch), (long) budget));
                     }
                 }
+                took = System.nanoTime() - start;
             }
         }
         List<Measured> measured = new ArrayList<>();

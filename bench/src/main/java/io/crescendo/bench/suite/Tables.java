@@ -6,7 +6,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Optional;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /** Results as Markdown. */
@@ -16,22 +16,25 @@ final class Tables {
 
     private final List<Measured> all;
     private final Notes notes;
-    private final Optional<LastRecord> last;
+    private final EarlierRecords earlier;
+    private final boolean compares;
 
-    Tables(List<Measured> all, Optional<LastRecord> last) {
+    Tables(List<Measured> all, EarlierRecords earlier) {
         this.all = all;
         this.notes = new Notes(all);
-        this.last = last;
+        this.earlier = earlier;
+        this.compares = all.stream().anyMatch(one -> earlier.of(one).isPresent());
     }
 
     String text() {
         StringBuilder text = new StringBuilder();
-        text.append("| benchmark | parameters | median | unit | lowest - highest | that is |");
-        last.ifPresent(
-                record -> text.append(" speed over ").append(record.name()).append(" |"));
-        text.append("\n|---|---|---:|---|---:|---|")
-                .append(last.isPresent() ? "---:|" : "")
-                .append('\n');
+        if (!all.stream().allMatch(m -> m.is(Sweep.NAME))) {
+            text.append("| benchmark | parameters | median | unit | lowest - highest | that is |")
+                    .append(compares ? " speed over the last record |" : "")
+                    .append("\n|---|---|---:|---|---:|---|")
+                    .append(compares ? "---:|" : "")
+                    .append('\n');
+        }
         for (Measured measured : all) {
             if (measured.is(Sweep.NAME)) {
                 continue;
@@ -46,15 +49,30 @@ final class Tables {
                     Notes.number(measured.low()),
                     Notes.number(measured.high()),
                     notes.of(measured)));
-            last.ifPresent(record -> text.append(' ')
-                    .append(record.speed(measured)
-                            .map(s -> String.format(Locale.ROOT, "%.2f", s))
-                            .orElse("-"))
-                    .append(" |"));
-            text.append('\n');
+            text.append(speed(measured)).append('\n');
         }
         sweep(text);
+        Map<String, Integer> counts = new TreeMap<>();
+        all.forEach(one -> earlier.of(one).ifPresent(found -> counts.merge(found.record(), 1, Integer::sum)));
+        if (!counts.isEmpty()) {
+            text.append("\nSpeed over the newest record that has the same row: ")
+                    .append(counts.entrySet().stream()
+                            .map(e -> e.getKey() + " (" + e.getValue() + (e.getValue() == 1 ? " row)" : " rows)"))
+                            .collect(Collectors.joining(", ")))
+                    .append('\n');
+        }
         return text.toString();
+    }
+
+    /** A cell more, if there is any record to compare with. */
+    private String speed(Measured measured) {
+        return compares
+                ? " "
+                        + earlier.of(measured)
+                                .map(found -> String.format(Locale.ROOT, "%.2f", found.speed()))
+                                .orElse("-")
+                        + " |"
+                : "";
     }
 
     private void sweep(StringBuilder text) {
@@ -74,17 +92,22 @@ final class Tables {
                 line.fixedMillis(),
                 line.millisPerSample(),
                 Notes.number(1e3 / line.millisPerSample())));
-        text.append("| batch | median ms | fastest ms | median over the line |\n|---:|---:|---:|---:|\n");
+        text.append("| batch | median ms | fastest ms | median over the line |")
+                .append(compares ? " speed over the last record |" : "")
+                .append("\n|---:|---:|---:|---:|")
+                .append(compares ? "---:|" : "")
+                .append('\n');
         List<String> cliffs = new ArrayList<>();
         for (Measured point : points) {
             double over = point.median() / line.at(Double.parseDouble(point.param("batch")));
             text.append(String.format(
                     Locale.ROOT,
-                    "| %s | %.3f | %.3f | %.2f |%n",
+                    "| %s | %.3f | %.3f | %.2f |%s%n",
                     point.param("batch"),
                     point.median(),
                     point.low(),
-                    over));
+                    over,
+                    speed(point)));
             if (over > CLIFF) {
                 cliffs.add(point.param("batch"));
             }

@@ -1,0 +1,159 @@
+package io.crescendo.bench.suite;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.crescendo.bench.Machine;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class SuiteTest {
+    private static final Machine HERE = machine("a processor");
+
+    @TempDir
+    Path records;
+
+    private static Machine machine(String processor) {
+        return new Machine("now", processor, List.of("fma"), 2, 1L << 34, "a system", "a JVM", "0.00");
+    }
+
+    private static Measured measured(String benchmark, String device, String unit, double value) {
+        return Measured.of("step", benchmark, Map.of("device", device, "batch", "32"), unit, List.of(value), Map.of());
+    }
+
+    private void record(String name, Machine machine, String device, Measured... measured) throws IOException {
+        ObjectMapper mapper = new ObjectMapper();
+        Path raw = Files.createDirectories(records.resolve(name).resolve("raw"));
+        mapper.writeValue(raw.resolve("machine.json").toFile(), machine);
+        mapper.writeValue(raw.resolve("suite.json").toFile(), measured);
+        mapper.writeValue(records.resolve(name).resolve("config.json").toFile(), Map.of("device", device));
+    }
+
+    @Test
+    void eachRowIsComparedWithTheNewestRecordThatHasIt() throws IOException {
+        record(
+                "2026-01-01_all",
+                HERE,
+                "oneDNN 1",
+                measured("A.a", "cpu", "ops/s", 10),
+                measured("B.b", "cpu", "ms/op", 6));
+        record("2026-01-02_a", HERE, "oneDNN 2", measured("A.a", "cpu", "ops/s", 20));
+        record("2026-01-03_elsewhere", machine("another"), "oneDNN 2", measured("A.a", "cpu", "ops/s", 99));
+        Files.createDirectories(records.resolve("2026-01-04_of-another-tool"));
+        EarlierRecords earlier = EarlierRecords.read(records, HERE, "oneDNN 3, AVX2");
+
+        Measured faster = measured("A.a", "cpu", "ops/s", 30);
+        Measured slower = measured("B.b", "cpu", "ms/op", 12);
+        Measured unknown = measured("C.c", "cpu", "ms/op", 1);
+        assertEquals(
+                new EarlierRecords.Comparison("2026-01-02_a", 1.5),
+                earlier.of(faster).orElseThrow());
+        assertEquals(
+                new EarlierRecords.Comparison("2026-01-01_all", 0.5),
+                earlier.of(slower).orElseThrow());
+        assertTrue(earlier.of(unknown).isEmpty());
+
+        String table = new Tables(List.of(faster, slower, unknown), earlier).text();
+        assertTrue(table.contains("| A.a | batch=32 | 30.0 | ops/s | 30.0 - 30.0 |  | 1.50 |\n"), table);
+        assertTrue(table.contains("| C.c | batch=32 | 1.00 | ms/op | 1.00 - 1.00 |  | - |\n"), table);
+        assertTrue(table.contains("2026-01-01_all (1 row), 2026-01-02_a (1 row)"), table);
+        assertEquals(
+                6,
+                new Tables(List.of(faster), EarlierRecords.none())
+                                .text()
+                                .lines()
+                                .toList()
+                                .get(0)
+                                .split("\\|")
+                                .length
+                        - 1);
+    }
+
+    @Test
+    void accelerators() throws IOException {
+        record("2026-01-01_gpu", HERE, "A GPU, 12 units, cuDNN 9.1", measured("A.a", "cuda", "ops/s", 10));
+        Measured now = measured("A.a", "cuda", "ops/s", 20);
+        assertTrue(EarlierRecords.read(records, HERE, "A GPU, 12 units, cuDNN 9.5")
+                .of(now)
+                .isPresent());
+        assertTrue(EarlierRecords.read(records, HERE, "B GPU, 12 units, cuDNN 9.1")
+                .of(now)
+                .isEmpty());
+    }
+
+    @Test
+    void theLineGoesThroughPointsOnALine() {
+        Random random = new Random();
+        long seed = random.nextLong();
+        random.setSeed(seed);
+        double fixed = random.nextDouble(0.1, 2);
+        double each = random.nextDouble(0.01, 1);
+        List<Measured> points = new ArrayList<>();
+        for (int batch : Sweep.batches(777)) {
+            points.add(Measured.of(
+                    "sweep",
+                    Sweep.NAME,
+                    Map.of("batch", "" + batch),
+                    "ms/op",
+                    List.of(fixed + each * batch),
+                    Map.of()));
+        }
+        Sweep.Line line = Sweep.Line.through(points);
+        // Exact up to rounding: sums of some 50 terms, whose determinant loses at most five of sixteen digits.
+        assertEquals(fixed, line.fixedMillis(), 1e-8, "seed " + seed);
+        assertEquals(each, line.millisPerSample(), 1e-8, "seed " + seed);
+        assertTrue(new Tables(points, EarlierRecords.none()).text().contains("above the line: none"), "seed " + seed);
+    }
+
+    @Test
+    void sweepsTakePowersOfTwoAndTheirNeighbours() {
+        List<Integer> batches = Sweep.batches(4096);
+        for (int power = 1; power <= 4096; power *= 2) {
+            assertTrue(
+                    batches.contains(power) && batches.contains(Math.max(1, power - 1)), batches + " lacks " + power);
+        }
+        assertTrue(batches.stream().filter(batch -> batch % 2 == 1).count() > 20, batches.toString());
+    }
+
+    @Test
+    void optionsSayWhatIsWrongWithThem() {
+        assertEquals(
+                List.of(Part.NORM, Part.DATA),
+                SuiteOptions.parse("--part", "norm,data", "--out", "x").parts());
+        for (String[] wrong : new String[][] {
+            {"--part", "norms", "--out", "x", "unknown part 'norms'; known are step"},
+            {"--minutes", "0", "--out", "x", "--minutes must be positive"},
+            {"--minutes", "1", "--out is missing"},
+            {"--out", "x", "--param", "batch", "expected NAME=VALUE"},
+            {"--out", "x", "--fast", "yes", "unknown option '--fast'"},
+        }) {
+            String[] args = Arrays.copyOf(wrong, wrong.length - 1);
+            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> SuiteOptions.parse(args))
+                    .getMessage());
+            assertTrue(message.contains(wrong[wrong.length - 1]), message);
+        }
+    }
+
+    /** A part whose benchmark was renamed would silently be empty. */
+    @Test
+    void everyPartHasSomethingToRun() {
+        for (Part part : Part.values()) {
+            JmhRuns runs = new JmhRuns(System.err);
+            runs.add(part, Map.of());
+            assertTrue(part == Part.SWEEP || runs.size() >= 8, part + " has " + runs.size());
+            for (Part.Selection selection : part.selections()) {
+                assertTrue(runs.has(selection.benchmark()), selection.benchmark());
+            }
+        }
+    }
+}
