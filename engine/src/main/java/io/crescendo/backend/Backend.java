@@ -90,6 +90,11 @@ public interface Backend extends AutoCloseable {
         return Optional.empty();
     }
 
+    /** A stopwatch on the device's clock; empty where work is done when a call returns, as the host's clock shows. */
+    default Optional<DeviceTimer> timer() {
+        return Optional.empty();
+    }
+
     /** Where executables add loss and hits. */
     StepMetrics metrics();
 

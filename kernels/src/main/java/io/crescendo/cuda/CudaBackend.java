@@ -8,6 +8,7 @@ import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.ImageSource;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -227,6 +228,17 @@ final class CudaBackend implements Backend {
             throw child.closeAfter(CudaCalls.failure("prepare the update " + rule, e));
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
+        }
+    }
+
+    @Override
+    public Optional<DeviceTimer> timer() {
+        device.enter();
+        CudaScope child = childScope();
+        try {
+            return Optional.of(new CudaTimer(device, child));
+        } catch (jcuda.CudaException e) {
+            throw child.closeAfter(CudaCalls.failure("create a timer", e));
         }
     }
 

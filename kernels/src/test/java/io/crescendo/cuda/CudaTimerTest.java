@@ -1,0 +1,56 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceTimer;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Rig;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+@NullMarked
+@Tag("cuda")
+class CudaTimerTest {
+    private static final int BATCH = 6;
+
+    private final CudaTestEnvironment cuda = CudaTestEnvironment.open();
+
+    @AfterEach
+    void nothingIsWrongOrLeft() {
+        if (!cuda.realDevice()) {
+            assertEquals("", cuda.standIns().problem());
+            assertEquals("", cuda.standIns().leaks());
+        }
+    }
+
+    @Test
+    void timesWhatNobodyWaitedFor() {
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT)) {
+            Program program = CudaNetwork.training(BATCH, backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, program, 1);
+                    DeviceTimer timer = backend.timer().orElseThrow();
+                    Rig rig = new Rig(backend, program, model)) {
+                assertThrows(IllegalStateException.class, timer::stop);
+                long begin = System.nanoTime();
+                timer.start();
+                assertThrows(IllegalStateException.class, timer::seconds);
+                for (int i = 0; i < 3; i++) {
+                    rig.executable.run(CudaNetwork.feed(BATCH, i));
+                }
+                timer.stop();
+                double seconds = timer.seconds();
+                double host = (System.nanoTime() - begin) * 1e-9;
+                // The device worked between the host's two looks; its clock counts in half microseconds.
+                assertTrue(seconds > 0 && seconds <= host + 1e-6, seconds + " of " + host);
+                timer.start();
+                assertThrows(IllegalStateException.class, timer::seconds);
+            }
+        }
+    }
+}
