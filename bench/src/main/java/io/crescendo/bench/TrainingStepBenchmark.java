@@ -1,10 +1,12 @@
 package io.crescendo.bench;
 
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.Feed;
 import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -26,6 +28,9 @@ import org.openjdk.jmh.annotations.Warmup;
  *
  * <p>The batch lies in memory, as in the peers' measurements; {@code images} is the throughput in images per second.
  * Batch-norm statistics are taken over {@code ghostBatch} samples, 0 meaning the whole batch as in the peers.
+ *
+ * <p>A device that works on its own gets step after step without a wait, and {@code deviceImages}, by its own clock, is
+ * the throughput; there the loss is read once per iteration.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
@@ -62,23 +67,36 @@ public class TrainingStepBenchmark {
     @Param({"0"})
     public int threads;
 
-    /** What stays allocated, reported with every iteration. */
+    /** What is reported with every iteration. */
     @AuxCounters(AuxCounters.Type.EVENTS)
     @State(Scope.Thread)
-    public static class Memory {
+    public static class Iteration {
         /** Bytes of the arena at its largest, in millions. */
         public double workspaceMegabytes;
+
+        /** Images per second by the device's clock; 0 where the device is the host. */
+        public double deviceImages;
+
+        /** Starts the device's clock. */
+        @Setup(Level.Iteration)
+        public void start(TrainingStepBenchmark benchmark) {
+            benchmark.enqueued = 0;
+            benchmark.timer.ifPresent(DeviceTimer::start);
+        }
 
         /** Looks once per iteration. */
         @TearDown(Level.Iteration)
         public void read(TrainingStepBenchmark benchmark) {
             workspaceMegabytes = benchmark.backend.workspace().peakBytes() / 1e6;
+            deviceImages = benchmark.timer.map(benchmark::imagesPerSecond).orElse(0.0);
         }
     }
 
     private Backend backend;
+    private Optional<DeviceTimer> timer = Optional.empty();
     private TrainingStep step;
     private Feed feed;
+    private long enqueued;
 
     /** Compares gradients with the reference backend's, prepares the step and asserts that it lowers the loss. */
     @Setup
@@ -89,18 +107,35 @@ public class TrainingStepBenchmark {
         step = new TrainingStep(backend, net, batch, ghostBatch, Optimizer.named(optimizer, TrainingStep.WEIGHT_DECAY));
         feed = FixedBatch.noise(net, batch, 7).feed();
         step.assertLearns(feed);
+        timer = backend.timer();
     }
 
-    /** The timed step; returns the loss so that nothing can be skipped. */
+    private double imagesPerSecond(DeviceTimer running) {
+        running.stop();
+        double seconds = running.seconds();
+        double loss = step.await();
+        if (!Double.isFinite(loss)) {
+            throw new IllegalStateException("the mean loss of an iteration is " + loss);
+        }
+        return enqueued * batch / seconds;
+    }
+
+    /** The timed step; returns the loss, or leaves it on the device, so that nothing can be skipped. */
     @Benchmark
-    public double step(Rate.Images rate, Memory memory) {
+    public double step(Rate.Images rate, Iteration iteration) {
         rate.images += batch;
-        return step.run(feed);
+        if (timer.isEmpty()) {
+            return step.run(feed);
+        }
+        enqueued++;
+        step.enqueue(feed);
+        return 0;
     }
 
     /** Releases the device. */
     @TearDown
     public void close() {
+        timer.ifPresent(DeviceTimer::close);
         step.close();
         backend.close();
     }

@@ -2,18 +2,21 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.ModelMemory;
-import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.nn.Dense;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
+import java.util.Optional;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
@@ -34,6 +37,9 @@ import org.openjdk.jmh.annotations.Warmup;
  *
  * <p>{@code fashion-cnn} (0.05 M parameters) and {@code wide-resnet-16-4} (2.75 M) may fit into a cache;
  * {@code dense-30m} (30 M) does not.
+ *
+ * <p>A device that works on its own gets update after update without a wait, and {@code deviceBytes}, by its own clock,
+ * is the bandwidth.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.Throughput)
@@ -65,12 +71,35 @@ public class UpdateBenchmark {
     @Param({"0"})
     public int threads;
 
+    /** What is reported with every iteration. */
+    @AuxCounters(AuxCounters.Type.EVENTS)
+    @State(Scope.Thread)
+    public static class Iteration {
+        /** Bytes per second by the device's clock; 0 where the device is the host. */
+        public double deviceBytes;
+
+        /** Starts the device's clock. */
+        @Setup(Level.Iteration)
+        public void start(UpdateBenchmark benchmark) {
+            benchmark.enqueued = 0;
+            benchmark.timer.ifPresent(DeviceTimer::start);
+        }
+
+        /** Looks once per iteration. */
+        @TearDown(Level.Iteration)
+        public void read(UpdateBenchmark benchmark) {
+            deviceBytes = benchmark.timer.map(benchmark::bytesPerSecond).orElse(0.0);
+        }
+    }
+
     private Backend backend;
+    private Optional<DeviceTimer> timer = Optional.empty();
     private ModelMemory model;
     private UpdateKernel update;
     private long parameters;
     private long bytes;
     private long updates;
+    private long enqueued;
 
     /** Compares the update with the reference backend's and prepares it. */
     @Setup
@@ -84,6 +113,12 @@ public class UpdateBenchmark {
         update = backend.prepareUpdate(formula.rule(), model, program.parameters(), formula.decay());
         parameters = program.parameters().elements();
         bytes = parameters * (16 + 8L * formula.rule().stateSlots() + (precision.equals("bf16") ? 2 : 0));
+        timer = backend.timer();
+    }
+
+    private double bytesPerSecond(DeviceTimer running) {
+        running.stop();
+        return enqueued * bytes / running.seconds();
     }
 
     private static Network network(String name) {
@@ -93,18 +128,20 @@ public class UpdateBenchmark {
                 : TrainingStep.network(name);
     }
 
-    /** The timed update; waits for the device and returns its metrics so that nothing can be skipped. */
+    /** The timed update; where it is done when it returns, its metrics are read as well. */
     @Benchmark
-    public StepMetrics.Sums update(Rate.Bytes rate) {
+    public Object update(Rate.Bytes rate, Iteration iteration) {
         update.apply(new UpdateScalars(
                 TrainingStep.LEARNING_RATE, TrainingStep.MOMENTUM, 1, TrainingStep.WEIGHT_DECAY, ++updates));
         rate.bytes += bytes;
-        return backend.metrics().read();
+        enqueued++;
+        return timer.isEmpty() ? backend.metrics().read() : update;
     }
 
     /** Releases the device. */
     @TearDown
     public void close() {
+        timer.ifPresent(DeviceTimer::close);
         update.close();
         model.close();
         backend.close();

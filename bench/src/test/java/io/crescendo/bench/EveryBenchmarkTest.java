@@ -69,6 +69,7 @@ class EveryBenchmarkTest {
                 GradientReductionBenchmark.class,
                 GhostBatchNormBenchmark.class,
                 PlanningBenchmark.class,
+                BatchGrowthBenchmark.class,
                 CopyBenchmark.class,
                 ProductBenchmark.class,
                 DataBenchmark.class)) {

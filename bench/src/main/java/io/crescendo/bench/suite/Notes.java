@@ -37,10 +37,23 @@ final class Notes {
                 .max();
     }
 
-    /** Images per second, if the benchmark counts images. */
+    /** Images per second, if the benchmark counts images; by the device's clock, if it has one. */
     static OptionalDouble imagesPerSecond(Measured measured) {
-        Double images = measured.extras().get("images");
-        return images == null ? OptionalDouble.empty() : OptionalDouble.of(images);
+        return perSecond(measured, "images", "deviceImages");
+    }
+
+    /** Bytes per second likewise. */
+    static OptionalDouble bytesPerSecond(Measured measured) {
+        return perSecond(measured, "bytes", "deviceBytes");
+    }
+
+    private static OptionalDouble perSecond(Measured measured, String onHost, String onDevice) {
+        double device = measured.extras().getOrDefault(onDevice, 0.0);
+        Double host = measured.extras().get(onHost);
+        if (device > 0) {
+            return OptionalDouble.of(device);
+        }
+        return host == null ? OptionalDouble.empty() : OptionalDouble.of(host);
     }
 
     /** A step's share of the matrix product's ceiling in percent. */
@@ -61,13 +74,13 @@ final class Notes {
 
     /** An update's share of the copy's ceiling in percent. */
     OptionalDouble percentOfCopy(Measured measured) {
-        Double bytes = measured.extras().get("bytes");
+        OptionalDouble bytes = bytesPerSecond(measured);
         OptionalDouble ceiling = copyBytesPerSecond();
-        return bytes != null
+        return bytes.isPresent()
                         && ceiling.isPresent()
                         && measured.is("UpdateBenchmark")
                         && measured.param("device").equals("cpu")
-                ? OptionalDouble.of(100 * bytes / ceiling.getAsDouble())
+                ? OptionalDouble.of(100 * bytes.getAsDouble() / ceiling.getAsDouble())
                 : OptionalDouble.empty();
     }
 
@@ -86,10 +99,7 @@ final class Notes {
     String of(Measured measured) {
         StringJoiner note = new StringJoiner(", ");
         imagesPerSecond(measured).ifPresent(images -> note.add(number(images) + " images/s"));
-        Double bytes = measured.extras().get("bytes");
-        if (bytes != null) {
-            note.add(number(bytes / 1e9) + " GB/s");
-        }
+        bytesPerSecond(measured).ifPresent(bytes -> note.add(number(bytes / 1e9) + " GB/s"));
         Double flops = measured.extras().get("flops");
         if (flops != null) {
             note.add(number(flops / 1e9) + " GFLOP/s");

@@ -72,7 +72,7 @@ public final class Suite {
         // The sweep is one program that runs for long; alone it takes all the time, otherwise what eight others would.
         double sweepMinutes = !sweep ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
         Map<String, Object> config = new LinkedHashMap<>();
-        config.put("command", "bench/run " + String.join(" ", args));
+        config.put("command", command(args));
         config.put("commit", Environment.here(device).commit());
         config.put("device", device);
         config.put("parts", options.parts().stream().map(Part::label).toList());
@@ -108,6 +108,20 @@ public final class Suite {
                 minutes > 1.1 * options.minutes() ? ", the least that these measurements take" : "",
                 options.out());
         return jmh.failures();
+    }
+
+    /** As it can be repeated elsewhere: with the prefix that the script took off, without this machine's folders. */
+    private static String command(List<String> args) {
+        List<String> words = new ArrayList<>(List.of("bench/run"));
+        for (int i = 0; i < args.size(); i++) {
+            boolean folder = i > 0 && args.get(i - 1).equals("--out");
+            words.add(folder ? "out/" + Path.of(args.get(i)).getFileName() : args.get(i));
+        }
+        String prefix = System.getProperty("bench.prefix", "");
+        if (!prefix.isEmpty()) {
+            words.addAll(List.of("--prefix", "'" + prefix + "'"));
+        }
+        return String.join(" ", words);
     }
 
     private static void write(SuiteOptions options, String file, Object value) throws IOException {

@@ -147,10 +147,10 @@ final class SuiteFigures {
         Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
         for (Measured measured : all) {
             Double count = parameters.get(measured.param("network"));
-            Double bytes = measured.extras().get("bytes");
-            if (measured.is("UpdateBenchmark") && count != null && bytes != null) {
+            OptionalDouble bytes = Notes.bytesPerSecond(measured);
+            if (measured.is("UpdateBenchmark") && count != null && bytes.isPresent()) {
                 points.computeIfAbsent(measured.param("optimizer"), n -> new TreeMap<>())
-                        .put(count, bytes / 1e9);
+                        .put(count, bytes.getAsDouble() / 1e9);
             }
         }
         OptionalDouble copy = new Notes(all).copyBytesPerSecond();
