@@ -99,8 +99,8 @@ final class SuiteFigures {
                     figures,
                     "sweep",
                     "Time and throughput of a step at every kind of batch, beside a straight line through the times.",
-                    panel("Time of a step", "batch", "ms", true, times),
-                    panel("Throughput", "batch", "images/s", false, rates));
+                    panel("Time of a step", "batch", "ms", true, false, times),
+                    panel("Throughput", "batch", "images/s", false, false, rates));
         }
         return figures;
     }
@@ -114,7 +114,11 @@ final class SuiteFigures {
     }
 
     private static Panel panel(String title, String x, String y, boolean logY, List<Curve> curves) {
-        return new Panel(title, x + " (logarithmic)", y, true, logY, curves);
+        return panel(title, x, y, logY, true, curves);
+    }
+
+    private static Panel panel(String title, String x, String y, boolean logY, boolean points, List<Curve> curves) {
+        return new Panel(title, x + " (logarithmic)", y, true, logY, points, curves);
     }
 
     private static String network(Measured measured) {
