@@ -26,9 +26,24 @@ import java.time.temporal.ChronoUnit;
  * The file {@code metrics.jsonl} of a run while it is written: one JSON object per line, each line flushed, so that the
  * file is whole whenever the program ends.
  *
- * <p>Line types: {@code run} (first: environment and what was run), {@code phase}, {@code memoryRefused},
- * {@code update}, {@code evaluation}, {@code resumed}, {@code summary} (last, absent from a run that was killed).
- * Whatever may differ between two runs with one seed stands in the object {@code timing} of its line; without it two
+ * <p>Each line's {@code type}, and what else it says (sizes in samples or bytes, losses as means per sample, accuracies
+ * as shares of 1; {@code update} counts updates made, {@code epoch} may be fractional):
+ *
+ * <pre>
+ * run            first line: format, name, schedule, seed, dataset, model, crescendo, commit, java, system,
+ *                processors, device; timing: started
+ * phase          a batch begins: update, epoch, batch, microBatch, microBatches, ghostBatch, learningRate, momentum,
+ *                noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
+ * memoryRefused  the device gave less than the plan asked for: batch, requestedBytes, budgetBytes
+ * update         update, samples (of all updates so far), epoch, batch, microBatch, microBatches, learningRate,
+ *                momentum, noiseScale, loss, accuracy, workspaceBytes; timing: nanos
+ * evaluation     on the test set: update, epoch, samples, loss, accuracy
+ * resumed        the run goes on from a checkpoint: update, device
+ * summary        last line, absent from a run that was killed: epochs, updates, trainLoss, testLoss, testAccuracy,
+ *                peakWorkspaceBytes, interrupted; timing: seconds, imagesPerSecond
+ * </pre>
+ *
+ * <p>Whatever may differ between two runs with one seed stands in the object {@code timing} of its line; without it two
  * such files are equal.
  */
 public final class MetricsFile implements TrainingListener, AutoCloseable {
