@@ -5,10 +5,7 @@ import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.safetensors.SafetensorsException;
 import io.crescendo.safetensors.SafetensorsFile;
-import io.crescendo.safetensors.SafetensorsWriter;
 import io.crescendo.safetensors.TensorEntry;
-import io.crescendo.tensor.DType;
-import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -21,8 +18,9 @@ import java.util.Map;
  * A place in a run from which it can go on: weights, running statistics, optimizer state and clock, in one file.
  *
  * <p>Weights and statistics carry the names of their parameters, so that other tools find them; the optimizer's numbers
- * are named {@code optimizer.0.<parameter>} and so on, in the order of {@link UpdateKernel#state}. What must be the
- * same for a run to go on is written down in the file's texts and compared by {@link Trainer#resume}.
+ * are named {@code optimizer.0.<parameter>} and so on, in the order of {@link UpdateKernel#state}. {@link ModelFile}
+ * reads the weights for other uses. What must be the same for a run to go on is written down in the file's texts and
+ * compared by {@link Trainer#resume}.
  */
 public final class Checkpoint {
     private static final String FORMAT = "crescendo checkpoint 1";
@@ -94,18 +92,13 @@ public final class Checkpoint {
 
     // ---- Numbers
 
-    /** One pack on the device with the names its tensors have in a file. */
-    private record Section(String prefix, DeviceMemory memory, ParameterPack pack) {}
-
     /** The numbers of a model in training. */
     record Numbers(ModelMemory model, ParameterPack parameters, ParameterPack statistics, UpdateKernel update) {
-        private List<Section> sections() {
-            List<Section> sections = new ArrayList<>();
-            sections.add(new Section("", model.weights(), parameters));
-            sections.add(new Section("", model.statistics(), statistics));
+        private List<ModelFile.Section> sections() {
+            List<ModelFile.Section> sections = new ArrayList<>(ModelFile.sections(parameters, statistics, model));
             List<DeviceMemory> state = update.state();
             for (int slot = 0; slot < state.size(); slot++) {
-                sections.add(new Section("optimizer." + slot + ".", state.get(slot), parameters));
+                sections.add(new ModelFile.Section("optimizer." + slot + ".", state.get(slot), parameters));
             }
             return sections;
         }
@@ -118,30 +111,7 @@ public final class Checkpoint {
         texts.put("device", device);
         texts.putAll(identity.texts());
         texts.putAll(state.toTexts());
-        List<TensorEntry> layout = new ArrayList<>();
-        for (Section section : numbers.sections()) {
-            for (Parameter parameter : section.pack.parameters()) {
-                layout.add(
-                        new TensorEntry(section.prefix + parameter.name(), section.memory.dtype(), parameter.shape()));
-            }
-        }
-        try (SafetensorsWriter writer = SafetensorsWriter.create(file, texts, layout)) {
-            for (Section section : numbers.sections()) {
-                for (Parameter parameter : section.pack.parameters()) {
-                    int elements = Math.toIntExact(parameter.shape().elements());
-                    if (section.memory.dtype() == DType.FLOAT64) {
-                        double[] values = new double[elements];
-                        section.memory.read(parameter.offset(), values);
-                        writer.append(values);
-                    } else {
-                        float[] values = new float[elements];
-                        section.memory.read(parameter.offset(), values);
-                        writer.append(values);
-                    }
-                }
-            }
-            writer.commit();
-        }
+        ModelFile.write(file, texts, numbers.sections());
     }
 
     /**
@@ -151,44 +121,12 @@ public final class Checkpoint {
      */
     void restore(Numbers numbers) throws IOException {
         try (SafetensorsFile content = SafetensorsFile.open(file)) {
-            requireSameTensors(content.tensors(), numbers);
-            for (Section section : numbers.sections()) {
-                for (Parameter parameter : section.pack.parameters()) {
-                    int elements = Math.toIntExact(parameter.shape().elements());
-                    String name = section.prefix + parameter.name();
-                    if (section.memory.dtype() == DType.FLOAT64) {
-                        double[] values = new double[elements];
-                        content.read(name, values);
-                        section.memory.write(parameter.offset(), values);
-                    } else {
-                        float[] values = new float[elements];
-                        content.read(name, values);
-                        section.memory.write(parameter.offset(), values);
-                    }
-                }
+            Map<String, TensorEntry> unused = ModelFile.requireTensors(file, content.tensors(), numbers.sections());
+            if (!unused.isEmpty()) {
+                throw new IllegalArgumentException(file + ": belongs to another model: this one has no tensor '"
+                        + unused.keySet().iterator().next() + "'");
             }
-        }
-    }
-
-    private void requireSameTensors(Map<String, TensorEntry> found, Numbers numbers) {
-        Map<String, TensorEntry> unused = new LinkedHashMap<>(found);
-        for (Section section : numbers.sections()) {
-            for (Parameter parameter : section.pack.parameters()) {
-                String name = section.prefix + parameter.name();
-                TensorEntry entry = unused.remove(name);
-                if (entry == null) {
-                    throw new IllegalArgumentException(
-                            file + ": belongs to another model: it holds no tensor '" + name + "'");
-                }
-                if (!entry.shape().equals(parameter.shape())) {
-                    throw new IllegalArgumentException(file + ": belongs to another model: its '" + name + "' is "
-                            + entry.shape() + ", this model's is " + parameter.shape());
-                }
-            }
-        }
-        if (!unused.isEmpty()) {
-            throw new IllegalArgumentException(file + ": belongs to another model: this one has no tensor '"
-                    + unused.keySet().iterator().next() + "'");
+            ModelFile.read(content, numbers.sections());
         }
     }
 }

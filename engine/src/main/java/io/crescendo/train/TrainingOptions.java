@@ -3,7 +3,8 @@ package io.crescendo.train;
 /**
  * Choices of a training run that are neither network, plan nor optimizer.
  *
- * @param ghostBatch samples per batch-norm statistic
+ * @param ghostBatch samples per batch-norm statistic; the last group of a batch takes what is left, so a batch that is
+ *     smaller has one statistic over all of it
  * @param labelSmoothing of the softmax cross-entropy, in [0, 1)
  * @param memoryBudgetBytes what the workspace arena may hold; batches that need more are split into micro-batches
  * @param evaluateEveryEpochs the test set is evaluated after every so many epochs, and at the end
