@@ -6,6 +6,7 @@ import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.memory.WorkspacePlanner;
@@ -86,6 +87,16 @@ public final class TrainingStep implements AutoCloseable {
      */
     public void enqueue(Feed feed) {
         step.run(feed);
+        enqueueUpdate();
+    }
+
+    /** The same with a batch that lies on the device: the first samples of these images. */
+    public void enqueue(ResidentImages images) {
+        images.run(step, 0, 0, batch);
+        enqueueUpdate();
+    }
+
+    private void enqueueUpdate() {
         update.apply(new UpdateScalars(LEARNING_RATE, MOMENTUM, 1.0 / batch, weightDecay, ++updates));
         enqueued++;
     }

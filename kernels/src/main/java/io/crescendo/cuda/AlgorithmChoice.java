@@ -2,6 +2,8 @@ package io.crescendo.cuda;
 
 import static jcuda.jcudnn.JCudnn.cudnnGetVersion;
 
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.List;
 import java.util.OptionalDouble;
 import org.jspecify.annotations.Nullable;
@@ -21,6 +23,7 @@ import org.jspecify.annotations.Nullable;
  * there is {@link KernelConvolution}, not remembered either.
  */
 final class AlgorithmChoice {
+    private static final Logger LOG = System.getLogger(AlgorithmChoice.class.getName());
     private static final long LEAST_WORKSPACE_BYTES = 16L << 20;
     private static final long MOST_WORKSPACE_BYTES = 256L << 20;
 
@@ -145,6 +148,11 @@ final class AlgorithmChoice {
         try {
             chosen = fitting.isEmpty() ? null : fastest(device, measuring, problem, fitting);
             if (chosen == null) {
+                LOG.log(
+                        Level.WARNING,
+                        "cuDNN offers {0} methods for {1}, and none that fits and works; a slow kernel computes it",
+                        candidates.size(),
+                        problem.key());
                 chosen = new KernelConvolution(problem, grids);
             } else {
                 cache(device).put(key, new AlgorithmCache.Entry(chosen.name(), chosen.workspaceBytes()));

@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
 import jcuda.jcudnn.JCudnn;
@@ -34,6 +35,7 @@ final class CudaCalls {
             "CUDA_ERROR_NOT_PERMITTED",
             "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES");
 
+    private static final String DRIVER_STATUS = "CUresult";
     private static final Pattern UNNAMED = Pattern.compile("INVALID (\\w+): (-?\\d+)");
 
     private CudaCalls() {}
@@ -80,9 +82,17 @@ final class CudaCalls {
             if (unnamed.group(1).startsWith("cudnn")) {
                 return JCudnn.cudnnGetErrorString(status);
             }
-            return "status " + status + " (" + message + ")";
+            return unnamed.group(1).equals(DRIVER_STATUS)
+                    ? driverName(status)
+                    : "status " + status + " (" + message + ")";
         }
         return message;
+    }
+
+    private static String driverName(int status) {
+        String[] name = new String[1];
+        int known = JCudaDriver.cuGetErrorName(status, name);
+        return known == CUresult.CUDA_SUCCESS && name[0] != null ? name[0] : "status " + status + " of the driver";
     }
 
     static boolean isOutOfMemory(@Nullable Throwable thrown) {
@@ -101,7 +111,8 @@ final class CudaCalls {
             return false;
         }
         String name = String.valueOf(thrown.getMessage());
-        return name.startsWith("CUDA_ERROR")
+        // What a newer driver calls by a number that JCuda has no name for is not known to be harmless.
+        return (name.startsWith("CUDA_ERROR") || name.startsWith("INVALID " + DRIVER_STATUS))
                 && !name.startsWith("CUDA_ERROR_STREAM_CAPTURE")
                 && !HARMLESS.contains(name);
     }

@@ -101,6 +101,14 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
         return problems;
     }
 
+    /** {@link #problems} without those of libraries that are not there. */
+    private List<String> otherProblems() {
+        return problems().stream()
+                .filter(problem -> missing().stream()
+                        .noneMatch(m -> problem.equals(m.library().title() + " " + m.describe())))
+                .toList();
+    }
+
     /** The whole result for people: each library, what is wrong, and, if something is missing, where it was sought. */
     List<Entry> report() {
         List<Entry> lines = new ArrayList<>();
@@ -109,10 +117,7 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
         }
         // What is missing stands in the lines above.
         int missing = missing().size();
-        List<String> others = problems().stream()
-                .filter(problem -> missing().stream()
-                        .noneMatch(m -> problem.equals(m.library().title() + " " + m.describe())))
-                .toList();
+        List<String> others = otherProblems();
         if (!others.isEmpty()) {
             lines.add(new Entry("problem", String.join("\n", others)));
         }

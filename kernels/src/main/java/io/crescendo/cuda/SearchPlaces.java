@@ -74,6 +74,10 @@ final class SearchPlaces {
                 List.of("lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu", "lib64", "usr/lib64", "lib", "usr/lib")) {
             add(Origin.LOADER, machine.system(directory));
         }
+        // Where containers are given the host's driver; some set LD_LIBRARY_PATH for a login shell only.
+        for (String directory : List.of("usr/local/nvidia/lib64", "usr/local/nvidia/lib", "usr/lib/wsl/lib")) {
+            add(Origin.LOADER, machine.system(directory));
+        }
     }
 
     private void loaderConfiguration(Path file, int depth) {

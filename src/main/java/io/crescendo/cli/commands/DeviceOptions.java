@@ -79,7 +79,9 @@ final class DeviceOptions {
 
     /** Why {@code auto} did not take what it tries first; a line each, usually none. */
     List<String> notes() {
-        return choose().passedOver();
+        return choose().passedOver().stream()
+                .map(line -> line + " (more: crescendo info)")
+                .toList();
     }
 
     private Backends.Choice choose() {

@@ -24,14 +24,20 @@ final class Child implements AutoCloseable {
     private static final String END = "";
 
     private final String name;
+    private final boolean repeated;
     private final Process process;
     private final BufferedWriter commands;
     private final BlockingQueue<String> answers = new LinkedBlockingQueue<>();
     private final Deque<String> lastWords = new ArrayDeque<>();
 
-    /** Starts it; everything it prints that is no answer is kept as its last words. */
-    Child(String name, List<String> command) throws IOException {
+    /**
+     * Starts it; the last lines it prints that are no answers are kept as its last words.
+     *
+     * @param repeated whether those lines are printed here as well
+     */
+    Child(String name, List<String> command, boolean repeated) throws IOException {
         this.name = name;
+        this.repeated = repeated;
         process = new ProcessBuilder(command).redirectErrorStream(true).start();
         commands = process.outputWriter();
         Thread reader = new Thread(this::listen, name + " reader");
@@ -58,6 +64,9 @@ final class Child implements AutoCloseable {
                 if (line.startsWith(StepCommand.ANSWER)) {
                     answers.add(line.substring(StepCommand.ANSWER.length()));
                     continue;
+                }
+                if (repeated) {
+                    System.out.println(name + ": " + line);
                 }
                 synchronized (lastWords) {
                     lastWords.add(line);

@@ -90,10 +90,12 @@ final class CurvesCommand implements Callable<Integer> {
         List<String> failures = new ArrayList<>();
         Precision coarsest = precisions.stream().max(Precision::compareTo).orElse(Precision.FP32);
         Run cpu = train("cpu", "cpu", Precision.FP32, 0, data);
+        runs.add(cpu);
+        write(runs, failures);
         Run moved = train("cpu moved", "cpu", Precision.FP32, Rounding.unitInTheLastPlace(coarsest), data);
         double allowed = Math.max(FACTOR * largestDifference(moved.losses, cpu.losses), FLOOR * mean(cpu.losses, 0));
-        runs.add(cpu);
         runs.add(judged(moved, cpu, Double.POSITIVE_INFINITY, Double.POSITIVE_INFINITY));
+        write(runs, failures);
         for (Precision precision : precisions) {
             String name = device + " " + precision.name().toLowerCase(Locale.ROOT);
             try {
@@ -117,9 +119,14 @@ final class CurvesCommand implements Callable<Integer> {
                 failures.add(name + ": " + e);
                 System.out.println(failures.get(failures.size() - 1));
             }
-            Json.write(out, new Result(model, FashionMini.NAME, batch, seed, runs, failures));
+            write(runs, failures);
         }
         return failures.isEmpty() && runs.stream().allMatch(Run::passed) ? 0 : 1;
+    }
+
+    /** After every run: a part that is cut short leaves what it has. */
+    private void write(List<Run> runs, List<String> failures) throws IOException {
+        Json.write(out, new Result(model, FashionMini.NAME, batch, seed, runs, failures));
     }
 
     private Run train(String name, String on, Precision precision, double step, DataSplit data) {

@@ -8,6 +8,7 @@ import io.crescendo.backend.Backends;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Precision;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.bench.FixedBatch;
 import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
@@ -25,6 +26,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -71,22 +73,34 @@ final class StepCommand implements Callable<Integer> {
             long start = System.nanoTime();
             try (TrainingStep step =
                     new TrainingStep(backend, network, batch, 0, Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
+                Feed feed = samples.feed();
                 if (losses != null) {
-                    Feed feed = samples.feed();
                     answer(Map.of("losses", List.of(step.run(feed), step.run(feed), step.run(feed))));
+                    return 0;
+                }
+                Optional<ResidentImages> resident = backend.residentImages(new NoiseImages(network, batch, 7));
+                if (resident.isPresent()) {
+                    // As PyTorch's side has it: the batch lies on the device.
+                    try (ResidentImages images = resident.get()) {
+                        serve(backend, network, step, () -> step.enqueue(images), "batch on the device", start);
+                    }
                 } else {
-                    serve(backend, network, step, samples.feed(), start);
+                    serve(backend, network, step, () -> step.enqueue(feed), "batch on the host", start);
                 }
             }
         }
         return 0;
     }
 
-    private void serve(Backend backend, Network network, TrainingStep step, Feed feed, long start) throws IOException {
-        double first = step.run(feed);
+    private void serve(
+            Backend backend, Network network, TrainingStep step, Runnable enqueue, String batchIs, long start)
+            throws IOException {
+        enqueue.run();
+        double first = step.await();
         double last = first;
         for (int i = 0; i < WARM_UP; i++) {
-            last = step.run(feed);
+            enqueue.run();
+            last = step.await();
         }
         if (!(last < first)) {
             throw new IllegalStateException("updates on one batch must lower its loss, but it went from " + first
@@ -100,12 +114,12 @@ final class StepCommand implements Callable<Integer> {
                 "prepareSeconds",
                 (System.nanoTime() - start) * 1e-9,
                 "description",
-                backend.description()));
+                backend.description() + ", " + batchIs));
         BufferedReader commands = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             String[] words = line.strip().split(" ", -1);
             switch (words[0]) {
-                case "measure" -> answer(measure(step, feed, Double.parseDouble(words[1])));
+                case "measure" -> answer(measure(step, enqueue, Double.parseDouble(words[1])));
                 case "memory" -> answer(Map.of("allocatedBytes", allocatedBytes(backend, network), "reservedBytes", 0));
                 case "quit" -> {
                     return;
@@ -115,14 +129,14 @@ final class StepCommand implements Callable<Integer> {
         }
     }
 
-    private static Map<String, Object> measure(TrainingStep step, Feed feed, double seconds) {
+    private static Map<String, Object> measure(TrainingStep step, Runnable enqueue, double seconds) {
         // Blocks of about a tenth of the time: long against one wait, and enough of them for a median.
-        int steps = (int) Math.max(1, seconds / 10 / timed(step, feed, 2)[0]);
+        int steps = (int) Math.max(1, seconds / 10 / timed(step, enqueue, 2)[0]);
         List<Double> millis = new ArrayList<>();
         List<Double> host = new ArrayList<>();
         long until = System.nanoTime() + (long) (seconds * 1e9);
         while (System.nanoTime() < until || millis.size() < LEAST_BLOCKS) {
-            double[] times = timed(step, feed, steps);
+            double[] times = timed(step, enqueue, steps);
             millis.add(1e3 * times[0]);
             host.add(1e6 * times[1]);
         }
@@ -131,14 +145,14 @@ final class StepCommand implements Callable<Integer> {
 
     /**
      * Seconds per step of a block that starts and ends with an idle device, and of the host for issuing the first one,
-     * which finds nothing to wait for. Issuing includes the copy of the batch out of the feed.
+     * which finds nothing to wait for. Where the batch is on the host, issuing includes its copy.
      */
-    private static double[] timed(TrainingStep step, Feed feed, int steps) {
+    private static double[] timed(TrainingStep step, Runnable enqueue, int steps) {
         long start = System.nanoTime();
-        step.enqueue(feed);
+        enqueue.run();
         long issued = System.nanoTime();
         for (int i = 1; i < steps; i++) {
-            step.enqueue(feed);
+            enqueue.run();
         }
         double loss = step.await();
         long end = System.nanoTime();
@@ -148,13 +162,14 @@ final class StepCommand implements Callable<Integer> {
         return new double[] {(end - start) * 1e-9 / steps, (issued - start) * 1e-9};
     }
 
-    /** The arena at its largest and the packs: weights, gradients, momentum, statistics. */
-    private static long allocatedBytes(Backend backend, Network network) {
+    /** The arena at its largest and the packs: weights (in bf16 too), gradients, momentum, statistics; the batch. */
+    private long allocatedBytes(Backend backend, Network network) {
         Program program = network.trainingProgram(1, 1, 0, Set.of());
+        long weights = program.parameters().elements();
+        long pixels = (long) batch * network.channels() * network.height() * network.width();
         return backend.workspace().peakBytes()
-                + Float.BYTES
-                        * (3 * program.parameters().elements()
-                                + program.statistics().elements());
+                + Float.BYTES * (3 * weights + program.statistics().elements() + pixels)
+                + (precision == Precision.BF16 ? Short.BYTES * weights : 0);
     }
 
     /** What the peer needs to compute the same: {@code index.json}, {@code weights.f32} without gaps, the batch. */

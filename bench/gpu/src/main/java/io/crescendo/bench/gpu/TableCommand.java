@@ -2,12 +2,18 @@ package io.crescendo.bench.gpu;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -15,11 +21,14 @@ import picocli.CommandLine.Option;
 /**
  * What a verification came to, as Markdown: a line per part, then the figures.
  *
- * <p>Reads what the parts left in a folder: {@code parts.tsv} (name, result, seconds), {@code tests/*.xml} and
- * {@code *.json}. A part that left nothing has its line and no figures.
+ * <p>Reads what the parts left in a folder: {@code parts.tsv} (name, result, seconds), {@code tests/*.xml},
+ * {@code *.json}, {@code convolutions/*.txt} and warnings in {@code *.log}. A part that left nothing has its line and
+ * no figures.
  */
 @Command(name = "table", description = "The results in a folder as one table in Markdown.")
 final class TableCommand implements Callable<Integer> {
+    private static final int SLOW_NAMED = 20;
+
     @Option(names = "--folder", required = true, description = "Where the parts left their files.")
     private Path folder = Path.of(".");
 
@@ -42,6 +51,7 @@ final class TableCommand implements Callable<Integer> {
         gradients(read(folder.resolve("gradients.json")), lines);
         curves(read(folder.resolve("curves.json")), lines);
         throughput(read(folder.resolve("throughput.json")), lines);
+        convolutions(folder, lines);
         return String.join("\n", lines) + "\n";
     }
 
@@ -124,9 +134,9 @@ final class TableCommand implements Callable<Integer> {
         lines.add("Training throughput, medians of interleaved rounds, memory of the device in MiB"
                 + (absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")") + ":");
         lines.add("");
-        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host us/step | memory | PyTorch"
-                + " | process | PyTorch |");
-        lines.add("|---|---|---|---|---|---|---|---|---|---|---|");
+        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host us/step | PyTorch | memory"
+                + " | PyTorch | process | PyTorch | ratio |");
+        lines.add("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
         for (JsonNode outcome : result.path("outcomes")) {
             JsonNode ours = outcome.path("crescendo");
             JsonNode theirs = outcome.path("pytorch");
@@ -134,14 +144,12 @@ final class TableCommand implements Callable<Integer> {
                     + outcome.path("measured").path("batch").asInt() + " | "
                     + outcome.path("measured").path("precision").asText() + " | "
                     + number(ours, "imagesPerSecond", 1) + " | " + number(theirs, "imagesPerSecond", 1) + " | "
-                    + (outcome.path("ratio").isNumber()
-                            ? String.format(
-                                    Locale.ROOT, "%.2f", outcome.path("ratio").asDouble())
-                            : "")
-                    + " | " + number(ours, "hostMicros", 1) + " | "
+                    + ratio(outcome, "ratio") + " | " + number(ours, "hostMicros", 1) + " | "
+                    + number(theirs, "hostMicros", 1) + " | "
                     + number(ours, "allocatedBytes", 1 << 20) + " | "
                     + number(theirs, "reservedBytes", 1 << 20) + " | "
-                    + number(ours, "processBytes", 1 << 20) + " | " + number(theirs, "processBytes", 1 << 20) + " |");
+                    + number(ours, "processBytes", 1 << 20) + " | " + number(theirs, "processBytes", 1 << 20) + " | "
+                    + ratio(outcome, "memoryRatio") + " |");
         }
         failures(result, lines);
         for (JsonNode outcome : result.path("outcomes")) {
@@ -149,10 +157,53 @@ final class TableCommand implements Callable<Integer> {
         }
     }
 
+    private static String ratio(JsonNode outcome, String field) {
+        return outcome.path(field).isNumber()
+                ? String.format(Locale.ROOT, "%.2f", outcome.path(field).asDouble())
+                : "";
+    }
+
     private static String number(JsonNode node, String field, double unit) {
         return node.path(field).isNumber()
                 ? String.format(Locale.ROOT, "%.0f", node.path(field).asDouble() / unit)
                 : "";
+    }
+
+    /** Which methods were chosen, by direction and precision, and what no method of cuDNN could do. */
+    private static void convolutions(Path folder, List<String> lines) throws IOException {
+        Map<String, Integer> chosen = new TreeMap<>();
+        for (Path file : files(folder.resolve("convolutions"), ".txt")) {
+            for (String line : Files.readAllLines(file)) {
+                String[] columns = line.split("\t", -1);
+                if (columns.length == 3) {
+                    String[] key = columns[0].split("-", 3);
+                    chosen.merge(key[0] + " " + key[1] + ": " + columns[1], 1, Integer::sum);
+                }
+            }
+        }
+        Set<String> slow = new TreeSet<>();
+        for (Path file : files(folder, ".log")) {
+            try (Stream<String> all = Files.lines(file, StandardCharsets.ISO_8859_1)) {
+                all.filter(line -> line.contains("a slow kernel computes it")).forEach(slow::add);
+            }
+        }
+        if (!chosen.isEmpty() || !slow.isEmpty()) {
+            lines.add("");
+            lines.add("Methods chosen for convolutions, with how many convolutions each:");
+            lines.add("");
+            chosen.forEach((method, count) -> lines.add("- " + method + " " + count));
+            lines.add("- without a method of cuDNN, left to a slow kernel: " + slow.size());
+            slow.stream().limit(SLOW_NAMED).forEach(line -> lines.add("  - " + line.strip()));
+        }
+    }
+
+    private static List<Path> files(Path folder, String suffix) throws IOException {
+        if (!Files.isDirectory(folder)) {
+            return List.of();
+        }
+        try (Stream<Path> all = Files.list(folder)) {
+            return all.filter(file -> file.toString().endsWith(suffix)).sorted().toList();
+        }
     }
 
     private static void failures(JsonNode result, List<String> lines) {

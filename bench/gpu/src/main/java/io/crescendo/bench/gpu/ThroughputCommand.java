@@ -32,6 +32,7 @@ final class ThroughputCommand implements Callable<Integer> {
     private static final int LOSS_BATCH = 48;
 
     private static final double LEAST_SECONDS = 15;
+    private static final String CRESCENDO = "crescendo";
 
     /** One network, batch and precision. */
     record Case(String network, int batch, String precision) {
@@ -49,12 +50,19 @@ final class ThroughputCommand implements Callable<Integer> {
         }
     }
 
-    /** Both engines on one case; {@code ratio} is Crescendo's images per second over PyTorch's. */
+    /**
+     * Both engines on one case.
+     *
+     * @param ratio Crescendo's images per second over PyTorch's
+     * @param memoryRatio Crescendo's device memory over PyTorch's: of the processes if the driver tells, otherwise what
+     *     one has allocated over what the other has reserved
+     */
     record Outcome(
             Case measured,
             @Nullable Measurement crescendo,
             @Nullable Measurement pytorch,
             @Nullable Double ratio,
+            @Nullable Double memoryRatio,
             List<String> failures) {}
 
     /** Losses of the first updates in float32 from the same weights; equal if both compute the same. */
@@ -153,7 +161,10 @@ final class ThroughputCommand implements Callable<Integer> {
             String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
             return process.waitFor() == 0
                     ? null
-                    : python + ": " + said.lines().reduce((first, last) -> last).orElse("it failed without a word");
+                    : python + ": "
+                            + said.lines()
+                                    .reduce((first, last) -> last)
+                                    .orElse("ended with status " + process.exitValue() + " and without a word");
         } catch (IOException e) {
             return python + ": " + e.getMessage();
         } catch (InterruptedException e) {
@@ -219,7 +230,7 @@ final class ThroughputCommand implements Callable<Integer> {
     }
 
     private List<Double> losses(String name, List<String> command) throws IOException {
-        try (Child child = new Child(name, command)) {
+        try (Child child = new Child(name, command, name.equals(CRESCENDO))) {
             List<Double> losses = new ArrayList<>();
             child.answer(caseLimit).path("losses").forEach(value -> losses.add(value.asDouble()));
             return losses;
@@ -242,9 +253,17 @@ final class ThroughputCommand implements Callable<Integer> {
                     List<String> command = engine.equals("pytorch")
                             ? torch(each.network, each.batch, each.precision)
                             : crescendo(each.network, each.batch, each.precision);
-                    Child child = new Child(engine, command);
+                    Child child = new Child(engine, command, engine.equals(CRESCENDO));
                     children.put(engine, child);
-                    ready.put(engine, child.answer(share));
+                    JsonNode state = child.answer(share);
+                    ready.put(engine, state);
+                    System.out.printf(
+                            Locale.ROOT,
+                            "%s: %s is ready after %.0f s (%s)%n",
+                            each.text(),
+                            engine,
+                            state.path("prepareSeconds").asDouble(),
+                            state.path("description").asText());
                 });
             }
             for (int round = 0; round < rounds; round++) {
@@ -288,7 +307,19 @@ final class ThroughputCommand implements Callable<Integer> {
         Measurement theirs = results.get("pytorch");
         @Nullable
         Double ratio = ours == null || theirs == null ? null : ours.imagesPerSecond() / theirs.imagesPerSecond();
-        return new Outcome(each, ours, theirs, ratio, mine);
+        return new Outcome(each, ours, theirs, ratio, memoryRatio(ours, theirs), mine);
+    }
+
+    static @Nullable Double memoryRatio(@Nullable Measurement ours, @Nullable Measurement theirs) {
+        if (ours == null || theirs == null) {
+            return null;
+        }
+        Long mine = ours.processBytes();
+        Long others = theirs.processBytes();
+        if (mine != null && others != null && others > 0) {
+            return (double) mine / others;
+        }
+        return theirs.reservedBytes() > 0 ? (double) ours.allocatedBytes() / theirs.reservedBytes() : null;
     }
 
     private interface Attempt {
