@@ -159,7 +159,7 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
             ways.add("or download 2 GB: crescendo fetch-cuda (into "
                     + machine.redistributables().resolve(CudaRedistributable.RELEASE) + ");");
             ways.add("or, where only Maven reaches the network, before that: mvn dependency:get -Dtransitive=false"
-                    + " -Dartifact=" + REDISTRIBUTABLE);
+                    + " -Dartifact=" + REDISTRIBUTABLE + " (in a checkout: mvn -Pfetch-cuda -pl kernels -am validate)");
         }
         return String.join("\n", ways);
     }

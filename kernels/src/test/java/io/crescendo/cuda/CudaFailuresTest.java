@@ -190,6 +190,35 @@ class CudaFailuresTest {
         }
     }
 
+    /** A call that a library refuses at once: with and without graphs the operation is known, and nothing is lost. */
+    @ParameterizedTest
+    @CsvSource({
+        "cudnnConvolutionForward, 5000, Conv2d",
+        "cudnnConvolutionBackwardData, 5000, Conv2dInputGradient",
+        "cudnnConvolutionBackwardFilter, 2000, Conv2dWeightGradient",
+        "cublasGemmEx, 13, Dense",
+        "cuLaunchKernel, 701, (6, "
+    })
+    void callsThatFailAreNamedWithShapes(String call, int status, String operation) {
+        standIns.loud(false);
+        for (boolean graphs : new boolean[] {false, true}) {
+            try (CudaBackend backend = open(BackendOptions.DEFAULT.withGraphs(graphs));
+                    Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
+                // Of launches the first is none of an operation's: it brings the images.
+                standIns.fail(call, call.equals("cuLaunchKernel") ? 3 : 1, status);
+                CudaException failure = assertThrows(
+                        CudaException.class, () -> rig.executable.run(CudaNetwork.feed(BATCH, seed)), call);
+                assertTrue(standIns.failed(), call);
+                standIns.fail("*", 0, 0);
+                String message = String.valueOf(failure.getMessage());
+                assertTrue(message.contains(operation) && message.contains("(6, "), message);
+                assertFalse(failure.fatal(), message);
+                rig.executable.run(CudaNetwork.feed(BATCH, seed));
+                assertTrue(backend.metrics().read().loss() > 0);
+            }
+        }
+    }
+
     private CudaException failureInWork(boolean graphs, String work, int status) {
         try (CudaBackend backend = open(BackendOptions.DEFAULT.withGraphs(graphs));
                 Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
