@@ -72,7 +72,8 @@ class LauncherTest {
         assertEquals(
                 new Outcome(
                         7,
-                        "[--enable-native-access=ALL-UNNAMED]\n[-Xmx1g]\n[-Dkey=*]\n[-cp]\n[" + root
+                        "[--enable-native-access=ALL-UNNAMED]\n[-XX:+UseSerialGC]\n[-Xms24m]\n[-Xmx1g]\n[-Dkey=*]\n[-cp]\n["
+                                + root
                                 + "/src/target/launcher/classes:" + root + "/src]\n"
                                 + "[io.crescendo.cli.Main]\n[plan]\n[--name]\n[two words]\n"),
                 second);

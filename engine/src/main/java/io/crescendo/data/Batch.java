@@ -49,6 +49,11 @@ public final class Batch {
         return firstSample;
     }
 
+    /** The most samples that a batch of such images holds: one buffer ends below 2 GiB. */
+    public static int mostSamples(ImageShape shape) {
+        return Integer.MAX_VALUE / Float.BYTES / shape.pixels();
+    }
+
     /** Makes room for a number of samples; memory moves only when the batch outgrows every earlier one. */
     void reserve(int samples) {
         if (labels.capacity() < samples) {

@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  * comes out.
  *
  * <p>Two batches alternate: the one returned last belongs to the caller until it calls {@code next} again, the other to
- * the background thread. Nothing is allocated once both have held the largest count, or after {@code reserve}.
+ * the background thread. Nothing is allocated once both have held the largest count.
  *
  * <pre>{@code
  * try (BatchStream stream = new BatchStream(training, Normalization.of(training), Augmentation.NONE, 42)) {
@@ -134,20 +134,6 @@ public final class BatchStream implements AutoCloseable {
         request(epoch, samplesIntoEpoch, count);
     }
 
-    /** Makes room for the largest count to come; batches returned before are no longer valid. */
-    public synchronized void reserve(int largestCount) {
-        requireRange(0, 0, largestCount);
-        while (state == State.REQUESTED || state == State.FILLING) {
-            awaitChange();
-            if (closed) {
-                throw closedError();
-            }
-        }
-        state = State.IDLE;
-        front.reserve(largestCount);
-        back.reserve(largestCount);
-    }
-
     /** Ends the background thread, after the batch it is filling. Closing twice is fine. */
     @Override
     public void close() {
@@ -198,6 +184,12 @@ public final class BatchStream implements AutoCloseable {
             throw new IllegalArgumentException("samples [" + samplesIntoEpoch + ", " + (samplesIntoEpoch + count)
                     + ") of epoch " + epoch + " do not lie within [0, " + dataset.size() + ") of '" + dataset.name()
                     + "'; a batch holds at least 1 sample and does not cross the end of an epoch");
+        }
+        int most = Batch.mostSamples(dataset.shape());
+        if (count > most) {
+            throw new IllegalArgumentException(count + " images of " + dataset.shape() + " take "
+                    + (long) count * dataset.shape().pixels() * Float.BYTES + " bytes, but one buffer holds less than 2"
+                    + " GiB; ask for at most " + most + " at once, as training does with micro-batches");
         }
     }
 

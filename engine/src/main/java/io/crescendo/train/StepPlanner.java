@@ -3,6 +3,8 @@ package io.crescendo.train;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.LoweredProgram;
+import io.crescendo.data.Batch;
+import io.crescendo.data.ImageShape;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.MicroBatches;
@@ -43,6 +45,7 @@ public final class StepPlanner implements AutoCloseable {
     private final double labelSmoothing;
     private final MicroBatchCosts costs;
     private final int granule;
+    private final ImageShape images;
     private long budgetBytes;
     private @Nullable MicroBatchCover cover;
     private final Map<Variant, Long> trainingBytes = new HashMap<>();
@@ -76,6 +79,7 @@ public final class StepPlanner implements AutoCloseable {
         this.costs = costs;
         Program smallest = network.trainingProgram(1, 1, 0, backend.fusions());
         this.granule = smallest.usesGhostBatches() ? ghostBatch : 1;
+        this.images = new ImageShape(network.channels(), network.height(), network.width());
         OptionalLong device = backend.memoryBytes();
         this.budgetBytes = budgetBytes == Long.MAX_VALUE && device.isPresent()
                 ? (long) (SHARE_OF_DEVICE * device.getAsLong())
@@ -154,8 +158,9 @@ public final class StepPlanner implements AutoCloseable {
      * costs its share of every sample.
      */
     private int largestMicroBatch(int batch) {
-        if (trainingBytes(batch, Recomputation.NONE) <= budgetBytes) {
-            return batch;
+        int most = feedable(batch);
+        if (trainingBytes(most, Recomputation.NONE) <= budgetBytes) {
+            return most;
         }
         int best = 0;
         double bestCost = Double.POSITIVE_INFINITY;
@@ -166,10 +171,7 @@ public final class StepPlanner implements AutoCloseable {
             }
             try {
                 int largest = MicroBatches.largest(
-                        batch,
-                        granule,
-                        budgetBytes,
-                        size -> trainingBytes(Math.toIntExact(Math.min(size, batch)), way));
+                        most, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, most)), way));
                 int pieces = (batch + largest - 1) / largest;
                 double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
                 if (cost < bestCost) {
@@ -184,6 +186,20 @@ public final class StepPlanner implements AutoCloseable {
             throw Objects.requireNonNull(tooSmall, "no way was tried");
         }
         return best;
+    }
+
+    /** As many samples of a batch as the host can feed at once, however much memory the device has. */
+    private int feedable(int batch) {
+        int most = Batch.mostSamples(images);
+        if (batch <= most) {
+            return batch;
+        }
+        if (most < granule) {
+            throw new IllegalArgumentException("a ghost batch of " + granule + " images of " + images
+                    + " cannot be fed at once: no more than " + most + " fit one buffer of 2 GiB; choose a ghost batch"
+                    + " that does");
+        }
+        return most / granule * granule;
     }
 
     /** The cheapest way that fits, or the one that needs least. */
@@ -244,7 +260,7 @@ public final class StepPlanner implements AutoCloseable {
 
     /** The most samples that evaluation may run at once. */
     synchronized int largestInference(int samples) {
-        return MicroBatches.largest(samples, 1, budgetBytes, size -> {
+        return MicroBatches.largest(Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, size -> {
             try (PlannedProgram program = inference(Math.toIntExact(size))) {
                 return program.plan().totalBytes();
             }

@@ -14,6 +14,7 @@ import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.OptionalInt;
 import java.util.Set;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
@@ -195,14 +196,14 @@ public final class Steps implements AutoCloseable {
         return Set.copyOf(executables.keySet());
     }
 
-    /** Samples of the first micro-batch of a batch, or all of them if the batch was not prepared yet. */
-    int firstMicroBatch(int batch) {
+    /** Samples of the first micro-batch of a batch; empty if the batch was not prepared yet. */
+    OptionalInt firstMicroBatch(int batch) {
         Step step = steps.get(batch);
         if (step != null) {
-            return step.microBatch();
+            return OptionalInt.of(step.microBatch());
         }
         StepPlan plan = preparation.planned(batch);
-        return plan == null ? batch : plan.microBatch();
+        return plan == null ? OptionalInt.empty() : OptionalInt.of(plan.microBatch());
     }
 
     private Step bind(int batch) {

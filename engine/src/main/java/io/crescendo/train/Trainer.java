@@ -265,7 +265,9 @@ public final class Trainer implements AutoCloseable {
         step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), () -> {
             if (!plan.finished(next)) {
                 int size = Math.toIntExact(plan.nextUpdate(next).samples());
-                stream.prefetch(next.epoch(), next.samplesIntoEpoch(), steps.firstMicroBatch(size));
+                // Without a plan, filling all of a batch could take memory that its micro-batches never need.
+                steps.firstMicroBatch(size)
+                        .ifPresent(first -> stream.prefetch(next.epoch(), next.samplesIntoEpoch(), first));
             }
         });
     }

@@ -210,15 +210,16 @@ class BatchStreamTest {
     }
 
     @Test
-    void reservedBatchesKeepTheirMemory() {
-        try (BatchStream stream = new BatchStream(dataset, normalization, augmentation, seed)) {
-            stream.reserve(64);
-            Batch batch = stream.next(0, 0, 3);
-            Object memory = batch.images();
-            assertEquals(64 * dataset.shape().pixels(), batch.images().capacity());
-            stream.next(0, 3, 64);
-            assertSame(batch, stream.next(0, 1, 64));
-            assertSame(memory, batch.images());
+    void moreThanABufferHoldsIsRefusedBeforeMemoryIsAskedFor() {
+        ImageShape large = new ImageShape(3, 512, 512);
+        Dataset many = new RandomDataset(1000, 2, large, seed);
+        Normalization none = new Normalization(new float[3], new float[] {1, 1, 1});
+        try (BatchStream stream = new BatchStream(many, none, Augmentation.NONE, seed)) {
+            assertEquals(682, Batch.mostSamples(large)); // 2^31 / (4 * 3 * 512 * 512) is 682.7
+            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> stream.next(0, 0, 683))
+                    .getMessage());
+            assertTrue(message.contains("2 GiB") && message.contains("at most 682"), message);
+            assertThrows(IllegalArgumentException.class, () -> stream.prefetch(0, 0, 1000));
         }
     }
 
@@ -272,7 +273,6 @@ class BatchStreamTest {
             assertThrows(IllegalArgumentException.class, () -> stream.next(-1, 0, 1));
             assertThrows(IllegalArgumentException.class, () -> stream.next(0, Long.MAX_VALUE, 1));
             assertThrows(IllegalArgumentException.class, () -> stream.prefetch(0, 103, 1));
-            assertThrows(IllegalArgumentException.class, () -> stream.reserve(104));
         }
         assertThrows(
                 IllegalArgumentException.class,

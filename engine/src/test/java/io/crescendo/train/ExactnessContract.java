@@ -156,11 +156,13 @@ public abstract class ExactnessContract {
         try (backend;
                 Trainer trainer = new Trainer(
                         backend, network, plan, Optimizer.momentum(1e-3), DATA, DATA, Augmentation.NONE, options)) {
-            move(trainer.model(), move);
+            move(trainer.model(), move, 0);
             trainer.listen(new TrainingListener() {
                 @Override
                 public void updated(UpdateRecord update) {
                     updates.add(update);
+                    // Float32 rounds in every update, not only before the first.
+                    move(trainer.model(), move, updates.size());
                 }
             });
             trainer.run("curve");
@@ -208,7 +210,7 @@ public abstract class ExactnessContract {
                         backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
                 Steps steps = new Steps(backend, model, planner);
                 BatchStream stream = new BatchStream(DATA, Normalization.of(DATA), Augmentation.NONE, 3)) {
-            move(model, move);
+            move(model, move, 0);
             backend.metrics().clear();
             steps.expect(List.of(new BatchUse(batch, 1, 0, 0)));
             steps.forBatch(batch).run(stream, 1, 17, weightSeed, () -> {});
@@ -224,11 +226,11 @@ public abstract class ExactnessContract {
     }
 
     /** Moves the reference's weights by a few roundings, to learn how well-conditioned the network is. */
-    private void move(ModelMemory model, int move) {
+    private void move(ModelMemory model, int move, int update) {
         if (move == 0) {
             return;
         }
-        Random drawn = new Random(move);
+        Random drawn = new Random(1000L * move + update);
         double[] values = ReferenceMemory.of(model.weights()).values();
         for (int i = 0; i < values.length; i++) {
             values[i] *= 1 + MOVED_ROUNDINGS * tolerance() * (2 * drawn.nextDouble() - 1);

@@ -24,10 +24,13 @@ import java.util.function.Predicate;
 /** The processor through oneDNN. */
 final class CpuBackend implements Backend {
     /**
-     * Estimated from profiles of whole steps: compiling a program takes as long as 30 samples of a wide ResNet 16-4 or
-     * 350 of a small CNN; a micro-batch more costs reordered weights, less than one sample.
+     * Measured for the small CNN, where both weigh the most: a new size takes 18.5 ms
+     * ({@code bench/records/2026-11-24_planning-a-new-batch}), and a step 0.375 ms + 0.1721 ms per sample
+     * ({@code bench/records/2026-11-24_step-time-sweep}), so 107 samples and 2.2. In a wide ResNet 16-4 they are 8
+     * samples and less than one: it takes seventy times as long for a sample, and no choice among a few sizes matters
+     * much there.
      */
-    private static final MicroBatchCosts COSTS = new MicroBatchCosts(300, 0.5);
+    private static final MicroBatchCosts COSTS = new MicroBatchCosts(107, 2.2);
 
     private final NativeScope scope = new NativeScope();
     /** Guarded by itself: lowering on another thread adds to it. */

@@ -8,9 +8,12 @@ import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.ModelMemory;
 import io.crescendo.data.Augmentation;
+import io.crescendo.data.BatchStream;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
+import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
@@ -28,6 +31,7 @@ import io.crescendo.reference.ReferenceBackend;
 import io.crescendo.schedule.RaggedEpoch;
 import io.crescendo.schedule.Schedule;
 import io.crescendo.schedule.TrainingPlan;
+import io.crescendo.train.Steps;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingListener;
 import io.crescendo.train.TrainingOptions;
@@ -85,7 +89,12 @@ class CudaTrainingTest {
                         new Dense("logits", 3)));
     }
 
-    private record Run(RunSummary summary, FloatBuffer weights, List<UpdateRecord> updates, List<PhaseRecord> phases) {}
+    private record Run(
+            RunSummary summary,
+            FloatBuffer weights,
+            List<UpdateRecord> updates,
+            List<PhaseRecord> phases,
+            List<Steps.Refusal> refusals) {}
 
     private static Run train(Backend opened, TrainingOptions options) {
         TrainingPlan plan = TrainingPlan.of(
@@ -95,6 +104,7 @@ class CudaTrainingTest {
                 .growBatchInstead(40);
         List<UpdateRecord> updates = new ArrayList<>();
         List<PhaseRecord> phases = new ArrayList<>();
+        List<Steps.Refusal> refusals = new ArrayList<>();
         try (Backend backend = opened;
                 Trainer trainer = new Trainer(
                         backend,
@@ -115,12 +125,17 @@ class CudaTrainingTest {
                 public void phaseStarted(PhaseRecord phase) {
                     phases.add(phase);
                 }
+
+                @Override
+                public void memoryRefused(Steps.Refusal refusal) {
+                    refusals.add(refusal);
+                }
             });
             RunSummary summary = trainer.run("test");
             float[] weights =
                     new float[Math.toIntExact(trainer.model().weights().elements())];
             trainer.model().weights().read(0, weights);
-            return new Run(summary, FloatBuffer.wrap(weights), updates, phases);
+            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, refusals);
         }
     }
 
@@ -186,9 +201,45 @@ class CudaTrainingTest {
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
         Run expected = reference(options);
         // The workspace is refused once, as if another process had the memory.
-        standIns.fail("cuMemCreate", 1, OUT_OF_MEMORY);
+        standIns.fail("cuMemCreate", 2, OUT_OF_MEMORY); // the first is a trial whether memory can be mapped
         Run actual = onCuda(BackendOptions.DEFAULT, options);
         assertTrue(standIns.failed());
+        assertEquals(1, actual.refusals.size(), "the refusal is said");
         assertAgree(expected, actual);
+    }
+
+    /** On a device that maps memory, a larger batch grows the arena where it is, and no graph is recorded again. */
+    @Test
+    void recordedGraphsStayValidWhenTheBatchGrows() {
+        StandIns standIns = cuda.standIns();
+        BackendOptions deterministic = BackendOptions.DEFAULT.withDeterministic(true);
+        Network network = network();
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), deterministic);
+                ModelMemory model =
+                        ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), seed);
+                Steps steps = new Steps(backend, network, model, 4, 0, Long.MAX_VALUE);
+                BatchStream stream = new BatchStream(TRAINING, Normalization.of(TRAINING), Augmentation.NONE, 1)) {
+            float[] first = gradients(backend, model, steps, stream, 8);
+            long address = backend.workspace().address();
+            backend.workspace().shrink(0); // so that growing maps memory anew, however small the programs are
+            float[] large = gradients(backend, model, steps, stream, 40);
+            long recorded = standIns.calls("cuStreamBeginCapture_v2");
+            long replayed = standIns.calls("cuGraphLaunch");
+            assertArrayEquals(first, gradients(backend, model, steps, stream, 8), "seed " + seed);
+            assertArrayEquals(large, gradients(backend, model, steps, stream, 40), "seed " + seed);
+            assertEquals(recorded, standIns.calls("cuStreamBeginCapture_v2"), "recordings");
+            assertEquals(replayed + 2, standIns.calls("cuGraphLaunch"), "replays");
+            assertEquals(address, backend.workspace().address());
+        }
+    }
+
+    private static float[] gradients(
+            CudaBackend backend, ModelMemory model, Steps steps, BatchStream stream, int batch) {
+        model.gradients().clear();
+        steps.forBatch(batch).run(stream, 0, 0, 1, () -> {});
+        backend.metrics().read();
+        float[] gradients = new float[Math.toIntExact(model.gradients().elements())];
+        model.gradients().read(0, gradients);
+        return gradients;
     }
 }

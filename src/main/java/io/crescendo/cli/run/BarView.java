@@ -3,9 +3,10 @@ package io.crescendo.cli.run;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.train.Steps;
-import java.util.ArrayList;
-import java.util.List;
+import java.io.PrintStream;
 import java.util.Locale;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
@@ -20,14 +21,36 @@ final class BarView implements ProgressView {
 
     private final Standing standing;
     private final ProgressBar bar;
-    private final List<String> refusals = new ArrayList<>();
+    private final Lines lines;
 
-    BarView(String label, double epochs, double firstEpoch) {
+    /** Prints lines above the bar, on the thread that draws it: from another one they would tear it apart. */
+    private static final class Lines extends ConsoleProgressBarConsumer {
+        private final PrintStream out;
+        private final Queue<String> waiting = new ConcurrentLinkedQueue<>();
+        private int drawn;
+
+        Lines(PrintStream out) {
+            super(out);
+            this.out = out;
+        }
+
+        @Override
+        public void accept(String bar) {
+            for (String line = waiting.poll(); line != null; line = waiting.poll()) {
+                out.println('\r' + line + " ".repeat(Math.max(0, drawn - line.length())));
+            }
+            super.accept(bar);
+            drawn = bar.length();
+        }
+    }
+
+    BarView(PrintStream out, String label, double epochs, double firstEpoch) {
+        this.lines = new Lines(out);
         this.standing = new Standing(epochs, firstEpoch);
         this.bar = new ProgressBarBuilder()
                 .setInitialMax(Math.round(epochs * STEPS_PER_EPOCH))
                 .setUpdateIntervalMillis(REDRAW_MILLIS)
-                .setConsumer(new ConsoleProgressBarConsumer(System.out))
+                .setConsumer(lines)
                 .setRenderer((progress, width) -> {
                     double done = Math.min(1, progress.getCurrent() / (double) Math.max(1, progress.getMax()));
                     int full = (int) Math.floor(done * BAR);
@@ -44,7 +67,7 @@ final class BarView implements ProgressView {
 
     @Override
     public void memoryRefused(Steps.Refusal refusal) {
-        refusals.add(PhaseTable.line(refusal));
+        lines.waiting.add(PhaseTable.line(refusal));
     }
 
     @Override
@@ -60,8 +83,6 @@ final class BarView implements ProgressView {
 
     @Override
     public void close() {
-        bar.close();
-        // A line in between would tear the bar apart.
-        refusals.forEach(System.out::println);
+        bar.close(); // draws once more, and with it what still waits
     }
 }

@@ -11,7 +11,7 @@ public sealed interface ProgressView extends TrainingListener, AutoCloseable per
      */
     static ProgressView of(Screen screen, String label, double epochs, double firstEpoch) {
         return screen.terminal()
-                ? new BarView(label, epochs, firstEpoch)
+                ? new BarView(System.out, label, epochs, firstEpoch)
                 : new PlainView(screen.out(), label, epochs, firstEpoch);
     }
 

@@ -1,10 +1,14 @@
 package io.crescendo.cli.run;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.List;
@@ -27,6 +31,23 @@ class ProgressTest {
                 "increasing", "epoch  1.5/3", "1,234 updates", "100", "0.4321", "87.50 %", "2,000 images/s", " left")) {
             assertTrue(out.toString().contains(text), () -> text + " in " + out);
         }
+    }
+
+    @Test
+    void theBarSaysOnceWhenMemoryWasRefused() {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        try (BarView view = new BarView(new PrintStream(out, true, UTF_8), "increasing", 3, 0)) {
+            view.updated(UPDATE);
+            view.memoryRefused(new Steps.Refusal(640, 12L << 20, 9L << 20));
+            view.updated(UPDATE);
+        }
+        List<String> refusals = out.toString(UTF_8)
+                .lines() // a carriage return ends one too
+                .map(String::strip)
+                .filter(line -> line.contains("refused"))
+                .toList();
+        assertEquals(
+                List.of("batch 640: the device refused 12.0 MiB; going on in smaller pieces within 9.0 MiB"), refusals);
     }
 
     @Test

@@ -45,6 +45,7 @@ final class Child {
         command.addAll(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx1g",
+                "-Xms24m", // a heap that begins at a share of the machine's memory is filled before it is collected
                 "-XX:+UseSerialGC", // no idle collector threads beside the two that compute
                 "-Dslf4j.internal.verbosity=ERROR",
                 "-Dai.djl.offline=true",

@@ -31,6 +31,11 @@ final class CrescendoEngine implements Engine {
     }
 
     @Override
+    public long plannedBytes() {
+        return backend.workspace().peakBytes();
+    }
+
+    @Override
     public void close() {
         step.close();
         backend.close();

@@ -10,6 +10,11 @@ public interface Engine extends AutoCloseable {
     /** Name, version and what was chosen, for the record. */
     String description();
 
+    /** Bytes that were planned ahead for everything that dies within a step; 0 where nothing is planned. */
+    default long plannedBytes() {
+        return 0;
+    }
+
     @Override
     void close();
 }

@@ -25,6 +25,7 @@ import java.util.ServiceLoader;
  * @param firstLosses before any update, after the first, after the second; the same in every engine
  * @param lastLoss of the last step
  * @param peakResidentBytes of the whole process, 0 where the system does not tell
+ * @param plannedBytes of that, what was planned ahead for all that dies within a step; 0 where nothing is planned
  * @param description engine, versions, choices
  */
 public record Sample(
@@ -41,6 +42,7 @@ public record Sample(
         List<Double> firstLosses,
         double lastLoss,
         long peakResidentBytes,
+        long plannedBytes,
         String description) {
     /** What a line with a sample starts with on the child's standard output. */
     static final String PREFIX = "SAMPLE ";
@@ -114,6 +116,7 @@ public record Sample(
                 firstLosses,
                 lastLoss,
                 readPeakResidentBytes(),
+                engine.plannedBytes(),
                 engine.description());
     }
 

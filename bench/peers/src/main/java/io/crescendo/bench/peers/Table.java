@@ -43,6 +43,7 @@ final class Table {
         section(text, "images/s", 0, this::imagesPerSecond);
         section(text, "% of the matrix product's ceiling", 0, this::shareOfCeiling);
         section(text, "peak resident MB, whole process", 0, this::residentMegabytes);
+        section(text, "MB of it planned ahead, what dies within a step", 0, this::plannedMegabytes);
         section(text, "Crescendo's images/s over theirs", 2, this::ratio);
         section(text, "Crescendo's peak resident memory over theirs", 2, this::memoryRatio);
         best(text);
@@ -127,6 +128,13 @@ final class Table {
     private OptionalDouble residentMegabytes(String engine, String each) {
         return median(of(engine, each).stream()
                 .mapToDouble(s -> s.peakResidentBytes() / 1e6)
+                .toArray());
+    }
+
+    private OptionalDouble plannedMegabytes(String engine, String each) {
+        return median(of(engine, each).stream()
+                .mapToDouble(s -> s.plannedBytes() / 1e6)
+                .filter(megabytes -> megabytes > 0)
                 .toArray());
     }
 
