@@ -68,6 +68,34 @@ class TrainingTest {
     }
 
     @Test
+    void theGradientNoiseScaleIsRecordedWhereItIsAskedFor() throws IOException {
+        Path out = folder.resolve("noise");
+        Run run = Run.of(
+                "train",
+                "--device",
+                device(),
+                "--epochs",
+                "0.1",
+                "--measure-gradient-noise",
+                "2",
+                "--out",
+                out.toString());
+        assertEquals(0, run.status(), run.err());
+        assertTrue(run.out().contains("gradient noise scale"), run.out());
+        assertTrue(Files.readString(out.resolve("config.yaml")).contains("measureGradientNoise: 2"), "configuration");
+        List<JsonNode> measured = records(out.resolve("metrics.jsonl")).stream()
+                .filter(line -> line.path("type").asText().equals("gradientNoise"))
+                .toList();
+        assertFalse(measured.isEmpty(), "no batch larger than a ghost batch was measured");
+        for (JsonNode line : measured) {
+            assertEquals(1, line.path("update").asLong() % 2, line.toString());
+            assertTrue(line.path("microBatches").asInt() >= 2, line.toString());
+            assertTrue(line.path("meanVariance").asDouble() > 0, line.toString());
+        }
+        assertTrue(Files.readString(out.resolve("report.html")).contains("gradient noise scale"), "report");
+    }
+
+    @Test
     void oneSeedGivesOneMetricsFileTimingsAside() throws IOException {
         List<JsonNode> first = train("a", "5");
         assertEquals(first, train("b", "5"));

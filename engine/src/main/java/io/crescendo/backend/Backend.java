@@ -95,6 +95,13 @@ public interface Backend extends AutoCloseable {
         return Optional.empty();
     }
 
+    /**
+     * Starts to compare the gradients of a model before and after each micro-batch; takes a copy of their pack.
+     *
+     * @param model of this backend
+     */
+    GradientNorms gradientNorms(ModelMemory model);
+
     /** Where executables add loss and hits. */
     StepMetrics metrics();
 

@@ -3,6 +3,7 @@ package io.crescendo.reference;
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.StepMetrics;
@@ -81,6 +82,11 @@ public final class ReferenceBackend implements Backend {
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
         return new ReferenceUpdate(rule, model, parameters, decayed);
+    }
+
+    @Override
+    public GradientNorms gradientNorms(ModelMemory model) {
+        return new ReferenceGradientNorms(model);
     }
 
     @Override

@@ -5,6 +5,7 @@ import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
@@ -12,6 +13,7 @@ import io.crescendo.memory.MicroBatches;
 import io.crescendo.metrics.EvaluationRecord;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Consumer;
 
 /** Measures loss and accuracy of a network on all samples of a data set, with running statistics. */
@@ -26,6 +28,9 @@ public final class Evaluator implements AutoCloseable {
     private final StepPlanner planner;
     private final ModelMemory model;
     private final BatchStream stream;
+    /** The images on the device, uploaded once; then the stream is never asked. */
+    private final Optional<ResidentImages> resident;
+
     private final int samples;
     private final Map<Integer, Executable> executables = new HashMap<>();
     private Consumer<Steps.Refusal> onRefusal = refusal -> {};
@@ -51,6 +56,7 @@ public final class Evaluator implements AutoCloseable {
         this.planner = planner;
         this.model = model;
         this.stream = stream;
+        this.resident = backend.residentImages(stream.source());
         this.samples = samples;
         this.evaluationBatch = planner.largestInference(Math.min(samples, evaluationBatch));
     }
@@ -84,16 +90,26 @@ public final class Evaluator implements AutoCloseable {
         metrics.clear();
         long position = 0;
         for (int size : MicroBatches.split(samples, evaluationBatch)) {
-            Batch batch = stream.next(0, position, size);
-            position += size;
-            if (position < samples) {
-                stream.prefetch(0, position, (int) Math.min(evaluationBatch, samples - position));
+            Executable executable = executable(size);
+            if (resident.isPresent()) {
+                resident.get().run(executable, 0, position, size);
+            } else {
+                feed(executable, position, size);
             }
-            executable(size).run(new Feed(batch.images(), batch.labels(), size, batch.firstSample(), 0));
+            position += size;
         }
         StepMetrics.Sums sums = metrics.read();
         metrics.clear();
         return new EvaluationRecord(update, epoch, samples, sums.loss() / samples, (double) sums.hits() / samples);
+    }
+
+    private void feed(Executable executable, long position, int size) {
+        Batch batch = stream.next(0, position, size);
+        long next = position + size;
+        if (next < samples) {
+            stream.prefetch(0, next, (int) Math.min(evaluationBatch, samples - next));
+        }
+        executable.run(new Feed(batch.images(), batch.labels(), size, batch.firstSample(), 0));
     }
 
     private Executable executable(int size) {
@@ -112,6 +128,7 @@ public final class Evaluator implements AutoCloseable {
     @Override
     public void close() {
         executables.values().forEach(Executable::close);
+        resident.ifPresent(ResidentImages::close);
         stream.close();
     }
 }

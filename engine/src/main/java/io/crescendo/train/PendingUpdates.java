@@ -1,12 +1,18 @@
 package io.crescendo.train;
 
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.StepMetrics;
+import io.crescendo.metrics.GradientNoise;
+import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.schedule.PlannedUpdate;
 import io.crescendo.schedule.Progress;
 import java.util.ArrayDeque;
 import java.util.Deque;
+import java.util.List;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Updates that the device was told to do and whose loss is not known yet; records them in order once it is.
@@ -27,6 +33,7 @@ final class PendingUpdates {
      * @param after where it stands once the update is done
      * @param startNanos when the host began with it
      * @param reading its loss, perhaps later
+     * @param noise null where it is not measured
      */
     record Update(
             PlannedUpdate planned,
@@ -36,7 +43,16 @@ final class PendingUpdates {
             int microBatches,
             long workspaceBytes,
             long startNanos,
-            StepMetrics.Reading reading) {}
+            StepMetrics.Reading reading,
+            @Nullable Noise noise) {}
+
+    /**
+     * What the gradient's noise is estimated from.
+     *
+     * @param sizes samples of the micro-batches
+     * @param reading norms of their gradients, perhaps later
+     */
+    record Noise(List<Integer> sizes, GradientNorms.Reading reading) {}
 
     /**
      * What is summed over updates.
@@ -74,13 +90,16 @@ final class PendingUpdates {
 
     private final long samplesPerEpoch;
     private final Consumer<UpdateRecord> recorded;
+    private final Consumer<GradientNoiseRecord> noiseMeasured;
     private final Deque<Update> queue = new ArrayDeque<>();
     private Totals totals = Totals.NONE;
+    private GradientNoiseMean noise = GradientNoiseMean.NONE;
     private long lastDone = Long.MIN_VALUE;
 
-    PendingUpdates(long samplesPerEpoch, Consumer<UpdateRecord> recorded) {
+    PendingUpdates(long samplesPerEpoch, Consumer<UpdateRecord> recorded, Consumer<GradientNoiseRecord> noiseMeasured) {
         this.samplesPerEpoch = samplesPerEpoch;
         this.recorded = recorded;
+        this.noiseMeasured = noiseMeasured;
     }
 
     /**
@@ -114,9 +133,15 @@ final class PendingUpdates {
         return totals;
     }
 
+    /** Means over all recorded updates at which the gradient's noise was measured. */
+    GradientNoiseMean noise() {
+        return noise;
+    }
+
     /** Goes on from these. */
-    void restore(Totals saved) {
-        totals = saved;
+    void restore(Totals savedTotals, GradientNoiseMean savedNoise) {
+        totals = savedTotals;
+        noise = savedNoise;
     }
 
     private void record(Update update) {
@@ -142,6 +167,23 @@ final class PendingUpdates {
                 (double) sums.hits() / batch,
                 nanos,
                 update.workspaceBytes));
+        if (update.noise != null) {
+            recordNoise(update, update.noise);
+        }
+    }
+
+    /** Behind the loss, which the device answered later: nothing waits here. */
+    private void recordNoise(Update update, Noise measured) {
+        GradientNorms.Squares squares = measured.reading.squares();
+        GradientNoise estimate = GradientNoise.of(measured.sizes, squares.microBatches(), squares.batch());
+        noise = noise.with(estimate);
+        noiseMeasured.accept(new GradientNoiseRecord(
+                update.after.updates(),
+                update.after.epochs(),
+                Math.toIntExact(update.planned.samples()),
+                measured.sizes.size(),
+                estimate,
+                noise));
     }
 
     private double requireFinite(Update update) {

@@ -124,7 +124,7 @@ final class Preparation implements AutoCloseable {
         synchronized (planner) {
             long started = System.nanoTime();
             StepPlan plan = planner.plan(batch);
-            for (int size : plan.microBatches()) {
+            for (int size : plan.sizes()) {
                 if (claimed.add(size)) {
                     PlannedProgram program = planner.training(size);
                     planner.compile(program);

@@ -1,6 +1,7 @@
 package io.crescendo.train;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseMean;
 import io.crescendo.schedule.Progress;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -19,6 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param seconds the run has taken
  * @param workspaceBytes the arena held
  * @param peakWorkspaceBytes the most it ever held
+ * @param noise means of the gradient's noise, where it is measured
  */
 record RunState(
         long samples,
@@ -29,7 +31,12 @@ record RunState(
         PendingUpdates.Totals totals,
         double seconds,
         long workspaceBytes,
-        long peakWorkspaceBytes) {
+        long peakWorkspaceBytes,
+        GradientNoiseMean noise) {
+
+    /** Of a run that has not begun. */
+    static final RunState BEGINNING =
+            new RunState(0, 1, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0, GradientNoiseMean.NONE);
 
     double epochs() {
         return new Progress(samples, updates, samplesPerEpoch).epochs();
@@ -57,6 +64,11 @@ record RunState(
         texts.put("seconds", Double.toString(seconds));
         texts.put("workspaceBytes", Long.toString(workspaceBytes));
         texts.put("peakWorkspaceBytes", Long.toString(peakWorkspaceBytes));
+        if (noise.estimates() > 0) {
+            texts.put("gradientNoise.squaredGradient", Double.toString(noise.squaredGradient()));
+            texts.put("gradientNoise.variance", Double.toString(noise.variance()));
+            texts.put("gradientNoise.estimates", Long.toString(noise.estimates()));
+        }
         return texts;
     }
 
@@ -85,7 +97,13 @@ record RunState(
                         read(texts, "totals.nanos", Long::parseLong)),
                 read(texts, "seconds", Double::parseDouble),
                 read(texts, "workspaceBytes", Long::parseLong),
-                read(texts, "peakWorkspaceBytes", Long::parseLong));
+                read(texts, "peakWorkspaceBytes", Long::parseLong),
+                texts.containsKey("gradientNoise.estimates")
+                        ? new GradientNoiseMean(
+                                read(texts, "gradientNoise.squaredGradient", Double::parseDouble),
+                                read(texts, "gradientNoise.variance", Double::parseDouble),
+                                read(texts, "gradientNoise.estimates", Long::parseLong))
+                        : GradientNoiseMean.NONE);
     }
 
     private static <T> T read(Map<String, String> texts, String key, Function<String, T> parse) {

@@ -2,10 +2,15 @@ package io.crescendo.train;
 
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /** Forward and backward over one batch, in one or more micro-batches that add to the same gradients. */
 public final class Step {
@@ -14,13 +19,21 @@ public final class Step {
     private final List<Executable> parts;
     private final long workspaceBytes;
     private final long prepareNanos;
+    private final @Nullable Step halved;
 
-    Step(int batch, List<Integer> sizes, List<Executable> parts, long workspaceBytes, long prepareNanos) {
+    Step(
+            int batch,
+            List<Integer> sizes,
+            List<Executable> parts,
+            long workspaceBytes,
+            long prepareNanos,
+            @Nullable Step halved) {
         this.batch = batch;
         this.sizes = sizes;
         this.parts = parts;
         this.workspaceBytes = workspaceBytes;
         this.prepareNanos = prepareNanos;
+        this.halved = halved;
     }
 
     /** Samples in all. */
@@ -54,6 +67,23 @@ public final class Step {
     }
 
     /**
+     * The same batch in the micro-batches that measuring the gradient's noise takes: itself where it runs in several,
+     * two halves where the planner made them, and empty where one piece is all there can be.
+     */
+    public Optional<Step> measured() {
+        return parts.size() > 1 ? Optional.of(this) : Optional.ofNullable(halved);
+    }
+
+    /** Every micro-batch size that this needs. */
+    Set<Integer> allSizes() {
+        Set<Integer> all = new HashSet<>(sizes);
+        if (halved != null) {
+            all.addAll(halved.sizes);
+        }
+        return all;
+    }
+
+    /**
      * Adds the gradients of {@code batch()} samples of an epoch, starting at a position in its order. While one
      * micro-batch runs, the next one is filled.
      *
@@ -61,6 +91,22 @@ public final class Step {
      * @param prefetchNext announces the samples of the update after this one
      */
     public void run(BatchStream stream, long epoch, long position, long seed, Runnable prefetchNext) {
+        run(stream, epoch, position, seed, null, prefetchNext);
+    }
+
+    /** The same with batches that the device makes itself. */
+    public void run(ResidentImages images, long epoch, long position) {
+        run(images, epoch, position, null);
+    }
+
+    /** The same, and {@code norms} hears of every micro-batch. */
+    void run(
+            BatchStream stream,
+            long epoch,
+            long position,
+            long seed,
+            @Nullable GradientNorms norms,
+            Runnable prefetchNext) {
         long at = position;
         for (int i = 0; i < parts.size(); i++) {
             Batch samples = stream.next(epoch, at, sizes.get(i));
@@ -71,15 +117,23 @@ public final class Step {
                 prefetchNext.run();
             }
             parts.get(i).run(new Feed(samples.images(), samples.labels(), samples.size(), samples.firstSample(), seed));
+            ran(norms, i);
         }
     }
 
-    /** The same with batches that the device makes itself. */
-    public void run(ResidentImages images, long epoch, long position) {
+    /** The same, and {@code norms} hears of every micro-batch. */
+    void run(ResidentImages images, long epoch, long position, @Nullable GradientNorms norms) {
         long at = position;
         for (int i = 0; i < parts.size(); i++) {
             images.run(parts.get(i), epoch, at, sizes.get(i));
             at += sizes.get(i);
+            ran(norms, i);
+        }
+    }
+
+    private void ran(@Nullable GradientNorms norms, int part) {
+        if (norms != null) {
+            norms.ran(part, parts.size());
         }
     }
 }

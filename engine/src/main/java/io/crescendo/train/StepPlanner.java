@@ -19,6 +19,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -47,6 +48,7 @@ public final class StepPlanner implements AutoCloseable {
     private final int granule;
     private final ImageShape images;
     private long budgetBytes;
+    private boolean measuresNoise;
     private @Nullable MicroBatchCover cover;
     private final Map<Variant, Long> trainingBytes = new HashMap<>();
     private final Map<Variant, PlannedProgram> candidates = new HashMap<>();
@@ -92,6 +94,14 @@ public final class StepPlanner implements AutoCloseable {
     }
 
     /**
+     * From now on plans also say how a batch that runs whole is halved, for updates at which the gradient's noise is
+     * measured.
+     */
+    public synchronized void measureNoise() {
+        measuresNoise = true;
+    }
+
+    /**
      * Changes what the workspace may hold. Batches to come are split anew by {@link #cover} or one by one.
      *
      * @param bytes at least 1
@@ -134,11 +144,30 @@ public final class StepPlanner implements AutoCloseable {
         if (sizes.stream().anyMatch(size -> !fits(size))) {
             sizes = split(batch); // the cover took it for granted that a smaller micro-batch never needs more
         }
+        List<Integer> measured = measuresNoise && sizes.size() == 1 ? halves(batch) : sizes;
         return new StepPlan(
                 batch,
                 sizes,
-                sizes.stream().mapToLong(this::trainingBytes).max().orElseThrow(),
+                measured,
+                Stream.of(sizes, measured)
+                        .flatMap(List::stream)
+                        .mapToLong(this::trainingBytes)
+                        .max()
+                        .orElseThrow(),
                 way(sizes.get(0)));
+    }
+
+    /**
+     * The batch in two pieces, as equal as the granule allows; whole if it is no more than a granule, which cannot be
+     * cut without another answer, or where a smooth schedule is covered by sizes that the pieces are not among: each
+     * would be prepared for one or two updates.
+     */
+    private List<Integer> halves(int batch) {
+        int granules = (batch + granule - 1) / granule;
+        List<Integer> halves = MicroBatches.split(batch, Math.min(batch, (granules + 1) / 2 * granule));
+        boolean prepared =
+                cover == null || !cover.covers(batch) || cover.sizes().containsAll(halves);
+        return prepared && halves.stream().allMatch(this::fits) ? halves : List.of(batch);
     }
 
     /** What fills the workspace when a micro-batch runs. */

@@ -198,22 +198,37 @@ public final class Steps implements AutoCloseable {
 
     /** Samples of the first micro-batch of a batch; empty if the batch was not prepared yet. */
     OptionalInt firstMicroBatch(int batch) {
+        return firstMicroBatch(batch, false);
+    }
+
+    /** The same, perhaps for an update at which the gradient's noise is measured. */
+    OptionalInt firstMicroBatch(int batch, boolean measured) {
         Step step = steps.get(batch);
         if (step != null) {
-            return OptionalInt.of(step.microBatch());
+            return OptionalInt.of(
+                    measured ? step.measured().orElse(step).microBatch() : step.microBatch());
         }
         StepPlan plan = preparation.planned(batch);
-        return plan == null ? OptionalInt.empty() : OptionalInt.of(plan.microBatch());
+        if (plan == null) {
+            return OptionalInt.empty();
+        }
+        return OptionalInt.of(measured ? plan.measured().get(0) : plan.microBatch());
     }
 
     private Step bind(int batch) {
         Preparation.Prepared prepared = preparation.await(batch);
+        StepPlan plan = prepared.plan();
+        Step halved = plan.measured().equals(plan.microBatches()) ? null : bind(prepared, plan.measured(), null);
+        return bind(prepared, plan.microBatches(), halved);
+    }
+
+    private Step bind(Preparation.Prepared prepared, List<Integer> sizes, @Nullable Step halved) {
         List<Executable> parts = new ArrayList<>();
-        for (int size : prepared.plan().microBatches()) {
+        for (int size : sizes) {
             parts.add(executable(size));
         }
-        return new Step(
-                batch, prepared.plan().microBatches(), parts, prepared.plan().workspaceBytes(), prepared.nanos());
+        StepPlan plan = prepared.plan();
+        return new Step(plan.batch(), sizes, parts, plan.workspaceBytes(), prepared.nanos(), halved);
     }
 
     private Executable executable(int microBatch) {
@@ -249,10 +264,10 @@ public final class Steps implements AutoCloseable {
 
     /** Where nobody says what comes, a fixed number of programs is kept, those used last. */
     private void evict(Step present) {
-        Set<Integer> needed = new HashSet<>(present.sizes());
+        Set<Integer> needed = new HashSet<>(present.allSizes());
         Set<Integer> announced = new HashSet<>();
         expected.forEach(use -> announced.add(Math.toIntExact(use.samples())));
-        steps.values().stream().filter(s -> announced.contains(s.batch())).forEach(s -> needed.addAll(s.sizes()));
+        steps.values().stream().filter(s -> announced.contains(s.batch())).forEach(s -> needed.addAll(s.allSizes()));
         List<Integer> free = executables.keySet().stream()
                 .filter(size -> !needed.contains(size))
                 .toList();
@@ -260,7 +275,7 @@ public final class Steps implements AutoCloseable {
         for (int i = 0; i < surplus; i++) {
             int size = free.get(i);
             List.copyOf(steps.values()).forEach(step -> {
-                if (step.sizes().contains(size)) {
+                if (step.allSizes().contains(size)) {
                     forget(step.batch());
                 }
             });
@@ -273,7 +288,7 @@ public final class Steps implements AutoCloseable {
         Set<Integer> sizes = new HashSet<>();
         for (Step step : List.copyOf(steps.values())) {
             if (batches.contains(step.batch())) {
-                sizes.addAll(step.sizes());
+                sizes.addAll(step.allSizes());
             } else {
                 forget(step.batch());
             }
@@ -282,7 +297,7 @@ public final class Steps implements AutoCloseable {
         for (int batch : batches) {
             StepPlan plan = preparation.planned(batch);
             if (plan != null) {
-                sizes.addAll(plan.microBatches());
+                sizes.addAll(plan.sizes());
             } else if (cover != null && cover.covers(batch)) {
                 sizes.addAll(cover.sizes(batch));
             }

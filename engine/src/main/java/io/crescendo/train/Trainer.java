@@ -2,6 +2,7 @@ package io.crescendo.train;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.StepMetrics;
@@ -45,12 +46,15 @@ public final class Trainer implements AutoCloseable {
     private final UpdateKernel update;
     private final Steps steps;
     private final Evaluator evaluator;
+    /** Null where the gradient's noise is not measured. */
+    private final @Nullable GradientNorms norms;
+
     private final RunIdentity identity;
     private final Checkpoint.Numbers numbers;
     private final List<TrainingListener> listeners = new ArrayList<>();
     private final PendingUpdates pending;
     private @Nullable CheckpointFolder checkpoints;
-    private RunState resumed = new RunState(0, 1, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0);
+    private RunState resumed = RunState.BEGINNING;
     private volatile boolean stopped;
     private boolean ran;
 
@@ -88,6 +92,10 @@ public final class Trainer implements AutoCloseable {
         this.update = backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
         StepPlanner planner = new StepPlanner(
                 backend, network, options.ghostBatch(), options.labelSmoothing(), options.memoryBudgetBytes());
+        this.norms = options.gradientNoiseEvery() > 0 ? backend.gradientNorms(model) : null;
+        if (norms != null) {
+            planner.measureNoise();
+        }
         this.steps = new Steps(backend, model, planner);
         steps.onRefusal(refusal -> listeners.forEach(l -> l.memoryRefused(refusal)));
         Normalization normalization = Normalization.of(training);
@@ -98,7 +106,10 @@ public final class Trainer implements AutoCloseable {
         evaluator.onRefusal(refusal -> listeners.forEach(l -> l.memoryRefused(refusal)));
         this.identity = RunIdentity.of(network, plan, optimizer, training, test, normalization, augmentation, options);
         this.numbers = new Checkpoint.Numbers(model, layout.parameters(), layout.statistics(), update);
-        this.pending = new PendingUpdates(plan.samplesPerEpoch(), record -> listeners.forEach(l -> l.updated(record)));
+        this.pending = new PendingUpdates(
+                plan.samplesPerEpoch(),
+                record -> listeners.forEach(l -> l.updated(record)),
+                noise -> listeners.forEach(l -> l.gradientNoiseMeasured(noise)));
     }
 
     /** Adds a listener. */
@@ -130,7 +141,7 @@ public final class Trainer implements AutoCloseable {
         identity.requireSame(checkpoint.file().toString(), checkpoint.texts());
         checkpoint.restore(numbers);
         resumed = checkpoint.state();
-        pending.restore(resumed.totals());
+        pending.restore(resumed.totals(), resumed.noise());
         if (backend.description().equals(checkpoint.device())
                 && resumed.workspaceBytes() <= options.memoryBudgetBytes()) {
             // Not needed for the results, but then the records say the same of it.
@@ -170,19 +181,25 @@ public final class Trainer implements AutoCloseable {
                 steps.passed(progress.samples());
                 phaseBatch = step.batch();
             }
-            forwardAndBackward(progress, step);
+            Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
+            Step running = split == null ? step : split;
+            GradientNorms measuring = split == null ? null : norms;
+            forwardAndBackward(progress, running, measuring);
             Progress next = plan.advance(progress, step.batch());
+            PendingUpdates.Noise noise =
+                    measuring == null ? null : new PendingUpdates.Noise(running.sizes(), measuring.take());
             StepMetrics.Reading reading = backend.metrics().take();
             pending.add(
                     new PendingUpdates.Update(
                             planned,
                             progress,
                             next,
-                            step.microBatch(),
-                            step.microBatches(),
+                            running.microBatch(),
+                            running.microBatches(),
                             backend.workspace().capacityBytes(),
                             updateStarted,
-                            reading),
+                            reading,
+                            noise),
                     () -> update.apply(scalars(planned, next)));
             if (evaluationIsDue(progress, next)) {
                 evaluation = evaluate(next);
@@ -247,7 +264,8 @@ public final class Trainer implements AutoCloseable {
                 pending.totals(),
                 seconds(started),
                 backend.workspace().capacityBytes(),
-                peakBytes());
+                peakBytes(),
+                pending.noise());
         try {
             Checkpoint.write(folder.file(progress.updates()), identity, state, backend.description(), numbers);
             folder.prune();
@@ -256,17 +274,22 @@ public final class Trainer implements AutoCloseable {
         }
     }
 
-    private void forwardAndBackward(Progress progress, Step step) {
+    /** Keyed by the update's number, so that a resumed run measures at the same ones. */
+    private boolean measuresNoise(Progress progress) {
+        return norms != null && progress.updates() % options.gradientNoiseEvery() == 0;
+    }
+
+    private void forwardAndBackward(Progress progress, Step step, @Nullable GradientNorms measuring) {
         Progress next = plan.advance(progress, step.batch());
         if (resident.isPresent()) {
-            step.run(resident.get(), progress.epoch(), progress.samplesIntoEpoch());
+            step.run(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), measuring);
             return;
         }
-        step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), () -> {
+        step.run(stream, progress.epoch(), progress.samplesIntoEpoch(), options.seed(), measuring, () -> {
             if (!plan.finished(next)) {
                 int size = Math.toIntExact(plan.nextUpdate(next).samples());
                 // Without a plan, filling all of a batch could take memory that its micro-batches never need.
-                steps.firstMicroBatch(size)
+                steps.firstMicroBatch(size, measuresNoise(next))
                         .ifPresent(first -> stream.prefetch(next.epoch(), next.samplesIntoEpoch(), first));
             }
         });
@@ -330,6 +353,9 @@ public final class Trainer implements AutoCloseable {
         resident.ifPresent(ResidentImages::close);
         evaluator.close();
         steps.close();
+        if (norms != null) {
+            norms.close();
+        }
         update.close();
         model.close();
     }

@@ -1,6 +1,7 @@
 package io.crescendo.train;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
 
@@ -11,6 +12,9 @@ public interface TrainingListener {
 
     /** A parameter update is done. */
     default void updated(UpdateRecord update) {}
+
+    /** The gradient's noise was measured; comes behind the update it was measured at. */
+    default void gradientNoiseMeasured(GradientNoiseRecord noise) {}
 
     /** The device had less memory than the budget allowed; training goes on in smaller micro-batches. */
     default void memoryRefused(Steps.Refusal refusal) {}

@@ -21,6 +21,7 @@ import io.crescendo.memory.MicroBatches;
 import io.crescendo.reference.ReferenceBackend;
 import io.crescendo.reference.ReferenceMemory;
 import io.crescendo.tensor.Initializer;
+import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import io.crescendo.tensor.Role;
 import io.crescendo.tensor.Shape;
@@ -192,6 +193,65 @@ public abstract class BackendContract {
                         moved(move -> update(reference(), rule, pack, numbers, move)),
                         tolerance(),
                         24); // six updates in a row add four terms each, and terms may cancel
+            }
+        }
+    }
+
+    @Test
+    public void gradientNormsAreThoseOfTheMicroBatches() {
+        ParameterPack.Builder builder = ParameterPack.builder();
+        for (int i = 0; i < 5; i++) {
+            builder.add("p" + i, Shape.of(1 + random.nextInt(2000)), Role.WEIGHT, Initializer.constant(0));
+        }
+        builder.add("convolution", Shape.of(5, 3, 3, 2), Role.WEIGHT, Initializer.constant(0));
+        ParameterPack pack = builder.build();
+        try (Backend backend = open();
+                ModelMemory model =
+                        new ModelMemory(backend.allocate(pack), backend.allocate(pack), backend.allocate(0));
+                GradientNorms norms = backend.gradientNorms(model)) {
+            List<GradientNorms.Squares> expected = new ArrayList<>();
+            List<GradientNorms.Reading> readings = new ArrayList<>();
+            for (int update = 0; update < 12; update++) {
+                int count = 1 + random.nextInt(2 + update);
+                float[] sum = new float[Math.toIntExact(pack.elements())];
+                List<Double> squares = new ArrayList<>();
+                double batch = 0;
+                for (int k = 0; k < count; k++) {
+                    double own = 0;
+                    batch = 0;
+                    for (Parameter parameter : pack.parameters()) {
+                        for (int i = (int) parameter.offset(); i < parameter.end(); i++) {
+                            float before = sum[i];
+                            sum[i] += (float) random.nextGaussian();
+                            own += Math.pow((double) sum[i] - before, 2);
+                            batch += (double) sum[i] * sum[i];
+                        }
+                    }
+                    squares.add(own);
+                    model.gradients().write(0, sum);
+                    norms.ran(k, count);
+                }
+                readings.add(norms.take());
+                expected.add(new GradientNorms.Squares(squares, batch));
+                assertArrayEquals(sum, Rig.read(model.gradients()), "seed " + seed + ": gradients are only read");
+                model.gradients().clear();
+                if (random.nextBoolean()) {
+                    readings.get(random.nextInt(readings.size())).squares();
+                }
+            }
+            for (int update = 0; update < readings.size(); update++) {
+                GradientNorms.Squares actual = readings.get(update).squares();
+                String where = "seed " + seed + ", update " + update;
+                List<Double> own = expected.get(update).microBatches();
+                assertEquals(own.size(), actual.microBatches().size(), where);
+                // Squares are not negative, so a sum's relative error is at most the roundings that one of its terms
+                // goes through: the difference, the square, and a chain of fewer than 64 additions in float32.
+                double bound = 64 * 0x1p-24;
+                for (int k = 0; k < own.size(); k++) {
+                    assertEquals(own.get(k), actual.microBatches().get(k), bound * own.get(k), where + ", " + k);
+                }
+                double batch = expected.get(update).batch();
+                assertEquals(batch, actual.batch(), bound * batch, where);
             }
         }
     }

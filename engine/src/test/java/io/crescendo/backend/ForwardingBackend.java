@@ -76,6 +76,11 @@ public class ForwardingBackend implements Backend {
     }
 
     @Override
+    public GradientNorms gradientNorms(ModelMemory model) {
+        return inner.gradientNorms(model);
+    }
+
+    @Override
     public StepMetrics metrics() {
         return inner.metrics();
     }

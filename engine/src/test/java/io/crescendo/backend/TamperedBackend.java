@@ -122,6 +122,11 @@ class TamperedBackend implements Backend {
     }
 
     @Override
+    public GradientNorms gradientNorms(ModelMemory model) {
+        return honest.gradientNorms(model);
+    }
+
+    @Override
     public StepMetrics metrics() {
         return honest.metrics();
     }

@@ -16,6 +16,7 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
@@ -46,7 +47,7 @@ import org.junit.jupiter.api.io.TempDir;
 class CheckpointTest {
     private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
     private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
-    private static final TrainingOptions OPTIONS = new TrainingOptions(4, 0.1, Long.MAX_VALUE, 0.5, 7);
+    private static final TrainingOptions OPTIONS = new TrainingOptions(4, 0.1, Long.MAX_VALUE, 0.5, 7, 2);
 
     @TempDir
     Path folder;
@@ -117,6 +118,11 @@ class CheckpointTest {
             if (r.update() == stopAt) {
                 trainer.stop();
             }
+        }
+
+        @Override
+        public void gradientNoiseMeasured(GradientNoiseRecord noise) {
+            records.add(noise);
         }
 
         @Override

@@ -20,6 +20,7 @@ import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.memory.MicroBatchCosts;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.nn.AveragePool;
 import io.crescendo.nn.BatchNorm;
@@ -138,6 +139,65 @@ public abstract class ExactnessContract {
                     tolerance(),
                     42 * IMAGES.pixels() + 100.0);
         }
+    }
+
+    @Test
+    public void theGradientsNoiseIsMeasuredAlike() {
+        long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+        Random random = new Random(seed);
+        for (int round = 0; round < ROUNDS; round++) {
+            Network network = network(new Random(random.nextLong()));
+            int ghostBatch = 1 + random.nextInt(6);
+            int batch = ghostBatch + 1 + random.nextInt(50);
+            TrainingPlan plan = TrainingPlan.of(
+                            Schedule.constant(0.02), TrainingPlan.batch(batch), TrainingPlan.momentum(0.8))
+                    .forEpochs(1, DATA.size());
+            TrainingOptions options = TrainingOptions.DEFAULT
+                    .withGhostBatch(ghostBatch)
+                    .withSeed(random.nextLong())
+                    .withGradientNoise(1);
+            List<Answer> moved = new ArrayList<>();
+            for (int move = 1; move <= MOVES; move++) {
+                moved.add(noise(new ReferenceBackend(), network, plan, options, move));
+            }
+            Answer.compare(
+                    "seed " + seed + ", round " + round + ", batch " + batch + ", ghost batch " + ghostBatch,
+                    noise(open(), network, plan, options, 0),
+                    noise(new ReferenceBackend(), network, plan, options, 0),
+                    moved,
+                    tolerance(),
+                    batch * IMAGES.pixels() + 100.0);
+        }
+    }
+
+    /**
+     * The squared norms of mean gradients of micro-batches and of the batch that the first estimate was made of. The
+     * estimate itself is a difference of them, which may nearly cancel; later ones depend on all roundings before.
+     */
+    private Answer noise(Backend opened, Network network, TrainingPlan plan, TrainingOptions options, int move) {
+        Answer answer = new Answer();
+        boolean[] measured = {false};
+        try (Backend backend = opened;
+                Trainer trainer = new Trainer(
+                        backend, network, plan, Optimizer.momentum(1e-3), DATA, DATA, Augmentation.NONE, options)) {
+            move(trainer.model(), move);
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void gradientNoiseMeasured(GradientNoiseRecord noise) {
+                    if (noise.update() == 1) {
+                        double gradient = noise.estimate().squaredGradient();
+                        double variance = noise.estimate().variance();
+                        answer.put("big", gradient + variance / noise.batch());
+                        answer.put("small", gradient + variance * noise.microBatches() / noise.batch());
+                        measured[0] = true;
+                        trainer.stop();
+                    }
+                }
+            });
+            trainer.run("noise");
+        }
+        assertTrue(measured[0], "the first update was not measured");
+        return answer;
     }
 
     /** The learning curve and the weights at its end; {@code pieces} micro-batches are expected for batch 42. */

@@ -15,6 +15,8 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
@@ -69,6 +71,7 @@ class TrainerTest {
             FloatBuffer weights,
             List<UpdateRecord> updates,
             List<PhaseRecord> phases,
+            List<GradientNoiseRecord> noise,
             int evaluations) {}
 
     private static Run train(TrainingPlan plan, TrainingOptions options) {
@@ -89,6 +92,7 @@ class TrainerTest {
             List<UpdateRecord> updates = new ArrayList<>();
             List<PhaseRecord> phases = new ArrayList<>();
             List<EvaluationRecord> evaluations = new ArrayList<>();
+            List<GradientNoiseRecord> noise = new ArrayList<>();
             trainer.listen(new TrainingListener() {
                 @Override
                 public void updated(UpdateRecord update) {
@@ -101,6 +105,12 @@ class TrainerTest {
                 }
 
                 @Override
+                public void gradientNoiseMeasured(GradientNoiseRecord measured) {
+                    assertEquals(updates.get(updates.size() - 1).update(), measured.update(), "behind its update");
+                    noise.add(measured);
+                }
+
+                @Override
                 public void evaluated(EvaluationRecord evaluation) {
                     evaluations.add(evaluation);
                 }
@@ -109,7 +119,7 @@ class TrainerTest {
             float[] weights =
                     new float[Math.toIntExact(trainer.model().weights().elements())];
             trainer.model().weights().read(0, weights);
-            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, evaluations.size());
+            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, noise, evaluations.size());
         }
     }
 
@@ -148,6 +158,58 @@ class TrainerTest {
                 assertEquals(whole.updates.get(i).loss(), split.updates.get(i).loss(), 1e-9);
             }
         }
+    }
+
+    @Test
+    void measuringTheNoiseOfSplitUpdatesChangesNoBit() {
+        // The first phase's batch is one ghost batch, which cannot be halved; the budget splits the others anyway.
+        TrainingPlan plan = plan(RaggedEpoch.DROP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(8);
+        long needed = train(plan, options).phases.get(2).workspaceBytes();
+        TrainingOptions tight = options.withMemoryBudget((long) (needed * 0.45));
+        Run silent = train(plan, tight);
+        Run measured = train(plan, tight.withGradientNoise(1));
+        assertArrayEquals(silent.weights.array(), measured.weights.array());
+        assertEquals(untimed(silent), untimed(measured));
+        assertEquals(List.of(), silent.noise);
+        assertEquals(
+                silent.updates.stream()
+                        .filter(update -> update.microBatches() > 1)
+                        .map(UpdateRecord::update)
+                        .toList(),
+                measured.noise.stream().map(GradientNoiseRecord::update).toList());
+        assertTrue(measured.noise.size() >= 4 && measured.noise.size() < measured.updates.size(), "some are split");
+    }
+
+    @Test
+    void batchesThatRunWholeAreHalvedWhereTheirNoiseIsMeasured() {
+        TrainingPlan plan = plan(RaggedEpoch.KEEP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run whole = train(plan, options);
+        Run measured = train(plan, options.withGradientNoise(3));
+        // The reference backend adds samples in the same order either way, in double; weights are read as float.
+        assertArrayEquals(whole.weights.array(), measured.weights.array(), 1e-6f);
+        for (UpdateRecord update : measured.updates) {
+            boolean due = update.update() % 3 == 1 && update.batch() > 4;
+            assertEquals(due ? 2 : 1, update.microBatches(), "update " + update.update());
+            assertTrue(update.microBatch() == update.batch() || update.microBatch() % 4 == 0, "whole ghost batches");
+        }
+        assertEquals(
+                measured.updates.stream()
+                        .filter(update -> update.microBatches() == 2)
+                        .map(UpdateRecord::update)
+                        .toList(),
+                measured.noise.stream().map(GradientNoiseRecord::update).toList());
+        GradientNoiseMean mean = GradientNoiseMean.NONE;
+        for (GradientNoiseRecord record : measured.noise) {
+            mean = mean.with(record.estimate());
+            assertEquals(mean, record.mean());
+            assertEquals(2, record.microBatches());
+            assertTrue(Double.isFinite(record.estimate().variance()), "finite");
+        }
+        assertTrue(mean.variance() > 0, "random images have different gradients");
+        DelayedBackend late = new DelayedBackend(3);
+        assertEquals(measured.noise, train(late, plan, options.withGradientNoise(3)).noise);
     }
 
     @Test

@@ -6,6 +6,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
@@ -149,6 +150,11 @@ final class CpuBackend implements Backend {
         return layerwise
                 ? CpuLayerwiseUpdate.prepare(this, rule, model, parameters, decayed)
                 : CpuUpdateKernel.prepare(this, rule, model, parameters, decayed);
+    }
+
+    @Override
+    public GradientNorms gradientNorms(ModelMemory model) {
+        return new CpuGradientNorms(this, model);
     }
 
     @Override

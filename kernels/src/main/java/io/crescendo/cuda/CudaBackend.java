@@ -9,6 +9,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceTimer;
+import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.ImageSource;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -239,6 +240,19 @@ final class CudaBackend implements Backend {
             return Optional.of(new CudaTimer(device, child));
         } catch (jcuda.CudaException e) {
             throw child.closeAfter(CudaCalls.failure("create a timer", e));
+        }
+    }
+
+    @Override
+    public GradientNorms gradientNorms(ModelMemory model) {
+        device.enter();
+        CudaScope child = childScope();
+        try {
+            return new CudaGradientNorms(this, child, model);
+        } catch (jcuda.CudaException e) {
+            throw child.closeAfter(CudaCalls.failure("prepare to measure gradients", e));
+        } catch (RuntimeException e) {
+            throw child.closeAfter(e);
         }
     }
 

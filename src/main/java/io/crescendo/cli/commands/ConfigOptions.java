@@ -46,6 +46,16 @@ final class ConfigOptions {
             description = "What becomes of the samples at an epoch's end that fill no batch.")
     private @Nullable String ragged;
 
+    @Option(
+            names = "--measure-gradient-noise",
+            paramLabel = "EVERY",
+            arity = "0..1",
+            fallbackValue = "10",
+            description = "Measures the gradient noise scale (McCandlish et al.) at every so many updates, 10 if no"
+                    + " number is given. Batches that run whole are halved for it, if they are larger than a ghost"
+                    + " batch.")
+    private @Nullable Integer measureGradientNoise;
+
     /** Whether {@code --seed} was given. */
     boolean statesSeed() {
         return seed != null;
@@ -56,6 +66,7 @@ final class ConfigOptions {
         return ConfigSource.of(preset == null && config == null ? DEFAULT_PRESET : preset, config)
                 .with("epochs", epochs)
                 .with("seed", seed)
-                .with("ragged", ragged);
+                .with("ragged", ragged)
+                .with("measureGradientNoise", measureGradientNoise);
     }
 }

@@ -28,7 +28,16 @@ record Resumption(Path folder, ConfigSource source, Checkpoint checkpoint) {
 
     /** What the folder has decided already. */
     private static final List<String> DECIDED = List.of(
-            "--preset", "--config", "--epochs", "--seed", "--seeds", "--ragged", "--schedule", "--out", "--force");
+            "--preset",
+            "--config",
+            "--epochs",
+            "--seed",
+            "--seeds",
+            "--ragged",
+            "--schedule",
+            "--measure-gradient-noise",
+            "--out",
+            "--force");
 
     /** First words of the line in a comparison's configuration that names its seeds. */
     private static final String SEEDS = "# run with the seeds ";

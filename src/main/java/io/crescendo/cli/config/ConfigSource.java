@@ -188,7 +188,7 @@ public final class ConfigSource {
         if (type == null) {
             return "something else";
         }
-        if (type == int.class || type == long.class || type == Long.class) {
+        if (type == int.class || type == long.class || type == Integer.class || type == Long.class) {
             return "a whole number";
         }
         if (type == double.class || type == Double.class) {

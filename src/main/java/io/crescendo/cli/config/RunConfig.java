@@ -35,6 +35,7 @@ import org.jspecify.annotations.Nullable;
  * @param raiseMomentum another momentum with the batch changed to match (B ∝ 1/(1−m)), or null
  * @param ragged drop or keep the samples at an epoch's end that fill no batch
  * @param evaluateEvery epochs between evaluations
+ * @param measureGradientNoise updates from one measurement of the gradient noise scale to the next; none if absent
  * @param seed decides weights, order, augmentation and dropout
  */
 @JsonPropertyOrder({"name", "description"})
@@ -63,6 +64,7 @@ public record RunConfig(
         @Nullable Double raiseMomentum,
         String ragged,
         double evaluateEvery,
+        @Nullable Integer measureGradientNoise,
         long seed) {
 
     private static final List<String> OPTIMIZERS =
@@ -91,6 +93,7 @@ public record RunConfig(
         positive("batchCap", batchCap);
         positive("quantum", quantum);
         positive("clipNorm", clipNorm);
+        positive("measureGradientNoise", measureGradientNoise);
         momentum("momentum", momentum);
         momentum("raiseMomentum", raiseMomentum);
         if (!(weightDecay >= 0) || Double.isInfinite(weightDecay)) {

@@ -87,6 +87,27 @@ public final class ComparisonFigures {
                                     false,
                                     accuracy(evaluated, true)))));
         }
+        List<Curve> noise = gradientNoise(trained);
+        if (!noise.isEmpty()) {
+            figures.add(Figure.of(
+                    "gradient-noise",
+                    "Gradient noise scale tr Σ/|G|² (McCandlish et al. 2018), running mean, beside the batch.",
+                    List.of(
+                            new Panel(
+                                    "Gradient noise scale",
+                                    "epoch",
+                                    "gradient noise scale (samples)",
+                                    false,
+                                    true,
+                                    noise),
+                            new Panel(
+                                    "Batch",
+                                    "epoch",
+                                    "batch (samples per update)",
+                                    false,
+                                    true,
+                                    steps(trained, UpdateRecord::batch)))));
+        }
         List<Curve> throughput = perBatch(trained, PhaseTable.Phase::imagesPerSecond);
         if (!throughput.isEmpty()) {
             figures.add(Figure.of(
@@ -111,6 +132,22 @@ public final class ComparisonFigures {
                                     perBatch(trained, phase -> phase.start().workspaceBytes() / (double) (1 << 20))))));
         }
         return figures;
+    }
+
+    /** Where it is known and positive; a logarithmic axis has no place for anything else. */
+    private static List<Curve> gradientNoise(List<RunLog> runs) {
+        List<Curve> curves = new ArrayList<>();
+        for (RunLog run : runs) {
+            List<Curve.Point> points = run.gradientNoise().stream()
+                    .filter(noise -> noise.mean().scale() > 0
+                            && Double.isFinite(noise.mean().scale()))
+                    .map(noise -> new Curve.Point(noise.epoch(), noise.mean().scale()))
+                    .toList();
+            if (!points.isEmpty()) {
+                curves.add(new Curve(run.schedule(), points));
+            }
+        }
+        return curves;
     }
 
     /** A quantity of each phase against its batch; phases without an update say nothing. One curve per schedule. */

@@ -1,6 +1,7 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.train.Steps;
 import java.io.PrintStream;
@@ -74,6 +75,11 @@ final class BarView implements ProgressView {
     public void updated(UpdateRecord update) {
         standing.updated(update);
         bar.stepTo(Math.round(update.epoch() * STEPS_PER_EPOCH));
+    }
+
+    @Override
+    public void gradientNoiseMeasured(GradientNoiseRecord noise) {
+        standing.gradientNoiseMeasured(noise);
     }
 
     @Override

@@ -105,6 +105,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             checkpoints.removeAfter(-1);
         }
         TrainingPlan plan = plan(variant);
+        Integer noiseEvery = config.measureGradientNoise();
         // A backend per run, so that the peak of its workspace is this run's.
         try (Backend backend = Backends.open(machine.device(), machine.backend());
                 Trainer trainer = new Trainer(
@@ -120,7 +121,8 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                                 config.labelSmoothing(),
                                 machine.memoryBudget().on(backend),
                                 config.evaluateEvery(),
-                                config.seed()));
+                                config.seed(),
+                                noiseEvery == null ? 0 : noiseEvery));
                 MetricsFile metrics = metrics(trainer, folder, variant, Environment.here(backend.description()), from);
                 ProgressView view =
                         ProgressView.of(screen, variant.label(), config.epochs(), from == null ? 0 : from.epochs())) {

@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
@@ -37,6 +38,8 @@ import java.time.temporal.ChronoUnit;
  * memoryRefused  the device gave less than the plan asked for: batch, requestedBytes, budgetBytes
  * update         update, samples (of all updates so far), epoch, batch, microBatch, microBatches, learningRate,
  *                momentum, noiseScale, loss, accuracy, workspaceBytes; timing: nanos
+ * gradientNoise  update, epoch, batch, microBatches, squaredGradient, variance; meanSquaredGradient, meanVariance,
+ *                estimates, scale (absent until it is finite)
  * evaluation     on the test set: update, epoch, samples, loss, accuracy
  * resumed        the run goes on from a checkpoint: update, device
  * summary        last line, absent from a run that was killed: epochs, updates, trainLoss, testLoss, testAccuracy,
@@ -169,6 +172,25 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("accuracy", update.accuracy());
         line.put("workspaceBytes", update.workspaceBytes());
         line.putObject("timing").put("nanos", update.nanos());
+        append(line);
+    }
+
+    /** {@code scale} is the means' ratio tr Σ / |G|², absent while the mean of |G|² is not positive. */
+    @Override
+    public void gradientNoiseMeasured(GradientNoiseRecord noise) {
+        ObjectNode line = line("gradientNoise");
+        line.put("update", noise.update());
+        line.put("epoch", noise.epoch());
+        line.put("batch", noise.batch());
+        line.put("microBatches", noise.microBatches());
+        line.put("squaredGradient", noise.estimate().squaredGradient());
+        line.put("variance", noise.estimate().variance());
+        line.put("meanSquaredGradient", noise.mean().squaredGradient());
+        line.put("meanVariance", noise.mean().variance());
+        line.put("estimates", noise.mean().estimates());
+        if (Double.isFinite(noise.mean().scale())) {
+            line.put("scale", noise.mean().scale());
+        }
         append(line);
     }
 

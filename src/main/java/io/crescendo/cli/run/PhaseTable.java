@@ -1,5 +1,7 @@
 package io.crescendo.cli.run;
 
+import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.schedule.PlanTable;
@@ -29,15 +31,34 @@ public final class PhaseTable {
     /** The table's cells, header first. Of runs that differ only by their seed the first is shown. */
     public static List<List<String>> cells(List<RunLog> runs) {
         List<List<String>> lines = new ArrayList<>();
-        lines.add(HEADER);
+        boolean measured = runs.stream().anyMatch(run -> !run.gradientNoise().isEmpty());
+        lines.add(measured ? with(HEADER, "gradient noise scale") : HEADER);
         List<String> shown = new ArrayList<>();
         for (RunLog run : runs) {
             if (!shown.contains(run.schedule())) {
                 shown.add(run.schedule());
-                of(run).forEach(phase -> lines.add(cells(run.schedule(), phase)));
+                for (Phase phase : of(run)) {
+                    List<String> cells = cells(run.schedule(), phase);
+                    lines.add(measured ? with(cells, scale(phase.lastNoise())) : cells);
+                }
             }
         }
         return lines;
+    }
+
+    private static List<String> with(List<String> cells, String last) {
+        List<String> more = new ArrayList<>(cells);
+        more.add(last);
+        return more;
+    }
+
+    /** The gradient noise scale in samples, or what is known of it. */
+    static String scale(GradientNoiseMean mean) {
+        double scale = mean.scale();
+        if (Double.isNaN(scale)) {
+            return "-";
+        }
+        return Double.isInfinite(scale) ? "above all batches" : String.format(Locale.ROOT, "%,.0f", scale);
     }
 
     /** The table for a terminal, without a line break at the end. */
@@ -74,8 +95,16 @@ public final class PhaseTable {
      *
      * @param start as it was announced
      * @param updates made in it
+     * @param gradientNoise measured in it
      */
-    public record Phase(PhaseRecord start, List<UpdateRecord> updates) {
+    public record Phase(PhaseRecord start, List<UpdateRecord> updates, List<GradientNoiseRecord> gradientNoise) {
+        /** Means of the gradient's noise at the phase's end. */
+        GradientNoiseMean lastNoise() {
+            return gradientNoise.isEmpty()
+                    ? GradientNoiseMean.NONE
+                    : gradientNoise.get(gradientNoise.size() - 1).mean();
+        }
+
         /** Samples of all updates by the time they took, the switch excluded; NaN without updates. */
         public double imagesPerSecond() {
             double samples = updates.stream().mapToDouble(UpdateRecord::batch).sum();
@@ -96,6 +125,9 @@ public final class PhaseTable {
                     run.phases().get(i),
                     run.updates().stream()
                             .filter(u -> u.update() > first && u.update() <= end)
+                            .toList(),
+                    run.gradientNoise().stream()
+                            .filter(n -> n.update() > first && n.update() <= end)
                             .toList()));
         }
         return phases;

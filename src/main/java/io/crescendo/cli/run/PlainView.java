@@ -1,6 +1,7 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.train.Steps;
@@ -38,6 +39,11 @@ final class PlainView implements ProgressView {
         if (System.nanoTime() - lastLine > QUIET_NANOS) {
             print();
         }
+    }
+
+    @Override
+    public void gradientNoiseMeasured(GradientNoiseRecord noise) {
+        standing.gradientNoiseMeasured(noise);
     }
 
     @Override

@@ -5,6 +5,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.UserError;
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoise;
+import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
@@ -23,6 +26,7 @@ import org.jspecify.annotations.Nullable;
  * @param head the file's first line: environment and what was run
  * @param phases in order
  * @param updates in order
+ * @param gradientNoise where it was measured, in order
  * @param evaluations in order
  * @param summary null if the run was killed
  * @param interrupted whether the summary is that of a run that was asked to end early
@@ -32,6 +36,7 @@ public record RunLog(
         JsonNode head,
         List<PhaseRecord> phases,
         List<UpdateRecord> updates,
+        List<GradientNoiseRecord> gradientNoise,
         List<EvaluationRecord> evaluations,
         @Nullable RunSummary summary,
         boolean interrupted) {
@@ -42,6 +47,7 @@ public record RunLog(
     public RunLog {
         phases = List.copyOf(phases);
         updates = List.copyOf(updates);
+        gradientNoise = List.copyOf(gradientNoise);
         evaluations = List.copyOf(evaluations);
     }
 
@@ -84,6 +90,7 @@ public record RunLog(
         @Nullable JsonNode last = null;
         List<PhaseRecord> phases = new ArrayList<>();
         List<UpdateRecord> updates = new ArrayList<>();
+        List<GradientNoiseRecord> noise = new ArrayList<>();
         List<EvaluationRecord> evaluations = new ArrayList<>();
         List<String> lines = Files.readAllLines(file);
         for (int number = 0; number < lines.size(); number++) {
@@ -103,6 +110,7 @@ public record RunLog(
                 case "run" -> head = line;
                 case "phase" -> phases.add(phase(line));
                 case "update" -> updates.add(update(line));
+                case "gradientNoise" -> noise.add(noise(line));
                 case "evaluation" -> evaluations.add(evaluation(line));
                 case "summary" -> last = line;
                 default -> {} // later versions may add types
@@ -117,6 +125,7 @@ public record RunLog(
                 head,
                 phases,
                 updates,
+                noise,
                 evaluations,
                 last == null ? null : summary(head, last),
                 last != null && last.path("interrupted").asBoolean());
@@ -167,6 +176,21 @@ public record RunLog(
                 line.path("accuracy").asDouble(),
                 line.path("timing").path("nanos").asLong(),
                 line.path("workspaceBytes").asLong());
+    }
+
+    private static GradientNoiseRecord noise(JsonNode line) {
+        return new GradientNoiseRecord(
+                line.path("update").asLong(),
+                line.path("epoch").asDouble(),
+                line.path("batch").asInt(),
+                line.path("microBatches").asInt(),
+                new GradientNoise(
+                        line.path("squaredGradient").asDouble(),
+                        line.path("variance").asDouble()),
+                new GradientNoiseMean(
+                        line.path("meanSquaredGradient").asDouble(),
+                        line.path("meanVariance").asDouble(),
+                        line.path("estimates").asLong()));
     }
 
     private static EvaluationRecord evaluation(JsonNode line) {

@@ -1,6 +1,8 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.metrics.EvaluationRecord;
+import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.schedule.PlanTable;
 import java.util.Locale;
@@ -19,6 +21,7 @@ final class Standing {
     private double loss = Double.NaN;
     private double accuracy = Double.NaN;
     private double imagesPerSecond = Double.NaN;
+    private GradientNoiseMean gradientNoise = GradientNoiseMean.NONE;
 
     Standing(double epochs, double firstEpoch) {
         this.epochs = epochs;
@@ -40,6 +43,10 @@ final class Standing {
         accuracy = evaluation.accuracy();
     }
 
+    synchronized void gradientNoiseMeasured(GradientNoiseRecord noise) {
+        gradientNoise = noise.mean();
+    }
+
     synchronized double epoch() {
         return epoch;
     }
@@ -48,7 +55,7 @@ final class Standing {
     synchronized String text() {
         return String.format(
                 Locale.ROOT,
-                "epoch %4.1f/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s  %s",
+                "epoch %4.1f/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s%s  %s",
                 epoch,
                 PlanTable.number(epochs),
                 updates,
@@ -56,6 +63,7 @@ final class Standing {
                 known("%6.4f", loss),
                 known("%5.2f %%", 100 * accuracy),
                 known("%,6.0f", imagesPerSecond),
+                gradientNoise.estimates() == 0 ? "" : "  gradient noise " + PhaseTable.scale(gradientNoise),
                 time());
     }
 
