@@ -34,6 +34,24 @@ __device__ __forceinline__ void add_bias(T* y, const T* x, const float* __restri
     }
 }
 
+// Adds up over the rows of the block; row 0 gets the sum.
+template <int N>
+__device__ __forceinline__ void add_rows(Floats<N> (&shared)[THREADS], Floats<N>& own,
+                                         const Slab<N>& slab) {
+    shared[threadIdx.x] = own;
+    for (int left = slab.rows; left > 1;) {
+        int half = (left + 1) / 2;
+        __syncthreads();
+        if (slab.row < left - half) {
+#pragma unroll
+            for (int j = 0; j < N; j++)
+                shared[threadIdx.x].at[j] += shared[threadIdx.x + half * slab.width].at[j];
+        }
+        left = half;
+    }
+    own = shared[threadIdx.x];
+}
+
 template <class T>
 __device__ __forceinline__ void bias_gradient(float* dbias, const T* __restrict__ dy,
                                               float* partials, unsigned* tickets, int rows,
@@ -49,27 +67,19 @@ __device__ __forceinline__ void bias_gradient(float* dbias, const T* __restrict_
 #pragma unroll
         for (int j = 0; j < N; j++) own.at[j] += gradients.at[j];
     }
-    shared[threadIdx.x] = own;
-    for (int left = slab.rows; left > 1;) {
-        int half = (left + 1) / 2;
-        __syncthreads();
-        if (slab.row < left - half) {
-#pragma unroll
-            for (int j = 0; j < N; j++)
-                shared[threadIdx.x].at[j] += shared[threadIdx.x + half * slab.width].at[j];
-        }
-        left = half;
-    }
+    add_rows(shared, own, slab);
     if (slab.row == 0)
-        store<N>(partials + (long long)blockIdx.x * channels + slab.channel, shared[threadIdx.x],
-                 slab.valid);
-    if (!last_block(tickets + blockIdx.y, gridDim.x) || slab.row != 0) return;
-    const volatile float* written = partials + slab.channel;
-    for (int j = 0; j < slab.valid; j++) {
-        float sum = 0.0f;
-        for (long long block = 0; block < gridDim.x; block++) sum += written[block * channels + j];
-        dbias[slab.channel + j] += sum;
+        store<N>(partials + (long long)blockIdx.x * channels + slab.channel, own, slab.valid);
+    if (!last_block(tickets + blockIdx.y, gridDim.x)) return;
+    own = Floats<N>{};
+    for (int block = slab.row; slab.active && block < (int)gridDim.x; block += slab.rows) {
+        const volatile float* written = partials + (long long)block * channels + slab.channel;
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            if (j < slab.valid) own.at[j] += written[j];
     }
+    add_rows(shared, own, slab);
+    for (int j = 0; slab.row == 0 && j < slab.valid; j++) dbias[slab.channel + j] += own.at[j];
 }
 
 #define BIAS(DTYPE, T)                                                                          \

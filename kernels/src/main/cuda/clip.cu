@@ -37,10 +37,7 @@ KERNEL clip_gradient(const float* dw, long long count, UpdateScalars* scalars, d
         partials[blockIdx.x] = sum;
     }
     if (!last_block(ticket, gridDim.x) || threadIdx.x >= LANES) return;
-    const volatile double* written = partials;
-    double total = 0.0;
-    for (unsigned block = threadIdx.x; block < gridDim.x; block += LANES) total += written[block];
-    total = warp_sum(total);
+    const double total = sum_of_blocks(partials, (int)gridDim.x, 1);
     if (threadIdx.x != 0) return;
     if (norm != nullptr) *norm = total;
     // Infinity and NaN are the only numbers whose difference with themselves is not zero.

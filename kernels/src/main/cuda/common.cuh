@@ -27,6 +27,8 @@ constexpr int WARPS = THREADS / LANES;
 constexpr unsigned ALL_LANES = 0xffffffffu;
 
 #define KERNEL extern "C" __global__ void __launch_bounds__(256)
+// The same where so many blocks must fit on a multiprocessor for its memory to be busy.
+#define KERNEL_OF(BLOCKS) extern "C" __global__ void __launch_bounds__(256, BLOCKS)
 
 // ---- bf16: the upper half of a float32, rounded to nearest even.
 
@@ -98,6 +100,21 @@ __device__ __forceinline__ Floats<N> load(const T* from, int valid) {
     return values;
 }
 
+// A whole pack on an aligned address, as it lies there: many may be on their way before the first is
+// looked at.
+template <int N, class T>
+__device__ __forceinline__ Pack<T, N> fetch(const T* from) {
+    return *reinterpret_cast<const Pack<T, N>*>(from);
+}
+
+template <class T, int N>
+__device__ __forceinline__ Floats<N> to_floats(const Pack<T, N>& pack) {
+    Floats<N> values;
+#pragma unroll
+    for (int j = 0; j < N; j++) values.at[j] = to_float(pack.at[j]);
+    return values;
+}
+
 // Writes the first `valid` of N values.
 template <int N, class T>
 __device__ __forceinline__ void store(T* to, const Floats<N>& values, int valid) {
@@ -161,6 +178,25 @@ __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     return last;
 }
 
+// What the blocks left, added by one warp of the last block: sum of written[i * stride] over i <
+// count. Loads go out eight at a time, or the end of a short kernel would wait longer than it ran.
+template <class V>
+__device__ __forceinline__ double sum_of_blocks(const volatile V* written, int count, int stride) {
+    constexpr int AT_ONCE = 8;
+    double sum = 0.0;
+    for (int first = (int)threadIdx.x % LANES; first < count; first += AT_ONCE * LANES) {
+        V values[AT_ONCE];
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            int block = first + i * LANES;
+            values[i] = block < count ? (V)written[(long long)block * stride] : V{};
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) sum += values[i];
+    }
+    return warp_sum(sum);
+}
+
 // ---- Blocks over a matrix of rows by channels.
 
 // A block covers up to 32 packs of N channels side by side ("a slab", blockIdx.y) and as many rows
@@ -187,6 +223,12 @@ struct Slab {
         channel = pack * N;
         valid = channels - channel < N ? channels - channel : N;
         active = row < rows;
+    }
+
+    // Whether this thread's packs of a matrix are whole and aligned in every row.
+    template <class T>
+    __device__ __forceinline__ bool fetches(const T* matrix, int channels) const {
+        return active && valid == N && channels % N == 0 && is_aligned<N>(matrix);
     }
 };
 

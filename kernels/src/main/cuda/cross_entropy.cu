@@ -93,14 +93,8 @@ __device__ __forceinline__ void cross_entropy(const T* logits, const int* __rest
         partials[2 * blockIdx.x + 1] = blockHits;
     }
     if (!last_block(ticket, gridDim.x) || warp != 0) return;
-    const volatile double* written = partials;
-    double totalLoss = 0.0, totalHits = 0.0;
-    for (unsigned block = lane; block < gridDim.x; block += LANES) {
-        totalLoss += written[2 * block];
-        totalHits += written[2 * block + 1];
-    }
-    totalLoss = warp_sum(totalLoss);
-    totalHits = warp_sum(totalHits);
+    const double totalLoss = sum_of_blocks(partials, (int)gridDim.x, 2);
+    const double totalHits = sum_of_blocks(partials + 1, (int)gridDim.x, 2);
     if (lane == 0) {
         *loss += totalLoss;
         *hits += (long long)totalHits;

@@ -69,6 +69,21 @@ struct Rows {
     }
 };
 
+// Rows that a thread has under way at once, where no end and no address is in the way: one 16-byte
+// load for each of the thousand threads that fit on a multiprocessor does not keep its memory busy.
+constexpr int AHEAD = 4;
+
+// 1 / sqrt(variance + epsilon) for the channels of one pack. Slabs cut off at the last channel read
+// zeros.
+template <int N>
+__device__ __forceinline__ Floats<N> inverse_deviation(const float* variance, int valid,
+                                                       float epsilon) {
+    Floats<N> values = load<N>(variance, valid);
+#pragma unroll
+    for (int j = 0; j < N; j++) values.at[j] = rsqrtf(values.at[j] + epsilon);
+    return values;
+}
+
 __device__ __forceinline__ int groups_of(int samples, int ghostBatch) {
     return (samples + ghostBatch - 1) / ghostBatch;
 }
@@ -97,6 +112,55 @@ __device__ __forceinline__ void merge(Moments<N>& into, const Moments<N>& from) 
     into.count = count;
 }
 
+template <int N>
+__device__ __forceinline__ void add(Moments<N>& into, const Floats<N>& values) {
+    into.count += 1.0f;
+    float share = 1.0f / into.count;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        float distance = values.at[j] - into.mean[j];
+        into.mean[j] += distance * share;
+        into.squares[j] += distance * (values.at[j] - into.mean[j]);
+    }
+}
+
+// The moments of a few rows at once: one division, and sums that do not wait for each other.
+template <int ROWS, class T, int N>
+__device__ __forceinline__ void add(Moments<N>& into, const Pack<T, N> (&packs)[ROWS]) {
+    float count = into.count + ROWS;
+    float share = (float)ROWS / count;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        float mean = 0.0f, squares = 0.0f;
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) mean += to_float(packs[i].at[j]) * (1.0f / ROWS);
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            float distance = to_float(packs[i].at[j]) - mean;
+            squares += distance * distance;
+        }
+        float distance = mean - into.mean[j];
+        into.mean[j] += distance * share;
+        into.squares[j] += squares + distance * distance * into.count * share;
+    }
+    into.count = count;
+}
+
+// Adds up over the rows of the block; row 0 gets the sum.
+template <class V, int N>
+__device__ __forceinline__ void merge_rows(V (&shared)[THREADS], V& own, const Slab<N>& slab) {
+    shared[threadIdx.x] = own;
+    for (int left = slab.rows; left > 1;) {
+        int half = (left + 1) / 2;
+        __syncthreads();
+        if (slab.row < left - half)
+            merge(shared[threadIdx.x], shared[threadIdx.x + half * slab.width]);
+        left = half;
+    }
+    // Every thread goes on with what it merged itself, which for row 0 is the whole block.
+    own = shared[threadIdx.x];
+}
+
 template <class T>
 __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, float* mean,
                                                       float* variance, float* partials,
@@ -109,29 +173,21 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
 
     Moments<N> own{};
     if (slab.active) {
-        for (int row = rows.begin + slab.row; row < rows.end; row += slab.rows) {
-            Floats<N> values =
-                load<N>(x + (rows.first + row) * channels + slab.channel, slab.valid);
-            own.count += 1.0f;
-            float share = 1.0f / own.count;
+        const T* at = x + rows.first * channels + slab.channel;
+        int row = rows.begin + slab.row;
+        if (slab.fetches(x, channels)) {
+            for (; rows.end - row > (AHEAD - 1) * slab.rows; row += AHEAD * slab.rows) {
+                Pack<T, N> packs[AHEAD];
 #pragma unroll
-            for (int j = 0; j < N; j++) {
-                float distance = values.at[j] - own.mean[j];
-                own.mean[j] += distance * share;
-                own.squares[j] += distance * (values.at[j] - own.mean[j]);
+                for (int i = 0; i < AHEAD; i++)
+                    packs[i] = fetch<N>(at + (long long)(row + i * slab.rows) * channels);
+                add(own, packs);
             }
         }
+        for (; row < rows.end; row += slab.rows)
+            add(own, load<N>(at + (long long)row * channels, slab.valid));
     }
-    moments[threadIdx.x] = own;
-    for (int left = slab.rows; left > 1;) {
-        int half = (left + 1) / 2;
-        __syncthreads();
-        if (slab.row < left - half)
-            merge(moments[threadIdx.x], moments[threadIdx.x + half * slab.width]);
-        left = half;
-    }
-    // Every thread goes on with what it merged itself, which for row 0 is the whole block.
-    own = moments[threadIdx.x];
+    merge_rows(moments, own, slab);
 
     if (splits > 1) {
         if (slab.row == 0) {
@@ -144,7 +200,7 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
         unsigned* ticket = tickets + (long long)rows.group * gridDim.y + blockIdx.y;
         if (!last_block(ticket, (unsigned)splits)) return;
         own = Moments<N>{};
-        for (int split = 0; split < splits && slab.row == 0; split++) {
+        for (int split = slab.row; slab.active && split < splits; split += slab.rows) {
             const volatile float* partial =
                 partials + ((long long)rows.group * splits + split) * 2 * channels + slab.channel;
             Moments<N> part{};
@@ -155,6 +211,7 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
             }
             merge(own, part);
         }
+        merge_rows(moments, own, slab);
     }
     if (slab.row == 0) {
         long long at = (long long)rows.group * channels + slab.channel;
@@ -177,17 +234,14 @@ __device__ __forceinline__ void ghost_norm_apply(
 
     // y = x * factor + offset would lose digits where the mean is large: the mean is taken off
     // first.
-    Floats<N> average{}, factor{}, offset{};
-    for (int j = 0; j < slab.valid; j++) {
-        long long at = (long long)rows.group * channels + slab.channel + j;
-        average.at[j] = mean[at];
-        factor.at[j] = scale[slab.channel + j] / sqrtf(variance[at] + epsilon);
-        offset.at[j] = shift[slab.channel + j];
-    }
-    for (int row = rows.begin + slab.row; slab.active && row < rows.end; row += slab.rows) {
-        long long at = (rows.first + row) * channels + slab.channel;
-        Floats<N> values = load<N>(x + at, slab.valid), added{};
-        if (addend != nullptr) added = load<N>(addend + at, slab.valid);
+    const long long statistic = (long long)rows.group * channels + slab.channel;
+    const Floats<N> average = load<N>(mean + statistic, slab.valid);
+    const Floats<N> offset = load<N>(shift + slab.channel, slab.valid);
+    const Floats<N> deviation = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
+    Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
+#pragma unroll
+    for (int j = 0; j < N; j++) factor.at[j] *= deviation.at[j];
+    const auto finish = [&](int row, Floats<N> values, const Floats<N>& added) {
         unsigned positive = 0;
 #pragma unroll
         for (int j = 0; j < N; j++) {
@@ -195,43 +249,103 @@ __device__ __forceinline__ void ghost_norm_apply(
             if (z > 0.0f && j < slab.valid) positive |= 1u << j;
             values.at[j] = relu ? rectified(z) : z;
         }
-        store<N>(y + at, values, slab.valid);
+        store<N>(y + (rows.first + row) * channels + slab.channel, values, slab.valid);
         if (mask != nullptr)
             mask[(rows.first + row) * slab.packs + slab.pack] = (unsigned char)positive;
+    };
+    int row = rows.begin + slab.row;
+    if (slab.fetches(x, channels) && (addend == nullptr || slab.fetches(addend, channels))) {
+        for (; rows.end - row > (AHEAD - 1) * slab.rows; row += AHEAD * slab.rows) {
+            Pack<T, N> packs[AHEAD], others[AHEAD]{};
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++) {
+                long long at = (rows.first + row + i * slab.rows) * channels + slab.channel;
+                packs[i] = fetch<N>(x + at);
+                if (addend != nullptr) others[i] = fetch<N>(addend + at);
+            }
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++)
+                finish(row + i * slab.rows, to_floats(packs[i]), to_floats(others[i]));
+        }
+    }
+    for (; slab.active && row < rows.end; row += slab.rows) {
+        long long at = (rows.first + row) * channels + slab.channel;
+        Floats<N> values = load<N>(x + at, slab.valid), added{};
+        if (addend != nullptr) added = load<N>(addend + at, slab.valid);
+        finish(row, values, added);
     }
 
     if (runningMean == nullptr || blockIdx.y != 0) return;
-    const int groups = groups_of(samples, ghostBatch);
-    for (long long c = thread_of_grid(); c < channels; c += threads_of_grid()) {
+    // A warp per channel: its lanes read the statistics of 32 groups at once, and then all of them
+    // go through the groups in order.
+    const int groups = groups_of(samples, ghostBatch), lane = threadIdx.x % LANES;
+    const int warps = (int)gridDim.x * WARPS;
+    for (int c = (int)thread_of_grid() / LANES; c < channels; c += warps) {
         float newMean = runningMean[c], newVariance = runningVariance[c];
-        for (int g = 0; g < groups; g++) {
-            int first = g * ghostBatch;
-            int size = samples - first < ghostBatch ? samples - first : ghostBatch;
-            float count = (float)(size * plane);
-            float unbiased = variance[(long long)g * channels + c];
-            if (count > 1.0f) unbiased *= count / (count - 1.0f);
-            newMean += momentum * (mean[(long long)g * channels + c] - newMean);
-            newVariance += momentum * (unbiased - newVariance);
+        for (int begin = 0; begin < groups; begin += LANES) {
+            int group = begin + lane;
+            float groupMean = 0.0f, unbiased = 0.0f;
+            if (group < groups) {
+                int left = samples - group * ghostBatch;
+                float count = (float)((left < ghostBatch ? left : ghostBatch) * plane);
+                groupMean = mean[(long long)group * channels + c];
+                unbiased = variance[(long long)group * channels + c];
+                if (count > 1.0f) unbiased *= count / (count - 1.0f);
+            }
+            int end = groups - begin < LANES ? groups - begin : LANES;
+            for (int g = 0; g < end; g++) {
+                newMean += momentum * (__shfl_sync(ALL_LANES, groupMean, g) - newMean);
+                newVariance += momentum * (__shfl_sync(ALL_LANES, unbiased, g) - newVariance);
+            }
         }
-        runningMean[c] = newMean;
-        runningVariance[c] = newVariance;
+        if (lane == 0) {
+            runningMean[c] = newMean;
+            runningVariance[c] = newVariance;
+        }
     }
 }
 
 // ---- Backward.
 
-// dz of one pack: dy, or 0 where the mask is not set.
-template <int N, class T>
-__device__ __forceinline__ Floats<N> masked(const T* dy, const unsigned char* mask, long long row,
-                                            int channels, const Slab<N>& slab) {
-    Floats<N> dz = load<N>(dy + row * channels + slab.channel, slab.valid);
-    if (mask != nullptr) {
-        unsigned positive = mask[row * slab.packs + slab.pack];
+// dz of one pack: dy, or 0 where the bits of the mask are not set.
+template <int N>
+__device__ __forceinline__ Floats<N> masked(Floats<N> dy, unsigned positive) {
 #pragma unroll
-        for (int j = 0; j < N; j++)
-            if ((positive >> j & 1u) == 0) dz.at[j] = 0.0f;
+    for (int j = 0; j < N; j++)
+        if ((positive >> j & 1u) == 0) dy.at[j] = 0.0f;
+    return dy;
+}
+
+// Calls f(row, x, dz) for the rows of a thread.
+template <class T, int N, class F>
+__device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned char* mask,
+                                         int channels, const Slab<N>& slab, const Rows& rows, F f) {
+    constexpr int BOTH_AHEAD = AHEAD / 2;  // two loads a row
+    constexpr unsigned ALL = ~0u;
+    const auto place = [&](int row) { return (rows.first + row) * channels + slab.channel; };
+    const auto bits = [&](int row) {
+        return mask == nullptr ? ALL : mask[(rows.first + row) * slab.packs + slab.pack];
+    };
+    int row = rows.begin + slab.row;
+    if (slab.fetches(x, channels) && slab.fetches(dy, channels)) {
+        for (; rows.end - row > (BOTH_AHEAD - 1) * slab.rows; row += BOTH_AHEAD * slab.rows) {
+            Pack<T, N> values[BOTH_AHEAD], gradients[BOTH_AHEAD];
+            unsigned positive[BOTH_AHEAD];
+#pragma unroll
+            for (int i = 0; i < BOTH_AHEAD; i++) {
+                values[i] = fetch<N>(x + place(row + i * slab.rows));
+                gradients[i] = fetch<N>(dy + place(row + i * slab.rows));
+                positive[i] = bits(row + i * slab.rows);
+            }
+#pragma unroll
+            for (int i = 0; i < BOTH_AHEAD; i++)
+                f(row + i * slab.rows, to_floats(values[i]),
+                  masked(to_floats(gradients[i]), positive[i]));
+        }
     }
-    return dz;
+    for (; slab.active && row < rows.end; row += slab.rows)
+        f(row, load<N>(x + place(row), slab.valid),
+          masked(load<N>(dy + place(row), slab.valid), bits(row)));
 }
 
 template <int N>
@@ -261,30 +375,18 @@ __device__ __forceinline__ void ghost_norm_gradient_sums(
     const Rows rows(samples, plane, ghostBatch, splits);
     const long long statistic = (long long)rows.group * channels + slab.channel;
 
-    Floats<N> average{}, inverse{};
-    for (int j = 0; j < slab.valid; j++) {
-        average.at[j] = mean[statistic + j];
-        inverse.at[j] = 1.0f / sqrtf(variance[statistic + j] + epsilon);
-    }
+    const Floats<N> average = load<N>(mean + statistic, slab.valid);
+    const Floats<N> inverse = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
     GradientSums<N> own{};
-    for (int row = rows.begin + slab.row; slab.active && row < rows.end; row += slab.rows) {
-        Floats<N> values = load<N>(x + (rows.first + row) * channels + slab.channel, slab.valid);
-        Floats<N> dz = masked<N>(dy, mask, rows.first + row, channels, slab);
+    for_rows(x, dy, mask, channels, slab, rows,
+             [&](int, const Floats<N>& values, const Floats<N>& dz) {
 #pragma unroll
-        for (int j = 0; j < N; j++) {
-            own.dz[j] += dz.at[j];
-            own.dot[j] += dz.at[j] * ((values.at[j] - average.at[j]) * inverse.at[j]);
-        }
-    }
-    shared[threadIdx.x] = own;
-    for (int left = slab.rows; left > 1;) {
-        int half = (left + 1) / 2;
-        __syncthreads();
-        if (slab.row < left - half)
-            merge(shared[threadIdx.x], shared[threadIdx.x + half * slab.width]);
-        left = half;
-    }
-    own = shared[threadIdx.x];
+                 for (int j = 0; j < N; j++) {
+                     own.dz[j] += dz.at[j];
+                     own.dot[j] += dz.at[j] * ((values.at[j] - average.at[j]) * inverse.at[j]);
+                 }
+             });
+    merge_rows(shared, own, slab);
 
     if (splits > 1) {
         if (slab.row == 0) {
@@ -297,7 +399,7 @@ __device__ __forceinline__ void ghost_norm_gradient_sums(
         unsigned* ticket = tickets + (long long)rows.group * gridDim.y + blockIdx.y;
         if (!last_block(ticket, (unsigned)splits)) return;
         own = GradientSums<N>{};
-        for (int split = 0; split < splits && slab.row == 0; split++) {
+        for (int split = slab.row; slab.active && split < splits; split += slab.rows) {
             const volatile float* partial =
                 partials + ((long long)rows.group * splits + split) * 2 * channels + slab.channel;
             for (int j = 0; j < slab.valid; j++) {
@@ -305,6 +407,7 @@ __device__ __forceinline__ void ghost_norm_gradient_sums(
                 own.dot[j] += partial[channels + j];
             }
         }
+        merge_rows(shared, own, slab);
     }
     if (slab.row == 0) {
         long long dots = (long long)groups_of(samples, ghostBatch) * channels;
@@ -329,36 +432,46 @@ __device__ __forceinline__ void ghost_norm_gradient(
     const long long statistic = (long long)rows.group * channels + slab.channel;
     const long long dots = (long long)groups * channels;
 
-    Floats<N> average{}, inverse{}, factor{}, dzMean{}, dotMean{};
-    for (int j = 0; j < slab.valid; j++) {
-        average.at[j] = mean[statistic + j];
-        inverse.at[j] = 1.0f / sqrtf(variance[statistic + j] + epsilon);
-        factor.at[j] = scale[slab.channel + j] * inverse.at[j];
-        dzMean.at[j] = sums[statistic + j] / (float)rows.count;
-        dotMean.at[j] = sums[dots + statistic + j] / (float)rows.count;
-    }
-    for (int row = rows.begin + slab.row; slab.active && row < rows.end; row += slab.rows) {
-        long long at = (rows.first + row) * channels + slab.channel;
-        Floats<N> values = load<N>(x + at, slab.valid);
-        Floats<N> dz = masked<N>(dy, mask, rows.first + row, channels, slab);
-        if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
+    const Floats<N> average = load<N>(mean + statistic, slab.valid);
+    const Floats<N> inverse = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
+    Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
+    Floats<N> dzMean = load<N>(sums + statistic, slab.valid);
+    Floats<N> dotMean = load<N>(sums + dots + statistic, slab.valid);
+    const float share = 1.0f / (float)rows.count;
 #pragma unroll
-        for (int j = 0; j < N; j++) {
-            float normalised = (values.at[j] - average.at[j]) * inverse.at[j];
-            dz.at[j] = factor.at[j] * (dz.at[j] - dzMean.at[j] - normalised * dotMean.at[j]);
-        }
-        store<N>(dx + at, dz, slab.valid);
+    for (int j = 0; j < N; j++) {
+        factor.at[j] *= inverse.at[j];
+        dzMean.at[j] *= share;
+        dotMean.at[j] *= share;
     }
+    for_rows(x, dy, mask, channels, slab, rows,
+             [&](int row, const Floats<N>& values, const Floats<N>& dz) {
+                 long long at = (rows.first + row) * channels + slab.channel;
+                 if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
+                 Floats<N> gradients;
+#pragma unroll
+                 for (int j = 0; j < N; j++) {
+                     float normalised = (values.at[j] - average.at[j]) * inverse.at[j];
+                     gradients.at[j] =
+                         factor.at[j] * (dz.at[j] - dzMean.at[j] - normalised * dotMean.at[j]);
+                 }
+                 store<N>(dx + at, gradients, slab.valid);
+             });
 
     if (blockIdx.y != 0) return;
-    for (long long c = thread_of_grid(); c < channels; c += threads_of_grid()) {
+    const int lane = threadIdx.x % LANES, warps = (int)gridDim.x * WARPS;
+    for (int c = (int)thread_of_grid() / LANES; c < channels; c += warps) {
         float shiftSum = 0.0f, scaleSum = 0.0f;
-        for (int g = 0; g < groups; g++) {
+        for (int g = lane; g < groups; g += LANES) {
             shiftSum += sums[(long long)g * channels + c];
             scaleSum += sums[dots + (long long)g * channels + c];
         }
-        dshift[c] += shiftSum;
-        dscale[c] += scaleSum;
+        shiftSum = warp_sum(shiftSum);
+        scaleSum = warp_sum(scaleSum);
+        if (lane == 0) {
+            dshift[c] += shiftSum;
+            dscale[c] += scaleSum;
+        }
     }
 }
 
@@ -378,7 +491,7 @@ __device__ __forceinline__ void ghost_norm_gradient(
                             runningVariance, samples, channels, plane, ghostBatch, splits,         \
                             epsilon, momentum, relu);                                              \
     }                                                                                              \
-    KERNEL ghost_norm_gradient_sums_##DTYPE(                                                       \
+    KERNEL_OF(3) ghost_norm_gradient_sums_##DTYPE(                                                       \
         const T* x, const T* dy, const float* mean, const float* variance,                         \
         const unsigned char* mask, float* sums, float* partials, unsigned* tickets, int samples,   \
         int channels, int plane, int ghostBatch, int splits, float epsilon) {                      \

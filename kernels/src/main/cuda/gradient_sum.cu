@@ -23,9 +23,12 @@
 #include "common.cuh"
 
 constexpr int MOST_PARTS = 64;
+// Parts whose loads are on their way together; they are added in order all the same.
+constexpr int AT_ONCE = 4;
 
 template <class T>
-__device__ __forceinline__ void gradient_sum(float* __restrict__ sum, const T* const* parts,
+__device__ __forceinline__ void gradient_sum(float* __restrict__ sum,
+                                             const T* const* __restrict__ parts,
                                              const float* __restrict__ weights, int partCount,
                                              long long count, int accumulate,
                                              double* __restrict__ norms, float* partials,
@@ -44,16 +47,23 @@ __device__ __forceinline__ void gradient_sum(float* __restrict__ sum, const T* c
         int valid = valid_of<N>(i, count);
         Floats<N> total{};
         if (accumulate) total = load<N>(sum + i, valid);
-        for (int k = 0; k < partCount; k++) {
-            Floats<N> part = load<N>(parts[k] + i, valid);
-            float weight = weights[k], square = 0.0f;
+        for (int first = 0; first < partCount; first += AT_ONCE) {
+            Floats<N> loaded[AT_ONCE];
 #pragma unroll
-            for (int j = 0; j < N; j++) {
-                total.at[j] = fmaf(weight, part.at[j], total.at[j]);
-                square = fmaf(part.at[j], part.at[j], square);
+            for (int k = 0; k < AT_ONCE; k++)
+                if (first + k < partCount) loaded[k] = load<N>(parts[first + k] + i, valid);
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                if (first + k >= partCount) break;
+                float weight = weights[first + k], square = 0.0f;
+#pragma unroll
+                for (int j = 0; j < N; j++) {
+                    total.at[j] = fmaf(weight, loaded[k].at[j], total.at[j]);
+                    square = fmaf(loaded[k].at[j], loaded[k].at[j], square);
+                }
+                square = warp_sum(square);
+                if (lane == 0) squares[warp][first + k] += square;
             }
-            square = warp_sum(square);
-            if (lane == 0) squares[warp][k] += square;
         }
         store<N>(sum + i, total, valid);
         float square = 0.0f;
@@ -70,12 +80,8 @@ __device__ __forceinline__ void gradient_sum(float* __restrict__ sum, const T* c
         partials[(long long)blockIdx.x * (partCount + 1) + k] = square;
     }
     if (!last_block(ticket, gridDim.x)) return;
-    const volatile float* written = partials;
     for (int k = warp; k <= partCount; k += WARPS) {
-        double square = 0.0;
-        for (int block = lane; block < (int)gridDim.x; block += LANES)
-            square += written[(long long)block * (partCount + 1) + k];
-        square = warp_sum(square);
+        const double square = sum_of_blocks(partials + k, (int)gridDim.x, partCount + 1);
         if (lane == 0) norms[k] = square;
         // Infinity and NaN are the only numbers whose difference with themselves is not zero.
         if (lane == 0 && k == partCount && notFinite != nullptr && !(square - square == 0.0))

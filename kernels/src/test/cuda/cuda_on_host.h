@@ -263,6 +263,9 @@ inline void __syncwarp(unsigned = 0xffffffffu) {
     cuda_on_host::wait_as(cuda_on_host::State::AT_WARP_BARRIER);
 }
 
+// The device's is right to two units in the last place.
+inline float rsqrtf(float value) { return 1.0f / sqrtf(value); }
+
 inline void __threadfence() {}
 
 template <class T>

@@ -79,7 +79,8 @@ class EvaluatorTest {
         Network network = new Network("dense", 2, 6, 5, 3, new Dense("logits", 3));
         try (backend;
                 StepPlanner planner = new StepPlanner(backend, network, 1, 0, Long.MAX_VALUE);
-                ModelMemory model = ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
+                ModelMemory model =
+                        ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
                 Evaluator evaluator = new Evaluator(
                         backend,
                         planner,

@@ -164,13 +164,14 @@ class CudaKernelsTest {
         changes.put("b * s.secondCorrection", "b");
         changes.put("trust * weightNorm / pull", "trust * weightNorm / gradientNorm");
         changes.put("scale * (clipNorm / length)", "scale * clipNorm");
-        changes.put("square = fmaf(part.at[j], part.at[j], square)", "square = fmaf(part.at[j], 1.001f, square)");
+        changes.put(
+                "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)", "square = fmaf(loaded[k].at[j], 1, square)");
         changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
         changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
-        changes.put("dbias[slab.channel + j] += sum", "dbias[slab.channel + j] = sum");
+        changes.put("dbias[slab.channel + j] += own.at[j]", "dbias[slab.channel + j] = own.at[j]");
         changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
@@ -192,6 +193,22 @@ class CudaKernelsTest {
             requireNoticed(wrong, "pooling", PoolingCheck::pooling);
             requireNoticed(wrong, "convolution", ConvolutionCheck::convolution);
             requireNoticed(wrong, "margins", ConvolutionCheck::margins);
+        }
+    }
+
+    /** What only threads with several rows under way come through. */
+    @Test
+    void wrongRowsAheadAreNoticed() {
+        Map<String, String> statistics = Map.of("squares += distance * distance;", "squares += distance;");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-statistics-ahead", statistics)) {
+            requireNoticed(wrong, "statistics", GhostNormCheck::forward);
+        }
+        Map<String, String> others = Map.of(
+                "finish(row + i * slab.rows, to_floats(packs[i])", "finish(row + i * slab.rows, to_floats(packs[0])",
+                "masked(to_floats(gradients[i]), positive[i])", "masked(to_floats(gradients[0]), positive[i])");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-rows-ahead", others)) {
+            requireNoticed(wrong, "normalisation", GhostNormCheck::forward);
+            requireNoticed(wrong, "gradient", GhostNormCheck::gradient);
         }
     }
 

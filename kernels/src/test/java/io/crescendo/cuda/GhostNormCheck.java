@@ -13,6 +13,9 @@ final class GhostNormCheck {
     private static final double MOMENTUM = 0.1;
 
     private final Trial trial;
+    /** Whole, aligned packs and enough rows for threads to have several under way, in a quarter of the trials. */
+    private final boolean ahead;
+
     private final int samples;
     private final int channels;
     private final int height;
@@ -26,14 +29,16 @@ final class GhostNormCheck {
 
     private GhostNormCheck(Trial trial) {
         this.trial = trial;
-        samples = trial.between(1, 7);
-        channels = trial.anyChannels();
-        height = trial.between(1, channels > 100 ? 3 : 9);
-        width = trial.between(1, channels > 100 ? 3 : 9);
+        ahead = trial.random().nextInt(4) == 0;
+        samples = trial.between(ahead ? 3 : 1, 7);
+        channels = ahead ? trial.packed() * trial.between(8, 20) : trial.anyChannels();
+        int longest = channels > 100 ? 3 : 9;
+        height = ahead ? trial.between(5, 7) : trial.between(1, longest);
+        width = ahead ? trial.between(5, 7) : trial.between(1, longest);
         plane = height * width;
-        ghostBatch = trial.between(1, samples + 1);
+        ghostBatch = trial.between(ahead ? 2 : 1, samples + 1);
         groups = (samples + ghostBatch - 1) / ghostBatch;
-        splits = trial.random().nextBoolean() ? 1 : trial.between(1, 5);
+        splits = trial.random().nextBoolean() ? 1 : trial.between(1, ahead ? 3 : 5);
         slabs = trial.slabs(channels);
     }
 
@@ -335,6 +340,7 @@ final class GhostNormCheck {
     }
 
     private DeviceBuffer nhwc(double[] values) {
-        return trial.written(nhwcArray(values));
+        double[] arranged = nhwcArray(values);
+        return ahead ? new DeviceBuffer(trial.type(), arranged.length, 0).write(arranged) : trial.written(arranged);
     }
 }
