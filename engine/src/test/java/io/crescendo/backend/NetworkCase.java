@@ -170,6 +170,19 @@ public record NetworkCase(
             Value right = l.tape().averagePool(l.conv(x, b, 1, 1), Window.square(3, 2, 1));
             return l.conv(l.tape().concat(List.of(left, right)), 16, 1, 1);
         });
+        // Whole vector registers of channels, images that 4x4 tiles do not fill, every kind of padding.
+        int high = 5 + random.nextInt(9);
+        int wide = 5 + random.nextInt(9);
+        m.add(
+                "full registers pad 0,2,1,1",
+                high,
+                wide,
+                (l, x) -> l.conv(l.conv(x, 16, 1, 1), 48, new Window(3, 3, 1, 1, 0, 2, 1, 1), 1, false));
+        m.add("full registers add relu", wide, high, (l, x) -> {
+            Value stem = l.tape().relu(l.conv(x, 32, 1, 1));
+            Value inner = l.tape().relu(l.conv(stem, 16, Window.square(3, 1, 1), 1, false));
+            return l.tape().relu(l.tape().add(l.conv(inner, 32, 3, 1), stem));
+        });
         m.add("wide groups", (l, x) -> l.conv(l.conv(x, 34, 1, 1), 68, Window.square(3, 1, 1), 2, true));
         m.add("wide dense " + b, (l, x) -> l.tape().relu(l.dense(l.conv(x, a, 1, 1), b, true)));
         return cases;

@@ -31,6 +31,7 @@ final class Binding {
     private final List<Kept> kept = new ArrayList<>();
     private final List<Floats> views = new ArrayList<>();
     private final Address address = new Address();
+    private @Nullable WinogradStage stage;
 
     Binding(OneDnn oneDnn, NativeScope scope, WorkspacePlan plan, ModelMemory model) {
         this.oneDnn = oneDnn;
@@ -98,6 +99,19 @@ final class Binding {
         Floats view = new Floats(operand.place(), elements);
         views.add(view);
         return view;
+    }
+
+    /** A Java view of all floats of an operand as they lie. */
+    Floats floats(Operand operand) {
+        return floats(operand, operand.layout().bytes() / Float.BYTES);
+    }
+
+    /** Where the steps of this binding transform images and filters. */
+    WinogradStage stage(int threads) {
+        if (stage == null) {
+            stage = new WinogradStage(threads);
+        }
+        return stage;
     }
 
     /** Whether the planner gave both the same place. */

@@ -3,6 +3,7 @@ package io.crescendo.cpu;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_primitive_create;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_primitive_destroy;
 
+import java.util.function.Consumer;
 import org.bytedeco.dnnl.dnnl_primitive;
 import org.bytedeco.dnnl.dnnl_primitive_desc;
 import org.jspecify.annotations.Nullable;
@@ -17,9 +18,16 @@ final class Compiled {
     private final String name;
     private final dnnl_primitive_desc chosen;
     private final NativeScope lowered;
+    private final Consumer<Runnable> around;
     private @Nullable dnnl_primitive ready;
 
-    Compiled(String name, dnnl_primitive_desc chosen, NativeScope lowered) {
+    /**
+     * Describes it.
+     *
+     * @param around runs the building, for a number of threads of its choice
+     */
+    Compiled(String name, dnnl_primitive_desc chosen, NativeScope lowered, Consumer<Runnable> around) {
+        this.around = around;
         this.name = name;
         this.chosen = chosen;
         this.lowered = lowered;
@@ -48,7 +56,7 @@ final class Compiled {
 
     private dnnl_primitive create() {
         dnnl_primitive primitive = new dnnl_primitive();
-        OneDnn.check(dnnl_primitive_create(primitive, chosen), "compile the " + name);
+        around.accept(() -> OneDnn.check(dnnl_primitive_create(primitive, chosen), "compile the " + name));
         return primitive;
     }
 

@@ -18,16 +18,31 @@ import org.bytedeco.dnnl.dnnl_primitive_desc;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Convolution and its two gradients.
+ * Convolution and its two gradients: by fewer multiplications where that pays ({@link WinogradConvolutions}), otherwise
+ * as oneDNN's direct convolutions.
  *
  * <p>Weights lie row-major in the pack and are reordered for each run into what the implementation likes (a few
  * thousandths of the convolution's own time); weight gradients are computed in scratch memory and added to the pack.
  */
 final class Convolutions {
     private final SectionLowering section;
+    private final WinogradConvolutions winograd;
 
     Convolutions(SectionLowering section) {
         this.section = section;
+        this.winograd = new WinogradConvolutions(section);
+    }
+
+    OpPlan forward(Op.Conv2d op) {
+        return winograd.forward(op).orElseGet(() -> directForward(op));
+    }
+
+    OpPlan inputGradient(Op.Conv2dInputGradient op) {
+        return winograd.inputGradient(op).orElseGet(() -> directInputGradient(op));
+    }
+
+    OpPlan weightGradient(Op.Conv2dWeightGradient op) {
+        return winograd.weightGradient(op).orElseGet(() -> directWeightGradient(op));
     }
 
     /** Weights have one more dimension when there are groups: (groups, K / groups, C / groups, R, S). */
@@ -83,7 +98,7 @@ final class Convolutions {
                 attributes);
     }
 
-    OpPlan forward(Op.Conv2d op) {
+    private OpPlan directForward(Op.Conv2d op) {
         OpPlan plan = section.plan();
         long[] weightExtents = weightExtents(op.weight(), op.groups());
         long[] outputExtents = section.extents(op.output());
@@ -141,7 +156,7 @@ final class Convolutions {
         return plan;
     }
 
-    OpPlan inputGradient(Op.Conv2dInputGradient op) {
+    private OpPlan directInputGradient(Op.Conv2dInputGradient op) {
         OpPlan plan = section.plan();
         long[] weightExtents = weightExtents(op.weight(), op.groups());
         long[] inputExtents = section.extents(op.inputGradient());
@@ -216,7 +231,7 @@ final class Convolutions {
                 attributes);
     }
 
-    OpPlan weightGradient(Op.Conv2dWeightGradient op) {
+    private OpPlan directWeightGradient(Op.Conv2dWeightGradient op) {
         OpPlan plan = section.plan();
         long[] weightExtents = weightExtents(op.weightGradient(), op.groups());
         long[] inputExtents = section.extents(op.input());

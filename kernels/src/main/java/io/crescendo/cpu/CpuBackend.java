@@ -45,15 +45,23 @@ final class CpuBackend implements Backend {
     private final boolean setsThreads;
     private final Workers workers;
     private final long shardBytes;
+    private final double winogradBelow;
 
     CpuBackend(BackendOptions options) {
-        this(options, Sharding.TARGET_BYTES);
+        this(options, Sharding.TARGET_BYTES, WinogradConvolutions.USUALLY_BELOW);
     }
 
-    /** With another size of shard than the one that suits caches. */
-    CpuBackend(BackendOptions options, long shardBytes) {
+    /**
+     * With other limits than those that are fast.
+     *
+     * @param shardBytes how much goes through the network side by side
+     * @param winogradBelow the largest share of a direct convolution's time at which its replacement is used; 0 never,
+     *     infinity wherever it is possible
+     */
+    CpuBackend(BackendOptions options, long shardBytes, double winogradBelow) {
         options.requireFloat32(name());
         this.shardBytes = shardBytes;
+        this.winogradBelow = winogradBelow;
         threads =
                 options.threads() > 0 ? options.threads() : Runtime.getRuntime().availableProcessors();
         setsThreads = OneDnnLibrary.load();
@@ -77,10 +85,29 @@ final class CpuBackend implements Backend {
         return shardBytes;
     }
 
+    double winogradBelow() {
+        return winogradBelow;
+    }
+
     /** Whoever calls, parallel work has this backend's number of threads. */
     void useThreads() {
         if (setsThreads) {
             OpenMp.omp_set_num_threads(threads);
+        }
+    }
+
+    /** Whether {@link #onOneThread} keeps its word. */
+    boolean setsThreads() {
+        return setsThreads;
+    }
+
+    /** Does something with oneDNN on the calling thread alone. */
+    void onOneThread(Runnable work) {
+        OpenMp.omp_set_num_threads(1);
+        try {
+            work.run();
+        } finally {
+            useThreads();
         }
     }
 

@@ -45,7 +45,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     }
 
     private void lower(int samples) {
-        sections.add(SectionLowering.lower(backend.oneDnn(), scope, program, samples, backend.metrics()));
+        sections.add(SectionLowering.lower(backend, scope, program, samples));
     }
 
     @Override

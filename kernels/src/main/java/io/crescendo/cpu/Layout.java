@@ -46,6 +46,16 @@ final class Layout {
                 extents);
     }
 
+    /** Images (N, C, H, W) with 8 or 16 channels side by side. */
+    static Layout blockedImages(NativeScope scope, int block, long... extents) {
+        return tagged(scope, block == 16 ? dnnl_nChw16c : dnnl_nChw8c, extents);
+    }
+
+    /** Filters (G, K, C, R, S) in squares of 8 or 16 input by as many output channels, the outputs side by side. */
+    static Layout blockedFilters(NativeScope scope, int block, long... extents) {
+        return tagged(scope, block == 16 ? dnnl_gOIhw16i16o : dnnl_gOIhw8i8o, extents);
+    }
+
     private static Layout tagged(NativeScope scope, int tag, long... extents) {
         dnnl_memory_desc descriptor = new dnnl_memory_desc();
         OneDnn.check(

@@ -6,7 +6,10 @@ import io.crescendo.autograd.Value;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
+import java.util.function.Consumer;
+import java.util.function.Function;
 import java.util.function.Predicate;
 import java.util.function.ToIntFunction;
 import org.bytedeco.dnnl.dnnl_exec_arg_t;
@@ -92,14 +95,17 @@ final class OpPlan {
      */
     dnnl_primitive_desc choose(
             String what, ToIntFunction<dnnl_primitive_desc> atHand, ToIntFunction<dnnl_primitive_desc> any) {
+        return chooseCompiled(atHand).orElseGet(() -> choose(what, any));
+    }
+
+    /** Chooses an implementation that is compiled for this processor; none if there is none. */
+    Optional<dnnl_primitive_desc> chooseCompiled(ToIntFunction<dnnl_primitive_desc> create) {
         dnnl_primitive_desc chosen = new dnnl_primitive_desc();
-        if (atHand.applyAsInt(chosen) == dnnl_success) {
-            scope.onClose(() -> dnnl_primitive_desc_destroy(chosen));
-            if (isCompiled(chosen)) {
-                return chosen;
-            }
+        if (create.applyAsInt(chosen) != dnnl_success) {
+            return Optional.empty();
         }
-        return choose(what, any);
+        scope.onClose(() -> dnnl_primitive_desc_destroy(chosen));
+        return isCompiled(chosen) ? Optional.of(chosen) : Optional.empty();
     }
 
     /** Generated for the instruction set at hand, as opposed to a generic loop or a detour over a matrix product. */
@@ -124,18 +130,39 @@ final class OpPlan {
 
     /** Appends a primitive that only some bindings need. */
     void primitiveIf(Predicate<Binding> needed, String what, dnnl_primitive_desc chosen, List<Argument> arguments) {
-        List<Argument> all = new ArrayList<>(arguments);
-        dnnl_memory_desc temporary = dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
-        if (temporary != null && dnnl_memory_desc_get_size(temporary) > 0) {
-            all.add(arg(DNNL_ARG_SCRATCHPAD, scratch(Layout.copyOf(scope, temporary))));
-        }
-        Compiled compiled = new Compiled(what + " of " + description, chosen, scope);
-        primitives.add(compiled);
+        Function<Binding, List<Step>> inner = inner(what, chosen, List.of(arguments), Runnable::run);
         step((binding, steps) -> {
             if (needed.test(binding)) {
-                steps.add(bind(compiled, all, binding));
+                steps.addAll(inner.apply(binding));
             }
         });
+    }
+
+    /**
+     * A primitive that steps of the caller's own run, at several places in memory; to be applied once per binding.
+     *
+     * @param places the arguments for each place
+     * @param around sees to the number of threads while the primitive is built
+     */
+    Function<Binding, List<Step>> inner(
+            String what, dnnl_primitive_desc chosen, List<List<Argument>> places, Consumer<Runnable> around) {
+        dnnl_memory_desc temporary = dnnl_primitive_desc_query_md(chosen, dnnl_query_scratchpad_md, 0);
+        List<List<Argument>> complete = new ArrayList<>();
+        for (List<Argument> arguments : places) {
+            List<Argument> all = new ArrayList<>(arguments);
+            if (temporary != null && dnnl_memory_desc_get_size(temporary) > 0) {
+                all.add(arg(DNNL_ARG_SCRATCHPAD, scratch(Layout.copyOf(scope, temporary))));
+            }
+            complete.add(all);
+        }
+        Compiled compiled = new Compiled(what + " of " + description, chosen, scope, around);
+        primitives.add(compiled);
+        return binding -> {
+            dnnl_primitive primitive = compiled.take(binding.scope());
+            return complete.stream()
+                    .map(all -> bind(compiled.name(), primitive, all, binding))
+                    .toList();
+        };
     }
 
     /** Builds all primitives ahead, whether or not a binding will need them: most do. */
@@ -147,15 +174,14 @@ final class OpPlan {
         primitive(what, chosen, List.of(arguments));
     }
 
-    private static Step bind(Compiled compiled, List<Argument> arguments, Binding binding) {
-        dnnl_primitive primitive = compiled.take(binding.scope());
+    private static Step bind(String what, dnnl_primitive primitive, List<Argument> arguments, Binding binding) {
         dnnl_exec_arg_t list = new dnnl_exec_arg_t(arguments.size());
         for (int i = 0; i < arguments.size(); i++) {
             dnnl_exec_arg_t entry = list.getPointer(i);
             entry.arg(arguments.get(i).id());
             entry.memory(binding.memory(arguments.get(i).operand()));
         }
-        return new PrimitiveStep(compiled.name(), primitive, binding.oneDnn().stream, list, arguments.size());
+        return new PrimitiveStep(what, primitive, binding.oneDnn().stream, list, arguments.size());
     }
 
     void step(Step.Template template) {

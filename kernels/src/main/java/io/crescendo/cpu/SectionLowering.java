@@ -20,11 +20,10 @@ import org.bytedeco.dnnl.dnnl_primitive_attr;
  * lies. So blocked layouts spread from convolution to convolution and reorders happen only at the edges.
  */
 final class SectionLowering implements OpVisitor<OpPlan> {
-    private final OneDnn oneDnn;
+    private final CpuBackend backend;
     private final NativeScope scope;
     private final Program program;
     private final int samples;
-    private final CpuStepMetrics metrics;
     private final Map<Integer, Layout> layouts = new HashMap<>();
     private final Map<Integer, Long> bytes = new HashMap<>();
     private final Convolutions convolutions = new Convolutions(this);
@@ -36,16 +35,15 @@ final class SectionLowering implements OpVisitor<OpPlan> {
     private final Concats concats = new Concats(this);
     private int index;
 
-    private SectionLowering(OneDnn oneDnn, NativeScope scope, Program program, int samples, CpuStepMetrics metrics) {
-        this.oneDnn = oneDnn;
+    private SectionLowering(CpuBackend backend, NativeScope scope, Program program, int samples) {
+        this.backend = backend;
         this.scope = scope;
         this.program = program;
         this.samples = samples;
-        this.metrics = metrics;
     }
 
-    static Section lower(OneDnn oneDnn, NativeScope scope, Program program, int samples, CpuStepMetrics metrics) {
-        return new SectionLowering(oneDnn, scope, program, samples, metrics).run();
+    static Section lower(CpuBackend backend, NativeScope scope, Program program, int samples) {
+        return new SectionLowering(backend, scope, program, samples).run();
     }
 
     private Section run() {
@@ -59,7 +57,11 @@ final class SectionLowering implements OpVisitor<OpPlan> {
     // What the families of operations build on.
 
     OneDnn oneDnn() {
-        return oneDnn;
+        return backend.oneDnn();
+    }
+
+    CpuBackend backend() {
+        return backend;
     }
 
     NativeScope scope() {
@@ -132,19 +134,19 @@ final class SectionLowering implements OpVisitor<OpPlan> {
 
     /** Copies from one layout into another. */
     void reorder(OpPlan plan, Operand from, Operand to) {
-        Reorders.append(oneDnn, plan, from, to, plan.attributes());
+        Reorders.append(oneDnn(), plan, from, to, plan.attributes());
     }
 
     /** Like {@link #reorder}, but nothing happens where the planner put both at one place. */
     void copyUnlessInPlace(OpPlan plan, Operand from, Operand to) {
-        Reorders.appendIf(binding -> !binding.coincide(from, to), oneDnn, plan, from, to, plan.attributes());
+        Reorders.appendIf(binding -> !binding.coincide(from, to), oneDnn(), plan, from, to, plan.attributes());
     }
 
     /** Adds what a primitive left in scratch memory to the gradient pack: the sum over shards and micro-batches. */
     void accumulate(OpPlan plan, Operand from, Operand gradient) {
         dnnl_primitive_attr attributes = plan.attributes();
         PostOps.attach(scope, attributes, PostOps::sum);
-        Reorders.append(oneDnn, plan, from, gradient, attributes);
+        Reorders.append(oneDnn(), plan, from, gradient, attributes);
     }
 
     // One method per operation: which family it belongs to.
@@ -256,6 +258,6 @@ final class SectionLowering implements OpVisitor<OpPlan> {
 
     @Override
     public OpPlan visit(Op.SoftmaxCrossEntropy op) {
-        return Losses.softmaxCrossEntropy(this, metrics, op);
+        return Losses.softmaxCrossEntropy(this, backend.metrics(), op);
     }
 }

@@ -2,6 +2,7 @@ package io.crescendo.cpu;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -25,6 +26,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.Callable;
@@ -34,6 +36,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What the contract does not ask: no allocation, the same numbers each time, errors that say what to do. */
 @NullMarked
@@ -43,6 +47,12 @@ class CpuExecutableTest {
     private static final int CHANNELS = 3;
     private static final int SIZE = 12;
     private static final int CLASSES = 5;
+    private static final int WIDTH = 32; // whole vector registers, as convolutions by tiles need
+
+    /** Convolutions done directly, and by tiles wherever that is possible. */
+    private static final double DIRECT = 0;
+
+    private static final double TILES = Double.POSITIVE_INFINITY;
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
 
@@ -50,19 +60,23 @@ class CpuExecutableTest {
     private static Program program(Backend backend) {
         Tape tape = Tape.training(BATCH, GHOST_BATCH);
         Value x = tape.images(CHANNELS, SIZE, SIZE);
-        x = tape.name("first").conv2d(x, weight(tape, 20, CHANNELS, 3, 3), null, Window.square(3, 1, 1), 1);
-        x = tape.relu(norm(tape.name("norm1"), x, 20));
+        x = tape.name("first").conv2d(x, weight(tape, WIDTH, CHANNELS, 3, 3), null, Window.square(3, 1, 1), 1);
+        x = tape.relu(norm(tape.name("norm1"), x, WIDTH));
         Value shortcut = x;
-        x = tape.name("second").conv2d(x, weight(tape, 20, 20, 3, 3), null, Window.square(3, 1, 1), 1);
-        x = tape.relu(norm(tape.name("norm2"), tape.add(x, shortcut), 20));
+        x = tape.name("second").conv2d(x, weight(tape, WIDTH, WIDTH, 3, 3), null, Window.square(3, 1, 1), 1);
+        x = tape.relu(norm(tape.name("norm2"), tape.add(x, shortcut), WIDTH));
         x = tape.name("pool").maxPool(x, Window.square(2, 2, 0));
         x = tape.name("average").globalAveragePool(x);
         x = tape.name("dropout").dropout(tape.flatten(x), 0.25);
         tape.name("logits");
         Value bias = tape.parameter("bias", Shape.of(CLASSES), Role.BIAS, Initializer.constant(0));
-        x = tape.keep(tape.dense(x, weight(tape, CLASSES, 20), bias));
+        x = tape.keep(tape.dense(x, weight(tape, CLASSES, WIDTH), bias));
         tape.softmaxCrossEntropy(x, tape.labels(), 0.1);
         return tape.program(backend.fusions());
+    }
+
+    private static CpuBackend open(double winogradBelow) {
+        return new CpuBackend(new BackendOptions(2), Sharding.TARGET_BYTES, winogradBelow);
     }
 
     private static Value weight(Tape tape, long... extents) {
@@ -103,10 +117,11 @@ class CpuExecutableTest {
         return ByteBuffer.allocateDirect(4 * elements).order(ByteOrder.nativeOrder());
     }
 
-    @Test
-    void replayAndUpdateAllocateNothing() {
+    @ParameterizedTest
+    @ValueSource(doubles = {DIRECT, TILES})
+    void replayAndUpdateAllocateNothing(double winogradBelow) {
         com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
-        try (Backend backend = new CpuBackend(new BackendOptions(2));
+        try (Backend backend = open(winogradBelow);
                 Rig rig = new Rig(backend, program(backend), seed);
                 UpdateKernel update = backend.prepareUpdate(
                         new UpdateRule.Momentum(), rig.model, rig.program.parameters(), p -> true)) {
@@ -129,10 +144,11 @@ class CpuExecutableTest {
         }
     }
 
-    @Test
-    void theSameSeedGivesTheSameBits() {
-        float[] first = gradients();
-        float[] second = gradients();
+    @ParameterizedTest
+    @ValueSource(doubles = {DIRECT, TILES})
+    void theSameSeedGivesTheSameBits(double winogradBelow) {
+        float[] first = gradients(winogradBelow);
+        float[] second = gradients(winogradBelow);
         assertArrayEquals(first, second, "seed " + seed);
         float sum = 0;
         for (float gradient : first) {
@@ -142,11 +158,20 @@ class CpuExecutableTest {
     }
 
     @Test
-    void twoBackendsWorkSideBySideEachOnItsOwnThread() throws InterruptedException, ExecutionException {
-        float[] alone = gradients();
+    void tilesRoundInTheirOwnWay() {
+        float[] direct = gradients(DIRECT);
+        float[] tiles = gradients(TILES);
+        assertFalse(Arrays.equals(direct, tiles), "seed " + seed + ": convolutions by tiles were not used");
+    }
+
+    @ParameterizedTest
+    @ValueSource(doubles = {DIRECT, TILES})
+    void twoBackendsWorkSideBySideEachOnItsOwnThread(double winogradBelow)
+            throws InterruptedException, ExecutionException {
+        float[] alone = gradients(winogradBelow);
         ExecutorService callers = Executors.newFixedThreadPool(2);
         try {
-            Callable<float[]> caller = this::gradients;
+            Callable<float[]> caller = () -> gradients(winogradBelow);
             for (Future<float[]> besideAnother : callers.invokeAll(List.of(caller, caller))) {
                 assertArrayEquals(alone, besideAnother.get(), "seed " + seed);
             }
@@ -155,8 +180,8 @@ class CpuExecutableTest {
         }
     }
 
-    private float[] gradients() {
-        try (Backend backend = new CpuBackend(new BackendOptions(2));
+    private float[] gradients(double winogradBelow) {
+        try (Backend backend = open(winogradBelow);
                 Rig rig = new Rig(backend, program(backend), seed)) {
             rig.executable.run(feed());
             return Rig.read(rig.model.gradients());

@@ -8,7 +8,7 @@ import io.crescendo.backend.BackendOptions;
 class ShardedCpuBackendTest extends BackendContract {
     @Override
     protected Backend open() {
-        return new CpuBackend(new BackendOptions(1), 1);
+        return new CpuBackend(new BackendOptions(1), 1, 0);
     }
 
     @Override

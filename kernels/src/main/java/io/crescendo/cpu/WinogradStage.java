@@ -1,0 +1,73 @@
+package io.crescendo.cpu;
+
+import static io.crescendo.cpu.WinogradTransforms.OUTPUTS;
+import static io.crescendo.cpu.WinogradTransforms.TAPS;
+import static io.crescendo.cpu.WinogradTransforms.TILE;
+
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * The arrays that transforms work on, one set per thread, shared by all steps of a binding.
+ *
+ * <p>The compiler turns loops over Java arrays into vector instructions, but not loops over native addresses, which
+ * might overlap. So rows are copied into these arrays, transformed, and copied out; they are small enough to stay in
+ * the cache meanwhile.
+ */
+final class WinogradStage {
+    private final List<Arrays> byThread;
+    private int rowFloats;
+    private int filters;
+
+    /** What one thread needs. */
+    static final class Arrays {
+        /** Rows of an image. */
+        float[][] rows = {};
+        /** Columns 4j, 4j + 1, 4j + 2, 4j + 3 of a row; the first two again, because they end the patch before. */
+        float[][] columns = {};
+        /** What has gone through one axis, OUTPUTS times TILE rows at most. */
+        float[][] half = {};
+        /** What has gone through both axes. */
+        float[][] full = {};
+
+        /** Filters as they lie in the pack, 9 taps each. */
+        float[] packed = {};
+        /** One array per tap. */
+        float[][] taps = {};
+        /** Filters that have gone through one axis. */
+        float[][] halfFilters = {};
+        /** Filters that have gone through both. */
+        float[][] points = {};
+    }
+
+    WinogradStage(int threads) {
+        byThread = Stream.generate(Arrays::new).limit(threads).toList();
+    }
+
+    /** Makes room for rows of this many floats and this many filters at a time; while binding, never while running. */
+    void reserve(int newRowFloats, int newFilters) {
+        if (newRowFloats > rowFloats) {
+            rowFloats = newRowFloats;
+            for (Arrays arrays : byThread) {
+                arrays.rows = new float[TILE][rowFloats];
+                arrays.columns = new float[TILE][rowFloats];
+                System.arraycopy(arrays.columns, 0, arrays.columns, OUTPUTS, TILE - OUTPUTS);
+                arrays.half = new float[OUTPUTS * TILE][rowFloats];
+                arrays.full = new float[TILE][rowFloats];
+            }
+        }
+        if (newFilters > filters) {
+            filters = newFilters;
+            for (Arrays arrays : byThread) {
+                arrays.packed = new float[TAPS * TAPS * filters];
+                arrays.taps = new float[TAPS * TAPS][filters];
+                arrays.halfFilters = new float[TILE * TAPS][filters];
+                arrays.points = new float[TILE * TILE][filters];
+            }
+        }
+    }
+
+    List<Arrays> threads() {
+        return byThread;
+    }
+}
