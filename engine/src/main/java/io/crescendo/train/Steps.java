@@ -205,8 +205,7 @@ public final class Steps implements AutoCloseable {
     OptionalInt firstMicroBatch(int batch, boolean measured) {
         Step step = steps.get(batch);
         if (step != null) {
-            return OptionalInt.of(
-                    measured ? step.measured().orElse(step).microBatch() : step.microBatch());
+            return OptionalInt.of(measured ? step.measured().orElse(step).microBatch() : step.microBatch());
         }
         StepPlan plan = preparation.planned(batch);
         if (plan == null) {

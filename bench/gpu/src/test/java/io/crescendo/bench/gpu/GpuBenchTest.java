@@ -88,10 +88,13 @@ class GpuBenchTest {
     @Test
     void tableSaysHowConvolutionsAreComputed() throws IOException {
         Files.createDirectories(folder.resolve("convolutions"));
-        Files.writeString(
-                folder.resolve("convolutions").resolve("a-device.txt"),
-                "the head\nforward-bf16-n128-c3\tclassic1\t0\nforward-bf16-n256-c3\tclassic1\t0\n"
-                        + "weight_gradient-fp32-n1\tgraph0\t512\nend 3\n");
+        Files.writeString(folder.resolve("convolutions").resolve("a-device.txt"), """
+                the head
+                forward-bf16-n128-c3\tclassic1\t0
+                forward-bf16-n256-c3\tclassic1\t0
+                weight_gradient-fp32-n1\tgraph0\t512
+                end 3
+                """);
         String warning = "WARNING: cuDNN offers 0 methods for forward-fp32-n1, and none that fits and works;"
                 + " a slow kernel computes it\n";
         Files.writeString(folder.resolve("tests.log"), warning + warning);
