@@ -82,7 +82,8 @@ class Cifar10Test {
         assertRejected("data_batch_1.bin", root.resolve("cifar-10").toString(), "cifar-10-binary.tar.gz", "--data DIR");
         IdxBytes.assertMentions(
                 assertThrows(DataException.class, () -> Datasets.load("cifar10", new DataSearch(List.of(), root))),
-                "did you mean 'cifar-10'?");
+                "unknown data set 'cifar10'",
+                "fashion-mnist, cifar-10");
         IdxBytes.assertMentions(
                 assertThrows(DataException.class, () -> Datasets.load("cifar-10", search())), "CIFAR-10 was not found");
     }
