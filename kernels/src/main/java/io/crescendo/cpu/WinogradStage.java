@@ -23,7 +23,7 @@ final class WinogradStage {
     static final class Arrays {
         /** Rows of an image. */
         float[][] rows = {};
-        /** Columns 4j, 4j + 1, 4j + 2, 4j + 3 of a row; the first two again, because they end the patch before. */
+        /** Columns 4j to 4j + 3 of a row, or to 4j + 5 for patches. */
         float[][] columns = {};
         /** What has gone through one axis, OUTPUTS times TILE rows at most. */
         float[][] half = {};
@@ -51,7 +51,6 @@ final class WinogradStage {
             for (Arrays arrays : byThread) {
                 arrays.rows = new float[TILE][rowFloats];
                 arrays.columns = new float[TILE][rowFloats];
-                System.arraycopy(arrays.columns, 0, arrays.columns, OUTPUTS, TILE - OUTPUTS);
                 arrays.half = new float[OUTPUTS * TILE][rowFloats];
                 arrays.full = new float[TILE][rowFloats];
             }

@@ -33,37 +33,32 @@ final class WinogradTransforms {
 
     private WinogradTransforms() {}
 
-    /**
-     * t = Bᵀ d. Inputs 4 and 5 lie {@code ahead} elements further on in arrays 4 and 5, which may be arrays 0 and 1
-     * again where neighbouring signals overlap.
-     */
-    static void input(float[][] d, int ahead, float[][] t, int length) {
-        inputOuter(d[0], d[2], d[4], ahead, t[0], length);
-        inputOnes(d[1], d[2], d[3], d[4], ahead, t[1], t[2], length);
-        inputTwos(d[1], d[2], d[3], d[4], ahead, t[3], t[4], length);
-        inputOuter(d[1], d[3], d[5], ahead, t[5], length);
+    /** t = Bᵀ d. */
+    static void input(float[][] d, float[][] t, int length) {
+        inputOuter(d[0], d[2], d[4], t[0], length);
+        inputOnes(d[1], d[2], d[3], d[4], t[1], t[2], length);
+        inputTwos(d[1], d[2], d[3], d[4], t[3], t[4], length);
+        inputOuter(d[1], d[3], d[5], t[5], length);
     }
 
-    private static void inputOuter(float[] near, float[] middle, float[] far, int ahead, float[] t, int length) {
+    private static void inputOuter(float[] near, float[] middle, float[] far, float[] t, int length) {
         for (int i = 0; i < length; i++) {
-            t[i] = 4 * near[i] - 5 * middle[i] + far[i + ahead];
+            t[i] = 4 * near[i] - 5 * middle[i] + far[i];
         }
     }
 
-    private static void inputOnes(
-            float[] d1, float[] d2, float[] d3, float[] d4, int ahead, float[] t1, float[] t2, int length) {
+    private static void inputOnes(float[] d1, float[] d2, float[] d3, float[] d4, float[] t1, float[] t2, int length) {
         for (int i = 0; i < length; i++) {
-            float even = d4[i + ahead] - 4 * d2[i];
+            float even = d4[i] - 4 * d2[i];
             float odd = d3[i] - 4 * d1[i];
             t1[i] = even + odd;
             t2[i] = even - odd;
         }
     }
 
-    private static void inputTwos(
-            float[] d1, float[] d2, float[] d3, float[] d4, int ahead, float[] t3, float[] t4, int length) {
+    private static void inputTwos(float[] d1, float[] d2, float[] d3, float[] d4, float[] t3, float[] t4, int length) {
         for (int i = 0; i < length; i++) {
-            float even = d4[i + ahead] - d2[i];
+            float even = d4[i] - d2[i];
             float odd = 2 * (d3[i] - d1[i]);
             t3[i] = even + odd;
             t4[i] = even - odd;
