@@ -24,6 +24,8 @@ public record Arguments(
         List<String> engines,
         List<String> cases,
         List<String> prefix) {
+    private static final List<String> PEERS = List.of("pytorch", "pytorch-tuned", "tensorflow", "deeplearning4j");
+
     static final String USAGE = "usage: bench/peers/run FOLDER [--rounds 3] [--seconds 3] [--threads 2]"
             + " [--engines crescendo:cpu,pytorch,pytorch-tuned,tensorflow,deeplearning4j]"
             + " [--cases wide-resnet-16-4:32,fashion-cnn:128,...] [--prefix 'chrt -f 1']";
@@ -51,7 +53,7 @@ public record Arguments(
                 case "--rounds" -> rounds = Integer.parseInt(value);
                 case "--seconds" -> seconds = Double.parseDouble(value);
                 case "--threads" -> threads = Integer.parseInt(value);
-                case "--engines" -> engines = list(value, ",");
+                case "--engines" -> engines = engines(value);
                 case "--cases" -> cases = list(value, ",");
                 case "--prefix" -> prefix = list(value, " ");
                 default -> throw new IllegalArgumentException("unknown option '" + args[i] + "'; " + USAGE);
@@ -62,6 +64,18 @@ public record Arguments(
                     + seconds + ", " + threads);
         }
         return new Arguments(Path.of(args[0]), rounds, seconds, threads, engines, cases, prefix);
+    }
+
+    /** Known engines only: a misspelt one would be missed after minutes, as an empty row of the table. */
+    private static List<String> engines(String value) {
+        List<String> engines = list(value, ",");
+        for (String engine : engines) {
+            if (!engine.startsWith("crescendo:") && !PEERS.contains(engine)) {
+                throw new IllegalArgumentException("unknown engine '" + engine + "'; known are crescendo:DEVICE"
+                        + " (for example crescendo:cpu) and " + String.join(", ", PEERS));
+            }
+        }
+        return engines;
     }
 
     private static List<String> list(String value, String separator) {
