@@ -27,11 +27,7 @@ public record ModelMemory(DeviceMemory weights, DeviceMemory gradients, DeviceMe
 
     private static void initialise(DeviceMemory memory, ParameterPack pack, long seed) {
         for (Parameter parameter : pack.parameters()) {
-            float[] values = new float[Math.toIntExact(parameter.shape().elements())];
-            // The name, not the position, keys the numbers: adding a layer leaves the others' values alone.
-            long key = seed * 0x9E3779B97F4A7C15L + parameter.name().hashCode();
-            parameter.initializer().initialize(parameter.shape(), key, values);
-            memory.write(parameter.offset(), values);
+            memory.write(parameter.offset(), parameter.initialValues(seed));
         }
     }
 

@@ -14,4 +14,11 @@ public record Parameter(String name, Shape shape, Role role, Initializer initial
     public long end() {
         return offset + shape.elements();
     }
+
+    /** What the tensor starts from; the same seed and name give the same numbers, whatever else is in the pack. */
+    public float[] initialValues(long seed) {
+        float[] values = new float[Math.toIntExact(shape.elements())];
+        initializer.initialize(shape, seed * 0x9E3779B97F4A7C15L + name.hashCode(), values);
+        return values;
+    }
 }

@@ -4,10 +4,6 @@ import io.crescendo.autograd.Home;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
-import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
-import io.crescendo.backend.ModelMemory;
 import io.crescendo.bench.FixedBatch;
 import io.crescendo.bench.Flops;
 import io.crescendo.bench.TrainingStep;
@@ -23,15 +19,11 @@ import java.util.Set;
 public final class Task {
     private final Network network;
     private final Program program;
-    private final float[] weights;
-    private final float[] statistics;
     private final FixedBatch batch;
 
-    private Task(Network network, Program program, float[] weights, float[] statistics, FixedBatch batch) {
+    private Task(Network network, Program program, FixedBatch batch) {
         this.network = network;
         this.program = program;
-        this.weights = weights;
-        this.statistics = statistics;
         this.batch = batch;
     }
 
@@ -44,14 +36,7 @@ public final class Task {
     /** The task for a network and a batch; batch-norm statistics are taken over the whole batch. */
     public static Task of(Network network, FixedBatch batch) {
         Program program = network.trainingProgram(batch.samples(), batch.samples(), 0, Set.of());
-        float[] weights = new float[Math.toIntExact(program.parameters().elements())];
-        float[] statistics = new float[Math.toIntExact(program.statistics().elements())];
-        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
-                ModelMemory model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED)) {
-            model.weights().read(0, weights);
-            model.statistics().read(0, statistics);
-        }
-        return new Task(network, program, weights, statistics, batch);
+        return new Task(network, program, batch);
     }
 
     /** The model. */
@@ -78,21 +63,21 @@ public final class Task {
 
     /** First values of a weight or statistic. */
     public float[] initial(Value value) {
-        float[] pack = value.home() == Home.WEIGHTS ? weights : statistics;
-        float[] values = new float[Math.toIntExact(value.shape().elements())];
-        System.arraycopy(pack, Math.toIntExact(value.offset()), values, 0, values.length);
-        return values;
+        return named(value).initialValues(TrainingStep.WEIGHTS_SEED);
     }
 
     /** Whether weight decay applies: to weights of convolutions and dense layers, as in {@link DecayPolicy#WEIGHTS}. */
     public boolean decays(Value weight) {
-        ParameterPack pack = program.parameters();
-        for (Parameter parameter : pack.parameters()) {
-            if (parameter.offset() == weight.offset()) {
-                return DecayPolicy.WEIGHTS.test(parameter);
-            }
-        }
-        throw new IllegalArgumentException("'" + weight.name() + "' is not a parameter of " + network.name());
+        return DecayPolicy.WEIGHTS.test(named(weight));
+    }
+
+    private Parameter named(Value value) {
+        ParameterPack pack = value.home() == Home.WEIGHTS ? program.parameters() : program.statistics();
+        return pack.parameters().stream()
+                .filter(parameter -> parameter.offset() == value.offset())
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "'" + value.name() + "' is neither a weight nor a statistic of " + network.name()));
     }
 
     /** 2 per multiplication and addition of convolutions and dense layers, forward and both gradients, per sample. */
