@@ -7,6 +7,7 @@ import io.crescendo.cli.commands.FetchCudaCommand;
 import io.crescendo.cli.commands.InfoCommand;
 import io.crescendo.cli.commands.PlanCommand;
 import io.crescendo.cli.commands.PlotCommand;
+import io.crescendo.cli.commands.ProfileCommand;
 import io.crescendo.cli.commands.TrainCommand;
 import io.crescendo.cli.config.Suggestion;
 import java.util.Arrays;
@@ -37,6 +38,7 @@ import picocli.CommandLine.TypeConversionException;
             TrainCommand.class,
             PlanCommand.class,
             PlotCommand.class,
+            ProfileCommand.class,
             InfoCommand.class,
             FetchCudaCommand.class,
             CompletionCommand.class,

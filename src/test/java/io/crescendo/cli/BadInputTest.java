@@ -36,7 +36,9 @@ class BadInputTest {
                 Arguments.of(List.of("plan", "--memory", "--json"), "--memory is for people"),
                 Arguments.of(
                         List.of("plan", "--memory", "--preset", "imagenet-resnet50-large"),
-                        "--memory: the images of data set 'imagenet'"),
+                        "the images of data set 'imagenet'"),
+                Arguments.of(List.of("profile", "--batch", "0"), "--batch 0: must be at least 1 sample"),
+                Arguments.of(List.of("profile", "--seconds", "-1"), "--seconds -1.0: must be positive"),
                 Arguments.of(List.of("plan", "--presset", "x"), "did you mean '--preset'?"),
                 Arguments.of(List.of("plan", "--preset", "cifar10-figur1"), "did you mean 'cifar10-figure1'?"),
                 Arguments.of(List.of("plan", "--schedule", "increasng"), "did you mean 'increasing'?"),

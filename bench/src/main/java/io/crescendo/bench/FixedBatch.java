@@ -2,11 +2,8 @@ package io.crescendo.bench;
 
 import io.crescendo.backend.Feed;
 import io.crescendo.nn.Network;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
-import java.util.SplittableRandom;
 
 /**
  * A batch in memory: what every engine under measurement trains on, the same numbers for all.
@@ -16,23 +13,11 @@ import java.util.SplittableRandom;
  * @param samples N
  */
 public record FixedBatch(FloatBuffer images, IntBuffer labels, int samples) {
-    /** Images uniform in ±1.7, the range of normalised ones, with labels at random; a seed always draws the same. */
+    /** {@link Feed#noise} for a network. */
     public static FixedBatch noise(Network network, int samples, long seed) {
-        SplittableRandom random = new SplittableRandom(seed);
-        FloatBuffer images = ByteBuffer.allocateDirect(
-                        Math.multiplyExact(4 * samples, network.channels() * network.height() * network.width()))
-                .order(ByteOrder.nativeOrder())
-                .asFloatBuffer();
-        for (int i = 0; i < images.capacity(); i++) {
-            images.put(i, (float) random.nextDouble(-1.7, 1.7));
-        }
-        IntBuffer labels = ByteBuffer.allocateDirect(4 * samples)
-                .order(ByteOrder.nativeOrder())
-                .asIntBuffer();
-        for (int i = 0; i < samples; i++) {
-            labels.put(i, random.nextInt(network.classes()));
-        }
-        return new FixedBatch(images, labels, samples);
+        Feed noise =
+                Feed.noise(samples, network.channels() * network.height() * network.width(), network.classes(), seed);
+        return new FixedBatch(noise.images(), noise.labels(), samples);
     }
 
     /** The batch as a program reads it. */

@@ -29,6 +29,14 @@ public sealed interface Op {
         return List.of();
     }
 
+    /**
+     * Floating-point operations: 2 per multiplication and addition of convolutions and dense layers. Of everything else
+     * 0, as is usual, because it is bound by memory.
+     */
+    default double flops() {
+        return 0;
+    }
+
     /** The name of the operation in the field's usual words, as {@link Program#dump()} prints it. */
     default String name() {
         return getClass().getSimpleName();
@@ -70,6 +78,11 @@ public sealed interface Op {
         }
 
         @Override
+        public double flops() {
+            return 2.0 * output.shape().elements() * weight.shape().elementsPerSample();
+        }
+
+        @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
         }
@@ -93,6 +106,11 @@ public sealed interface Op {
     /** dx[n,c,·,·] = Σ over all windows that saw the element of weight · dy: the transposed convolution. */
     record Conv2dInputGradient(Value outputGradient, Value weight, Value inputGradient, Window window, int groups)
             implements Op {
+        @Override
+        public double flops() {
+            return 2.0 * outputGradient.shape().elements() * weight.shape().elementsPerSample();
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
@@ -119,6 +137,13 @@ public sealed interface Op {
             int groups)
             implements Op {
         @Override
+        public double flops() {
+            return 2.0
+                    * outputGradient.shape().elements()
+                    * weightGradient.shape().elementsPerSample();
+        }
+
+        @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
         }
@@ -137,6 +162,11 @@ public sealed interface Op {
     /** y[n,k] = Σ_f x[n,f] · weight[k,f] + bias[k]. Input (N, F), weight (K, F), bias (K) or null, output (N, K). */
     record Dense(Value input, Value weight, @Nullable Value bias, Value output) implements Op {
         @Override
+        public double flops() {
+            return 2.0 * output.shape().elements() * weight.shape().elementsPerSample();
+        }
+
+        @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
         }
@@ -154,6 +184,11 @@ public sealed interface Op {
 
     /** dx[n,f] = Σ_k dy[n,k] · weight[k,f]. */
     record DenseInputGradient(Value outputGradient, Value weight, Value inputGradient) implements Op {
+        @Override
+        public double flops() {
+            return 2.0 * outputGradient.shape().elements() * weight.shape().elementsPerSample();
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);
@@ -176,6 +211,13 @@ public sealed interface Op {
             Value outputGradient,
             Value weightGradient,
             @Nullable Value biasGradient) implements Op {
+        @Override
+        public double flops() {
+            return 2.0
+                    * outputGradient.shape().elements()
+                    * weightGradient.shape().elementsPerSample();
+        }
+
         @Override
         public <R> R accept(OpVisitor<R> visitor) {
             return visitor.visit(this);

@@ -86,6 +86,11 @@ public final class Program {
         return ops.stream().anyMatch(Op.GhostBatchNorm.class::isInstance);
     }
 
+    /** {@link Op#flops Floating-point operations} per sample. */
+    public double flopsPerSample() {
+        return ops.stream().mapToDouble(Op::flops).sum() / microBatch;
+    }
+
     /** How many operations, from the first, belong to the forward pass: up to the loss, or all without one. */
     public int forwardOps() {
         for (int i = 0; i < ops.size(); i++) {

@@ -126,6 +126,16 @@ public final class ReferenceExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
+        run(feed, new double[kernels.size()]);
+    }
+
+    @Override
+    public void profile(Feed feed, double[] seconds) {
+        Executable.requireEntries(seconds, program);
+        run(feed, seconds);
+    }
+
+    private void run(Feed feed, double[] seconds) {
         readInputs(feed);
         if (workspace.capacityBytes() < plan.totalBytes()) {
             throw new IllegalStateException("the program needs a workspace of " + plan.totalBytes()
@@ -142,7 +152,9 @@ public final class ReferenceExecutable implements Executable {
             if (poison) {
                 poison(plan.scratchOffset(i), requirements.scratchBytes(i));
             }
+            long started = System.nanoTime();
             kernels.get(i).run(operands);
+            seconds[i] += (System.nanoTime() - started) * 1e-9;
             if (poison) {
                 for (Value value : dyingAfter.get(i)) {
                     poison(plan.offset(value), requirements.bytes(value));

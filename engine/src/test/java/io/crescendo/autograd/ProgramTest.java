@@ -254,4 +254,14 @@ class ProgramTest {
         assertEquals(program.ops().size() + 1, program.dump().lines().count());
         assertTrue(program.describe(0).startsWith("operation 0, Conv2d ["), program.describe(0));
     }
+
+    @Test
+    void flopsAreTwoPerMultiplicationAndAddition() {
+        // 3 filters of 3x3x3 on 8x8 pixels, forward and for the weights: the images need no gradient.
+        double convolution = 2.0 * 3 * 8 * 8 * 27;
+        // 192 features to 5 logits, forward and both gradients.
+        double dense = 2.0 * 192 * 5;
+        Program program = program(Tape.training(4, 2), ALL, (l, x) -> l.conv(x, 3, 3, 1));
+        assertEquals(2 * convolution + 3 * dense, program.flopsPerSample());
+    }
 }

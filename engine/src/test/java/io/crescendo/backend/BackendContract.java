@@ -176,6 +176,53 @@ public abstract class BackendContract {
     }
 
     @Test
+    public void profilingIsARunThatSaysHowLongEachOperationTook() {
+        try (Backend backend = open()) {
+            NetworkCase network = NetworkCase.networks(random).get(0);
+            Feed feed = Rig.feed(random, network, network.batch());
+            try (Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
+                rig.executable.run(feed);
+                float[] expected = Rig.read(rig.model.gradients());
+                rig.model.gradients().clear();
+                double loss = backend.metrics().read().loss();
+                backend.metrics().clear();
+                double[] seconds = new double[rig.program.ops().size()];
+                rig.executable.profile(feed, seconds);
+                assertEquals(
+                        loss,
+                        backend.metrics().read().loss(),
+                        Math.max(1e-5, tolerance()) * Math.abs(loss),
+                        "seed " + seed);
+                backend.metrics().clear();
+                float[] actual = Rig.read(rig.model.gradients());
+                double allowed = Math.max(1e-4, 16 * tolerance()) * largest(expected); // algorithms may differ in order
+                for (int i = 0; i < actual.length; i++) {
+                    assertEquals(expected[i], actual[i], allowed, "seed " + seed + ", gradient " + i);
+                }
+                for (int op = 0; op < seconds.length; op++) {
+                    double once = seconds[op];
+                    assertTrue(once >= 0 && once < 60, rig.program.describe(op) + " took " + once + " s; seed " + seed);
+                }
+                double first = Arrays.stream(seconds).sum();
+                assertTrue(first > 0, "seed " + seed);
+                rig.executable.profile(feed, seconds);
+                assertTrue(Arrays.stream(seconds).sum() > first, "seconds are added; seed " + seed);
+                IllegalArgumentException wrong =
+                        assertThrows(IllegalArgumentException.class, () -> rig.executable.profile(feed, new double[1]));
+                assertTrue(String.valueOf(wrong.getMessage()).contains(seconds.length + " operations"));
+            }
+        }
+    }
+
+    private static double largest(float[] values) {
+        double largest = 0;
+        for (float value : values) {
+            largest = Math.max(largest, Math.abs(value));
+        }
+        return largest;
+    }
+
+    @Test
     public void updatesFollowTheirRule() {
         ParameterPack.Builder builder = ParameterPack.builder();
         Role[] roles = {Role.WEIGHT, Role.BIAS, Role.NORM_SCALE, Role.WEIGHT, Role.NORM_SHIFT};

@@ -81,6 +81,11 @@ class TamperedBackend implements Backend {
                     }
 
                     @Override
+                    public void profile(Feed feed, double[] seconds) {
+                        executable.profile(feed, seconds);
+                    }
+
+                    @Override
                     public void read(Value value, float[] destination) {
                         TamperedBackend.this.read(executable, value, destination);
                     }

@@ -11,6 +11,7 @@ import io.crescendo.memory.WorkspacePlan;
 import java.nio.ByteOrder;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /** Replays a bound program, shard after shard; allocates nothing. */
 final class CpuExecutable implements Executable {
@@ -54,11 +55,17 @@ final class CpuExecutable implements Executable {
     static final class BoundSection {
         private final int samples;
         private final Step[] steps;
+        private final int[] ends;
         private final Binding binding;
 
-        BoundSection(int samples, List<Step> steps, Binding binding) {
+        /**
+         * @param ends for each operation of the program the number of steps up to its last; the steps behind the last
+         *     operation's are nobody's
+         */
+        BoundSection(int samples, List<Step> steps, int[] ends, Binding binding) {
             this.samples = samples;
             this.steps = steps.toArray(Step[]::new);
+            this.ends = ends;
             this.binding = binding;
         }
     }
@@ -72,6 +79,16 @@ final class CpuExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
+        run(feed, null);
+    }
+
+    @Override
+    public void profile(Feed feed, double[] seconds) {
+        Executable.requireEntries(seconds, program);
+        run(feed, seconds);
+    }
+
+    private void run(Feed feed, double @Nullable [] seconds) {
         requireOpen();
         check(feed);
         backend.useThreads();
@@ -84,17 +101,32 @@ final class CpuExecutable implements Executable {
             int left = program.microBatch() - first;
             // The full shards come first; a second section, if there is one, is for what they leave.
             BoundSection section = sections.get(left >= sections.get(0).samples ? 0 : 1);
-            run(section, feed, images, first);
+            shard.of(feed, first);
+            section.binding.feed(images, first);
+            if (seconds == null) {
+                run(section, 0, section.steps.length);
+            } else {
+                profile(section, seconds);
+            }
             first += section.samples;
         }
     }
 
-    private void run(BoundSection section, Feed feed, long images, int first) {
-        shard.of(feed, first);
-        section.binding.feed(images, first);
-        for (Step step : section.steps) {
-            step.run(shard);
+    private void run(BoundSection section, int from, int to) {
+        for (int i = from; i < to; i++) {
+            section.steps[i].run(shard);
         }
+    }
+
+    private void profile(BoundSection section, double[] seconds) {
+        int done = 0;
+        for (int op = 0; op < seconds.length; op++) {
+            long started = System.nanoTime();
+            run(section, done, section.ends[op]);
+            seconds[op] += (System.nanoTime() - started) * 1e-9;
+            done = section.ends[op];
+        }
+        run(section, done, section.steps.length);
     }
 
     private void requireOpen() {

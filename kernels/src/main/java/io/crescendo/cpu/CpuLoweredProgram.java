@@ -108,13 +108,15 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
             Section section, WorkspacePlan plan, ModelMemory model, NativeScope owned, List<CpuExecutable.Kept> kept) {
         Binding binding = new Binding(backend.oneDnn(), owned, plan, model);
         List<Step> steps = new ArrayList<>();
-        for (OpPlan op : section.ops()) {
-            op.templates().forEach(template -> template.bind(binding, steps));
+        int[] ends = new int[section.ops().size()];
+        for (int i = 0; i < ends.length; i++) {
+            section.ops().get(i).templates().forEach(template -> template.bind(binding, steps));
+            ends[i] = steps.size();
         }
         for (CpuExecutable.Kept item : kept) {
             copyOut(section, item, binding, steps);
         }
-        return new CpuExecutable.BoundSection(section.samples(), steps, binding);
+        return new CpuExecutable.BoundSection(section.samples(), steps, ends, binding);
     }
 
     /** The arena belongs to the next shard soon; what is kept goes, in plain order, where it stays. */

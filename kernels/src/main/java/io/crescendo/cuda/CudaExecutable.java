@@ -37,8 +37,8 @@ final class CudaExecutable implements Executable {
     private long generation = -1;
     private boolean closed;
 
-    /** One launch and whose it is. */
-    private record Enqueued(Launch launch, String owner) {}
+    /** One launch and whose it is: of which operation, or behind them all. */
+    private record Enqueued(Launch launch, int operation, String owner) {}
 
     /** A value that stays readable: a copy in the device's own layout and type. */
     private record Kept(Value value, DeviceBlock block) {}
@@ -77,15 +77,16 @@ final class CudaExecutable implements Executable {
     private void bind() {
         BoundAddresses addresses = new BoundAddresses(backend, plan, model, inputs);
         List<Enqueued> bound = new ArrayList<>();
-        for (OpPlan op : plans) {
-            for (OpPlan.Binder binder : op.binders()) {
-                bound.add(new Enqueued(binder.bind(addresses), op.toString()));
+        for (int i = 0; i < plans.size(); i++) {
+            for (OpPlan.Binder binder : plans.get(i).binders()) {
+                bound.add(new Enqueued(binder.bind(addresses), i, plans.get(i).toString()));
             }
         }
         for (Kept item : kept) {
             DevicePointer from = DevicePointer.at(addresses.value(item.value));
             bound.add(new Enqueued(
                     () -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), device.stream()),
+                    plans.size(),
                     "the copy of kept value " + item.value));
         }
         launches = bound.toArray(Enqueued[]::new);
@@ -94,12 +95,22 @@ final class CudaExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
+        run(feed, this::launch);
+    }
+
+    @Override
+    public void profile(Feed feed, double[] seconds) {
+        Executable.requireEntries(seconds, program);
+        run(feed, () -> launchTimed(seconds));
+    }
+
+    private void run(Feed feed, Runnable launches) {
         requireOpen();
         inputs.check(feed);
         begin();
         try {
             inputs.feed(feed);
-            launch();
+            launches.run();
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("run " + backend.describe(program), e);
         } catch (CudaException e) {
@@ -198,6 +209,23 @@ final class CudaExecutable implements Executable {
             } catch (jcuda.CudaException e) {
                 throw CudaCalls.failure("run " + item.owner, e);
             }
+        }
+    }
+
+    private void launchTimed(double[] seconds) {
+        try (OperationEvents events = new OperationEvents(device, plans.size())) {
+            events.record(0, device.stream());
+            int next = 0;
+            for (int op = 0; op < plans.size(); op++) {
+                while (next < launches.length && launches[next].operation == op) {
+                    enqueue(launches[next++]);
+                }
+                events.record(op + 1, device.stream());
+            }
+            while (next < launches.length) {
+                enqueue(launches[next++]);
+            }
+            events.addTo(seconds);
         }
     }
 

@@ -1,38 +1,14 @@
 package io.crescendo.cli.commands;
 
 import io.crescendo.cli.config.ConfigSource;
-import io.crescendo.cli.config.Presets;
-import java.nio.file.Path;
-import java.util.Iterator;
 import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** The options that say what is to be run. */
+/** The options that say what is to be run, and how long. */
 final class ConfigOptions {
-    /** What runs when nothing is said. */
-    static final String DEFAULT_PRESET = "fashion-mini-quick";
-
-    /** For help and shell completion. */
-    static final class PresetNames implements Iterable<String> {
-        @Override
-        public Iterator<String> iterator() {
-            return Presets.names().iterator();
-        }
-    }
-
-    @Option(
-            names = "--preset",
-            paramLabel = "NAME",
-            completionCandidates = PresetNames.class,
-            description = "An experiment that comes with the program; 'crescendo info' lists them (default: "
-                    + DEFAULT_PRESET + ").")
-    private @Nullable String preset;
-
-    @Option(
-            names = "--config",
-            paramLabel = "FILE",
-            description = "A YAML file; with --preset, its keys replace the preset's.")
-    private @Nullable Path config;
+    @Mixin
+    private final ExperimentOptions experiment = new ExperimentOptions();
 
     @Option(names = "--epochs", paramLabel = "E", description = "Length of training; the schedule is stretched to it.")
     private @Nullable Double epochs;
@@ -63,7 +39,8 @@ final class ConfigOptions {
 
     /** Preset or file, with the options on top. */
     ConfigSource source() {
-        return ConfigSource.of(preset == null && config == null ? DEFAULT_PRESET : preset, config)
+        return experiment
+                .source()
                 .with("epochs", epochs)
                 .with("seed", seed)
                 .with("ragged", ragged)

@@ -16,7 +16,6 @@ import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.MemoryForecast;
 import io.crescendo.models.Models;
-import io.crescendo.models.data.DataForm;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.Datasets;
 import io.crescendo.nn.Network;
@@ -155,13 +154,7 @@ public final class PlanCommand implements Callable<Integer> {
             phases(source, run, out, null);
             return;
         }
-        if (!Datasets.isKnown(run.dataset())) {
-            throw UserError.usage("--memory: the images of data set '" + run.dataset()
-                    + "' have no size that is known here; leave it out, or name one of "
-                    + String.join(", ", Datasets.names()));
-        }
-        DataForm form = Datasets.form(run.dataset(), DataSearch.standard(data));
-        Network network = Experiment.network(run, form.images(), form.classes());
+        Network network = Experiment.network(run, DataSearch.standard(data));
         MemoryBudget budget = memoryBudget == null ? MemoryBudget.NONE : memoryBudget;
         try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);
                 MemoryForecast forecast = new MemoryForecast(backend, network, run, budget.on(backend))) {

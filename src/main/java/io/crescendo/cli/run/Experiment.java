@@ -9,7 +9,10 @@ import io.crescendo.cli.config.Suggestion;
 import io.crescendo.data.ImageShape;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.models.Models;
+import io.crescendo.models.data.DataForm;
+import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.DataSplit;
+import io.crescendo.models.data.Datasets;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.DecayPolicy;
 import io.crescendo.optim.Optimizer;
@@ -78,6 +81,24 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
         }
     }
 
+    /** The network that a configuration names, for the images of its data set, which need not be here. */
+    public static Network network(RunConfig config, DataSearch search) {
+        if (!Datasets.isKnown(config.dataset())) {
+            throw UserError.usage("the images of data set '" + config.dataset() + "' of '" + config.name()
+                    + "' have no size that is known here; name one of " + String.join(", ", Datasets.names()));
+        }
+        DataForm form = Datasets.form(config.dataset(), search);
+        return network(config, form.images(), form.classes());
+    }
+
+    /** The optimizer that a configuration names. */
+    public static Optimizer optimizer(RunConfig config) {
+        Double clipNorm = config.clipNorm();
+        return Optimizer.named(config.optimizer(), config.weightDecay())
+                .withDecay(config.decay().equals("all") ? DecayPolicy.ALL_PARAMETERS : DecayPolicy.WEIGHTS)
+                .withClipping(clipNorm == null ? Double.POSITIVE_INFINITY : clipNorm);
+    }
+
     /** What a schedule would do. */
     public TrainingPlan plan(PlanVariant variant) {
         return config.plan(variant, data.training().size());
@@ -112,7 +133,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                         backend,
                         network,
                         plan,
-                        optimizer(),
+                        optimizer(config),
                         data.training(),
                         data.test(),
                         config.augmentation().toAugmentation(),
@@ -152,12 +173,5 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
         }
         trainer.resume(from);
         return MetricsFile.resume(folder, config, variant.label(), environment, from);
-    }
-
-    private Optimizer optimizer() {
-        Double clipNorm = config.clipNorm();
-        return Optimizer.named(config.optimizer(), config.weightDecay())
-                .withDecay(config.decay().equals("all") ? DecayPolicy.ALL_PARAMETERS : DecayPolicy.WEIGHTS)
-                .withClipping(clipNorm == null ? Double.POSITIVE_INFINITY : clipNorm);
     }
 }

@@ -10,7 +10,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 class HelpTest {
     @ParameterizedTest
-    @ValueSource(strings = {"compare", "train", "plan", "plot", "info", "fetch-cuda", "completion"})
+    @ValueSource(strings = {"compare", "train", "plan", "plot", "profile", "info", "fetch-cuda", "completion"})
     void everyCommandShowsExamples(String command) {
         Run run = Run.of(command, "--help");
         assertEquals(0, run.status());

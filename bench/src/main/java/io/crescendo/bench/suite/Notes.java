@@ -1,6 +1,5 @@
 package io.crescendo.bench.suite;
 
-import io.crescendo.bench.Flops;
 import io.crescendo.bench.TrainingStep;
 import java.util.HashMap;
 import java.util.List;
@@ -68,7 +67,9 @@ final class Notes {
         }
         double flops = flopsPerImage.computeIfAbsent(
                 measured.param("network"),
-                name -> Flops.perSample(TrainingStep.network(name).trainingProgram(2, 2, 0, Set.of())));
+                name -> TrainingStep.network(name)
+                        .trainingProgram(2, 2, 0, Set.of())
+                        .flopsPerSample());
         return OptionalDouble.of(100 * images.getAsDouble() * flops / ceiling.getAsDouble());
     }
 

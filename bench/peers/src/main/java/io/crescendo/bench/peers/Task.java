@@ -5,7 +5,6 @@ import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.bench.FixedBatch;
-import io.crescendo.bench.Flops;
 import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.DecayPolicy;
@@ -82,6 +81,6 @@ public final class Task {
 
     /** 2 per multiplication and addition of convolutions and dense layers, forward and both gradients, per sample. */
     public double flopsPerImage() {
-        return Flops.perSample(program);
+        return program.flopsPerSample();
     }
 }
