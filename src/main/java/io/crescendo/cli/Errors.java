@@ -82,7 +82,9 @@ final class Errors {
             return e.getMessage();
         }
         if (e instanceof UncheckedIOException unchecked && unchecked.getCause() != null) {
-            return explain(unchecked.getCause());
+            IOException cause = unchecked.getCause();
+            String message = String.valueOf(unchecked.getMessage());
+            return message.equals(cause.toString()) ? explain(cause) : message + ": " + cause.getMessage();
         }
         if (e instanceof AccessDeniedException) {
             return e.getMessage() + ": permission denied";

@@ -10,6 +10,8 @@ import io.crescendo.cli.commands.PlotCommand;
 import io.crescendo.cli.commands.ProfileCommand;
 import io.crescendo.cli.commands.TrainCommand;
 import io.crescendo.cli.config.Suggestion;
+import io.crescendo.cli.run.Screen;
+import java.io.FileDescriptor;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
@@ -54,10 +56,10 @@ import picocli.CommandLine.TypeConversionException;
         footer = {
             "",
             "Examples:",
-            "  crescendo compare                           three schedules on real images, in a few minutes",
-            "  crescendo plan --preset cifar10-figure1     phases and updates, before paying for them",
-            "  crescendo train --schedule increasing       one of the schedules",
-            "  crescendo help compare                      all options of a command"
+            "  crescendo compare                        three schedules on real images",
+            "  crescendo plan --preset cifar10-figure1  phases and updates",
+            "  crescendo train --schedule increasing    one of the schedules",
+            "  crescendo help compare                   all options of a command"
         })
 public final class Main implements Callable<Integer> {
     @Option(
@@ -75,7 +77,12 @@ public final class Main implements Callable<Integer> {
     public static void main(String[] arguments) {
         // Charts are drawn to files; a display would only be in the way.
         System.setProperty("java.awt.headless", "true");
-        System.exit(commandLine().execute(arguments));
+        System.setOut(Screen.stream(FileDescriptor.out));
+        System.setErr(Screen.stream(FileDescriptor.err));
+        CommandLine commandLine = commandLine();
+        commandLine.setOut(Screen.writer(System.out));
+        commandLine.setErr(Screen.writer(System.err));
+        System.exit(commandLine.execute(arguments));
     }
 
     /** Without a command: says which there are. */

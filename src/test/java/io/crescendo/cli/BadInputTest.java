@@ -63,6 +63,8 @@ class BadInputTest {
                 Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
                 Arguments.of(List.of("compare", "--seeds", "1,two"), "'two' must be a whole number"),
                 Arguments.of(List.of("compare", "--seeds", "1,2", "--seed", "3"), "--seed and --seeds"),
+                Arguments.of(List.of("compare", "--seeds", ","), "--seeds: names none"),
+                Arguments.of(List.of("train", "--out", ""), "--out: names no folder"),
                 Arguments.of(List.of("plot", "no/such/folder"), "no/such/folder: there is no such folder"),
                 Arguments.of(List.of("plan", "--config", "no.yaml"), "no.yaml: there is no such file"));
     }
@@ -87,12 +89,14 @@ class BadInputTest {
                 Arguments.of("momentum: null\n", ":2: momentum has no value"),
                 Arguments.of("batch: many\n", "batch is 'many', but must be a whole number"),
                 Arguments.of("batch: 9000\n", "batch is 9000, which is more than the data set's 8000 training samples"),
-                Arguments.of("batch: 32\nbatch: 64\n", "batch"),
+                Arguments.of("batch: 32\nbatch: 64\n", "Duplicate field 'batch'"),
+                Arguments.of(
+                        "optimizer: sgd\nraiseMomentum: 0.95\n", ":3: raiseMomentum is 0.95, but the optimizer sgd"),
                 Arguments.of("batch: [1, 2\n", "not readable as YAML"),
                 Arguments.of("- a list\n", "expected keys and values"),
                 Arguments.of("optimizer: addam\n", "did you mean 'adam'?"),
-                Arguments.of("hybridSteps: 7\n", "hybrid(7)"),
-                Arguments.of("batchCap: 8\n", "8"),
+                Arguments.of("hybridSteps: 7\n", "hybridSteps is 7: the first 7 decays"),
+                Arguments.of("batchCap: 8\n", "the cap of 8 samples is below the first batch of 32"),
                 Arguments.of("learningRate: {schedule: cosine, initial: 0.1, factor: 3}\n", "factor has no meaning"),
                 Arguments.of("learningRate: {schedule: staircase, initial: 0.1, factor: 3}\n", "epochs is missing"),
                 Arguments.of("learningRate: {schedule: cosin, initial: 0.1}\n", "did you mean 'cosine'?"),
@@ -107,6 +111,19 @@ class BadInputTest {
         Run run = Run.of("plan", "--preset", "fashion-mini-quick", "--config", file.toString());
         assertMessage(run, UserError.USAGE, expected);
         assertTrue(run.err().contains("my.yaml"), run.err());
+        assertEquals("", run.out(), "nothing is shown of a plan that cannot be");
+    }
+
+    @Test
+    void namesTheKeyOfAPaddingThatDoesNotFit() throws IOException {
+        Path file = folder.resolve("my.yaml");
+        Files.writeString(file, "augmentation: {flip: true, pad: 30}\n");
+        Path out = folder.resolve("out");
+        Run run =
+                Run.of("train", "--preset", "fashion-mini-quick", "--config", file.toString(), "--out", out.toString());
+        assertMessage(
+                run, UserError.USAGE, "augmentation.pad is 30, but the images of data set 'fashion-mini' are 28x28");
+        assertFalse(Files.exists(out));
     }
 
     @Test

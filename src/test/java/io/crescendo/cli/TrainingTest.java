@@ -187,6 +187,30 @@ class TrainingTest {
     }
 
     @Test
+    void aScheduleThatDivergesDoesNotEndTheOthers() throws IOException {
+        Path config = Files.writeString(
+                folder.resolve("wild.yaml"), "learningRate: {schedule: exponential, initial: 1.0e30, factor: 0.5}\n");
+        Path out = folder.resolve("wild");
+        Run run = Run.of(
+                "compare",
+                "--device",
+                device(),
+                "--epochs",
+                "0.1",
+                "--config",
+                config.toString(),
+                "--preset",
+                "fashion-mini-quick",
+                "--out",
+                out.toString());
+        assertEquals(UserError.FAILURE, run.status(), run.err());
+        for (String schedule : List.of("decaying", "hybrid", "increasing")) {
+            assertTrue(run.out().contains(schedule + ": the loss became"), run.out());
+        }
+        assertTrue(Files.exists(out.resolve("report.html")));
+    }
+
+    @Test
     void aBudgetTooSmallIsExplained() {
         Run run = Run.of(
                 "train",

@@ -27,7 +27,7 @@ public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay, 
         this(rule, weightDecay, decay, Double.POSITIVE_INFINITY);
     }
 
-    /** Plain stochastic gradient descent; ignores the plan's momentum. */
+    /** Plain stochastic gradient descent; takes a plan without momentum. */
     public static Optimizer sgd(double weightDecay) {
         return new Optimizer(new UpdateRule.Sgd(), weightDecay, DecayPolicy.WEIGHTS);
     }

@@ -127,9 +127,10 @@ public final class TrainingPlan {
     public TrainingPlan hybrid(int steps) {
         List<Double> decays = Conversion.decays(learningRate);
         if (steps < 0 || steps > decays.size()) {
-            throw new IllegalArgumentException("hybrid(" + steps + "): the learning rate has " + decays.size()
-                    + " decays" + (decays.isEmpty() ? "" : ", at epochs " + decays)
-                    + "; a smooth schedule is converted by growBatchInstead(cap)");
+            throw new IllegalArgumentException("the first " + steps
+                    + " decays of the learning rate are to become growth of the batch, but it has " + decays.size()
+                    + (decays.isEmpty() ? "" : ", at epochs " + decays)
+                    + "; a smooth schedule has none, and its batch grows all along or not at all");
         }
         double through = steps == 0 ? Conversion.NO_GROWTH : decays.get(steps - 1);
         return with(conversion.withGrowth(through, conversion.cap()), ragged, horizon);
@@ -193,8 +194,8 @@ public final class TrainingPlan {
         if (phase.batch() > progress.samplesPerEpoch()) {
             throw new IllegalArgumentException("batch " + phase.batch() + " at epoch " + epochText(progress)
                     + " is larger than the training set of " + progress.samplesPerEpoch()
-                    + " samples; use a smaller batch or cap its growth, as in growBatchInstead("
-                    + Math.max(1, progress.samplesPerEpoch() / 10) + ")");
+                    + " samples; use a smaller batch or cap its growth, at "
+                    + Math.max(1, progress.samplesPerEpoch() / 10) + " samples for example");
         }
         return phase;
     }
@@ -366,7 +367,7 @@ public final class TrainingPlan {
             long cap = conversion.capFor(samplesPerEpoch);
             if (first.batch() < base) {
                 throw new IllegalArgumentException("the cap of " + cap + " samples is below the first batch of " + base
-                        + "; raise the cap of growBatchInstead, or start from a smaller batch");
+                        + "; raise the cap, or start from a smaller batch");
             }
         }
         // In the order of time, so that the message names the first bad moment.

@@ -7,6 +7,7 @@ import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.BatchStream;
@@ -81,6 +82,12 @@ public final class Trainer implements AutoCloseable {
         if (plan.samplesPerEpoch() != training.size()) {
             throw new IllegalArgumentException("the plan is for " + plan.samplesPerEpoch()
                     + " samples per epoch, but the data set '" + training.name() + "' has " + training.size());
+        }
+        double momentum = plan.at(plan.start()).momentum();
+        if (optimizer.rule() instanceof UpdateRule.Sgd && momentum > 0) {
+            throw new IllegalArgumentException("the plan counts on momentum " + momentum
+                    + ", but the optimizer is plain SGD, which has none: noise scale and batches would be wrong; state"
+                    + " momentum(0) in the plan, or choose Optimizer.momentum or Optimizer.nesterov");
         }
         this.backend = backend;
         this.plan = plan;

@@ -37,7 +37,7 @@ class TrainingPlanErrorsTest {
         TrainingPlan cosine = TrainingPlan.of(Schedule.cosine(0.1, 0, 10), batch(8), momentum(0))
                 .forEpochs(10, 1000);
         return Stream.of(
-                refused("batch above the data", () -> plan(100), "128", "100 samples", "growBatchInstead(10)"),
+                refused("batch above the data", () -> plan(100), "128", "100 samples", "cap its growth, at 10 samples"),
                 refused(
                         "growth above the data",
                         () -> plan(9000).growBatchInstead(20_000),
@@ -89,8 +89,13 @@ class TrainingPlanErrorsTest {
                 refused("cap below the first batch", () -> plan.growBatchInstead(64), "64", "128", "raise the cap"),
                 refused("quantum", () -> plan.quantum(0), "quantum 0"),
                 refused("scale", () -> plan.scaleLearningRate(-5), "-5.0"),
-                refused("hybrid of too many", () -> plan.hybrid(4), "hybrid(4)", "3 decays", "[60.0, 120.0, 160.0]"),
-                refused("hybrid of a cosine", () -> cosine.hybrid(1), "growBatchInstead"),
+                refused(
+                        "hybrid of too many",
+                        () -> plan.hybrid(4),
+                        "first 4 decays",
+                        "it has 3",
+                        "[60.0, 120.0, 160.0]"),
+                refused("hybrid of a cosine", () -> cosine.hybrid(1), "a smooth schedule has none"),
                 refused("another clock", () -> plan.at(Progress.start(60_000)), "50000", "60000"),
                 refused(
                         "straddling",

@@ -11,6 +11,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DelayedBackend;
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.UpdateRule;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
@@ -74,16 +75,20 @@ class CheckpointTest {
 
     /** Batches 8, 32 and 40 from epochs 0, 2 and 3 on; an epoch of the first is 12 updates with a ragged one. */
     private static TrainingPlan plan(double rate) {
+        return plan(rate, 0.9);
+    }
+
+    private static TrainingPlan plan(double rate, double momentum) {
         return TrainingPlan.of(
-                        Schedule.staircase(rate, 1.0 / 4, 2, 3), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
+                        Schedule.staircase(rate, 1.0 / 4, 2, 3), TrainingPlan.batch(8), TrainingPlan.momentum(momentum))
                 .forEpochs(4, TRAINING.size())
                 .ragged(RaggedEpoch.KEEP)
                 .growBatchInstead(40);
     }
 
     private static Trainer trainer(Backend backend, Optimizer optimizer) {
-        return new Trainer(
-                backend, network(5), plan(0.1), optimizer, TRAINING, TEST, new Augmentation(true, 1), OPTIONS);
+        TrainingPlan plan = plan(0.1, optimizer.rule() instanceof UpdateRule.Sgd ? 0 : 0.9);
+        return new Trainer(backend, network(5), plan, optimizer, TRAINING, TEST, new Augmentation(true, 1), OPTIONS);
     }
 
     /** Everything that a run says and is, timings aside. */

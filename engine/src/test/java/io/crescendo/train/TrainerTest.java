@@ -250,7 +250,7 @@ class TrainerTest {
                         backend,
                         network(),
                         plan(RaggedEpoch.DROP),
-                        Optimizer.sgd(0),
+                        Optimizer.momentum(0),
                         TRAINING,
                         TEST,
                         Augmentation.NONE,
@@ -366,6 +366,25 @@ class TrainerTest {
     }
 
     @Test
+    void aMomentumThatTheOptimizerLacksIsRefused() {
+        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
+            String message = String.valueOf(assertThrows(
+                            IllegalArgumentException.class,
+                            () -> new Trainer(
+                                    backend,
+                                    network(),
+                                    plan(RaggedEpoch.DROP),
+                                    Optimizer.sgd(0),
+                                    TRAINING,
+                                    TEST,
+                                    Augmentation.NONE,
+                                    TrainingOptions.DEFAULT))
+                    .getMessage());
+            assertTrue(message.contains("momentum 0.9") && message.contains("momentum(0)"), message);
+        }
+    }
+
+    @Test
     void mismatchedDataAreNamed() {
         Dataset wide = new RandomDataset(90, 3, new ImageShape(2, 6, 9), 11);
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
@@ -375,7 +394,7 @@ class TrainerTest {
                                     backend,
                                     network(),
                                     plan(RaggedEpoch.DROP),
-                                    Optimizer.sgd(0),
+                                    Optimizer.momentum(0),
                                     wide,
                                     TEST,
                                     Augmentation.NONE,

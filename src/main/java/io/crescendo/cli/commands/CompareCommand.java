@@ -12,6 +12,7 @@ import io.crescendo.cli.run.Screen;
 import io.crescendo.cli.run.SummaryFile;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.schedule.PlanVariant;
+import io.crescendo.train.NonFiniteLossException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -38,8 +39,8 @@ import picocli.CommandLine.Spec;
                 "Trains the same network under three schedules: decaying learning rate, hybrid and increasing batch.",
         footer = {
             "",
-            "Files: <out>/<schedule>/{config.yaml,metrics.jsonl,checkpoint-*.safetensors}, summary.csv, figures,",
-            "report.html",
+            "Files: <out>/<schedule>/{config.yaml,metrics.jsonl,checkpoint-*.safetensors},",
+            "<out>/{config.yaml,summary.csv,report.html} and figures",
             "",
             "Examples:",
             "  crescendo compare",
@@ -75,6 +76,9 @@ public final class CompareCommand implements Callable<Integer> {
             if (config.statesSeed()) {
                 throw UserError.usage("--seed and --seeds are both given; keep one");
             }
+            if (seeds.isEmpty()) {
+                throw UserError.usage("--seeds: names none; give at least one, as in --seeds 1,2,3");
+            }
             source.with("seed", seeds.get(0));
         }
         RunConfig first = source.load();
@@ -95,6 +99,7 @@ public final class CompareCommand implements Callable<Integer> {
         out.println();
         out.flush();
         List<RunSummary> summaries = new ArrayList<>();
+        List<String> diverged = new ArrayList<>();
         try (Interruption interruption = new Interruption()) {
             for (long seed : each) {
                 if (each.size() > 1) {
@@ -115,22 +120,30 @@ public final class CompareCommand implements Callable<Integer> {
                         summaries.add(earlier);
                         continue;
                     }
-                    summaries.add(Experiment.of(run, experiment.data(), experiment.machine())
-                            .train(
-                                    variant,
-                                    own,
-                                    screen,
-                                    interruption,
-                                    options.saving(),
-                                    resume == null ? null : Resumption.newest(own)));
-                    SummaryFile.write(folder, summaries);
+                    try {
+                        summaries.add(Experiment.of(run, experiment.data(), experiment.machine())
+                                .train(
+                                        variant,
+                                        own,
+                                        screen,
+                                        interruption,
+                                        options.saving(),
+                                        resume == null ? null : Resumption.newest(own)));
+                        SummaryFile.write(folder, summaries);
+                    } catch (NonFiniteLossException e) {
+                        diverged.add(
+                                variant.label() + (each.size() > 1 ? ", seed " + seed : "") + ": " + e.getMessage());
+                    }
                 }
             }
             out.println();
             out.println(PhaseTable.text(RunLog.below(folder)));
             out.println();
-            out.println(ResultTable.text(summaries));
+            if (!summaries.isEmpty()) {
+                out.println(ResultTable.text(summaries));
+            }
             out.println(conclusion(summaries));
+            diverged.forEach(out::println);
             out.flush();
             if (interruption.requested()) {
                 out.println(Resumption.afterInterruption("compare", folder, options.saving()));
@@ -139,7 +152,7 @@ public final class CompareCommand implements Callable<Integer> {
             }
             Results.write(folder, RunLog.below(folder), first.description(), plans, out, Commands.err(spec));
         }
-        return 0;
+        return diverged.isEmpty() ? 0 : UserError.FAILURE;
     }
 
     private static Map<String, String> plans(ConfigSource source, Experiment experiment) {

@@ -1,12 +1,22 @@
 package io.crescendo.cli.commands;
 
 import io.crescendo.cli.config.ConfigSource;
+import java.util.Iterator;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** The options that say what is to be run, and how long. */
 final class ConfigOptions {
+    /** For shell completion. */
+    static final class RaggedNames implements Iterable<String> {
+        @Override
+        public Iterator<String> iterator() {
+            return List.of("drop", "keep").iterator();
+        }
+    }
+
     @Mixin
     private final ExperimentOptions experiment = new ExperimentOptions();
 
@@ -19,6 +29,7 @@ final class ConfigOptions {
     @Option(
             names = "--ragged",
             paramLabel = "drop|keep",
+            completionCandidates = RaggedNames.class,
             description = "What becomes of the samples at an epoch's end that fill no batch.")
     private @Nullable String ragged;
 

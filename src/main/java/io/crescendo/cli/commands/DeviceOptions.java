@@ -6,6 +6,8 @@ import io.crescendo.backend.Backends;
 import io.crescendo.backend.Precision;
 import io.crescendo.cli.UserError;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import picocli.CommandLine.Option;
@@ -17,9 +19,28 @@ final class DeviceOptions {
 
     private static final String AUTO = "auto";
 
+    /** For shell completion. */
+    static final class Names implements Iterable<String> {
+        @Override
+        public Iterator<String> iterator() {
+            return names().iterator();
+        }
+    }
+
+    /** For shell completion. */
+    static final class Precisions implements Iterable<String> {
+        @Override
+        public Iterator<String> iterator() {
+            return Arrays.stream(Precision.values())
+                    .map(precision -> precision.name().toLowerCase(Locale.ROOT))
+                    .iterator();
+        }
+    }
+
     @Option(
             names = "--device",
-            paramLabel = "NAME",
+            paramLabel = "DEVICE",
+            completionCandidates = Names.class,
             defaultValue = AUTO,
             description = "auto, cpu, cuda or reference; see 'crescendo info' (default: ${DEFAULT-VALUE}).")
     private String device = AUTO;
@@ -34,6 +55,7 @@ final class DeviceOptions {
     @Option(
             names = "--precision",
             paramLabel = "fp32|tf32|bf16",
+            completionCandidates = Precisions.class,
             defaultValue = "fp32",
             description = "Number format of products and activations; other than fp32 only on cuda.")
     private Precision precision = Precision.FP32;
@@ -99,10 +121,15 @@ final class DeviceOptions {
         }
     }
 
-    /** Refuses a name that no backend has. */
-    static void requireKnown(String device) {
+    private static List<String> names() {
         List<String> known = new ArrayList<>(List.of(AUTO));
         Backends.providers().stream().map(BackendProvider::name).forEach(known::add);
+        return known;
+    }
+
+    /** Refuses a name that no backend has. */
+    static void requireKnown(String device) {
+        List<String> known = names();
         if (!known.contains(device)) {
             // No guess at what was meant: gpu is one letter from cpu.
             throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known));

@@ -22,7 +22,7 @@ final class ExperimentOptions {
 
     @Option(
             names = "--preset",
-            paramLabel = "NAME",
+            paramLabel = "PRESET",
             completionCandidates = PresetNames.class,
             description = "An experiment that comes with the program; 'crescendo info' lists them (default: "
                     + DEFAULT_PRESET + ").")

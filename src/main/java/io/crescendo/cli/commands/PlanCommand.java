@@ -26,8 +26,10 @@ import io.crescendo.schedule.TrainingPlan;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
@@ -60,7 +62,7 @@ public final class PlanCommand implements Callable<Integer> {
 
     @Option(
             names = "--schedule",
-            paramLabel = "NAME",
+            paramLabel = "SCHEDULE",
             converter = ScheduleOption.class,
             completionCandidates = ScheduleOption.Names.class,
             description =
@@ -88,7 +90,8 @@ public final class PlanCommand implements Callable<Integer> {
 
     @Option(
             names = "--device",
-            paramLabel = "NAME",
+            paramLabel = "DEVICE",
+            completionCandidates = DeviceOptions.Names.class,
             defaultValue = "auto",
             description = "The device that --memory is about (default: ${DEFAULT-VALUE}).")
     private String device = "auto";
@@ -142,6 +145,10 @@ public final class PlanCommand implements Callable<Integer> {
     }
 
     private void text(ConfigSource source, RunConfig run, PrintWriter out) {
+        Map<PlanVariant, TrainingPlan> plans = new LinkedHashMap<>();
+        for (PlanVariant variant : schedule != null ? List.of(schedule) : List.of(PlanVariant.values())) {
+            plans.put(variant, plan(source, run, variant)); // one that cannot be ends it before anything is shown
+        }
         out.println(run.name() + (run.description() == null ? "" : ": " + run.description()));
         out.printf(
                 Locale.ROOT,
@@ -151,7 +158,7 @@ public final class PlanCommand implements Callable<Integer> {
                 run.model(),
                 run.ragged());
         if (!memory && memoryBudget == null) {
-            phases(source, run, out, null);
+            phases(plans, out, null);
             return;
         }
         Network network = Experiment.network(run, DataSearch.standard(data));
@@ -159,17 +166,18 @@ public final class PlanCommand implements Callable<Integer> {
         try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);
                 MemoryForecast forecast = new MemoryForecast(backend, network, run, budget.on(backend))) {
             out.println("memory on " + backend.description());
-            phases(source, run, out, forecast);
+            phases(plans, out, forecast);
             out.println();
             forecast.details(Integer.MAX_VALUE).forEach(out::println);
         }
     }
 
-    private void phases(ConfigSource source, RunConfig run, PrintWriter out, @Nullable MemoryForecast forecast) {
-        List<PlanVariant> variants = schedule != null ? List.of(schedule) : List.of(PlanVariant.values());
+    private static void phases(
+            Map<PlanVariant, TrainingPlan> plans, PrintWriter out, @Nullable MemoryForecast forecast) {
         long most = 0;
-        for (PlanVariant variant : variants) {
-            TrainingPlan plan = plan(source, run, variant);
+        for (Map.Entry<PlanVariant, TrainingPlan> entry : plans.entrySet()) {
+            PlanVariant variant = entry.getKey();
+            TrainingPlan plan = entry.getValue();
             PlanTable table = plan.table();
             most = Math.max(most, table.updates());
             List<String> additions = forecast == null ? List.of() : additions(table, forecast);

@@ -14,10 +14,15 @@ import java.nio.file.Path;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
 
 /** The options that say where training runs and where its files go. */
 final class RunOptions {
+    @Spec(Spec.Target.MIXEE)
+    private @Nullable CommandSpec spec;
+
     @Mixin
     private final DeviceOptions device = new DeviceOptions();
 
@@ -72,6 +77,6 @@ final class RunOptions {
                     + Suggestion.didYouMean(config.dataset(), Datasets.names()) + " Available: "
                     + String.join(", ", Datasets.names()) + ". 'crescendo plan' works without data.");
         }
-        return Datasets.load(config.dataset(), DataSearch.standard(data));
+        return Datasets.load(config.dataset(), DataSearch.standard(data).announcing(Commands.err(spec)::println));
     }
 }

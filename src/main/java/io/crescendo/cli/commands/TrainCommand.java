@@ -54,7 +54,7 @@ public final class TrainCommand implements Callable<Integer> {
 
     @Option(
             names = "--schedule",
-            paramLabel = "NAME",
+            paramLabel = "SCHEDULE",
             converter = ScheduleOption.class,
             completionCandidates = ScheduleOption.Names.class,
             description = "One of ${COMPLETION-CANDIDATES} (default: what the configuration says).")

@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
  * @param batch samples per update at the start, before any conversion
  * @param ghostBatch samples per batch-norm statistic
  * @param learningRate ε as it would decay at a fixed batch
- * @param momentum m, in [0, 1)
+ * @param momentum m, in [0, 1); sgd has none, whatever is stated
  * @param optimizer sgd, momentum, nesterov, adam, adamw, lars or lamb
  * @param weightDecay λ
  * @param decay which parameters decay: weights, or all
@@ -67,8 +67,9 @@ public record RunConfig(
         @Nullable Integer measureGradientNoise,
         long seed) {
 
+    private static final String SGD = "sgd";
     private static final List<String> OPTIMIZERS =
-            List.of("sgd", "momentum", "nesterov", "adam", "adamw", "lars", "lamb");
+            List.of(SGD, "momentum", "nesterov", "adam", "adamw", "lars", "lamb");
     private static final List<String> DECAYS = List.of("weights", "all");
     private static final List<String> RAGGED = List.of("drop", "keep");
     private static final List<String> SCHEDULES =
@@ -106,6 +107,12 @@ public record RunConfig(
             throw new InvalidKeyException("hybridSteps", "must be at least 0, but is " + hybridSteps);
         }
         oneOf("optimizer", optimizer, OPTIMIZERS);
+        if (optimizer.equals(SGD) && raiseMomentum != null) {
+            throw new InvalidKeyException(
+                    "raiseMomentum",
+                    "is " + raiseMomentum + ", but the optimizer sgd has no momentum; choose momentum or nesterov, or"
+                            + " remove the line");
+        }
         oneOf("decay", decay, DECAYS);
         oneOf("ragged", ragged, RAGGED);
         oneOf("schedule", schedule, SCHEDULES);
@@ -123,7 +130,9 @@ public record RunConfig(
     /** The plan of one schedule for a training set of this many samples. */
     public TrainingPlan plan(PlanVariant variant, long samplesPerEpoch) {
         TrainingPlan base = TrainingPlan.of(
-                        learningRate.toSchedule(epochs), TrainingPlan.batch(batch), TrainingPlan.momentum(momentum))
+                        learningRate.toSchedule(epochs),
+                        TrainingPlan.batch(batch),
+                        TrainingPlan.momentum(optimizer.equals(SGD) ? 0 : momentum))
                 .ragged(raggedEpoch())
                 .scaleLearningRate(scaleLearningRate);
         if (raiseMomentum != null) {
@@ -135,7 +144,11 @@ public record RunConfig(
         base = base.forEpochs(epochs, samplesPerEpoch);
         long cap = batchCap != null ? batchCap : Math.max(1, samplesPerEpoch / 10);
         if (variant == PlanVariant.HYBRID && hybridSteps != 1) {
-            return base.growBatchInstead(cap).hybrid(hybridSteps);
+            try {
+                return base.growBatchInstead(cap).hybrid(hybridSteps);
+            } catch (IllegalArgumentException e) {
+                throw new IllegalArgumentException("hybridSteps is " + hybridSteps + ": " + e.getMessage(), e);
+            }
         }
         return variant.of(base, cap);
     }

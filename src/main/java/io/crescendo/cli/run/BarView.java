@@ -18,6 +18,7 @@ final class BarView implements ProgressView {
     private static final double STEPS_PER_EPOCH = 1000;
 
     private static final int BAR = 12;
+    private static final int SHORTEST_BAR = 3;
     private static final int REDRAW_MILLIS = 200;
 
     private final Standing standing;
@@ -52,18 +53,34 @@ final class BarView implements ProgressView {
                 .setInitialMax(Math.round(epochs * STEPS_PER_EPOCH))
                 .setUpdateIntervalMillis(REDRAW_MILLIS)
                 .setConsumer(lines)
-                .setRenderer((progress, width) -> {
-                    double done = Math.min(1, progress.getCurrent() / (double) Math.max(1, progress.getMax()));
-                    int full = (int) Math.floor(done * BAR);
-                    String percent = String.format(Locale.ROOT, "%-10s %3.0f%%", label, Math.floor(100 * done));
-                    String line = percent + " |" + "█".repeat(full) + " ".repeat(BAR - full) + "|  " + standing.text();
-                    if (line.length() > width) {
-                        line = percent + " " + standing.shortText();
-                    }
-                    return line.length() <= width ? line : line.substring(0, Math.max(0, width));
-                })
+                .setRenderer((progress, width) -> line(
+                        label,
+                        Math.min(1, progress.getCurrent() / (double) Math.max(1, progress.getMax())),
+                        standing,
+                        width))
                 .build();
         bar.stepTo(Math.round(firstEpoch * STEPS_PER_EPOCH));
+    }
+
+    /** All with names where there is room, less of it where there is not, and the bar as long as it can be. */
+    static String line(String label, double done, Standing standing, int width) {
+        String percent = String.format(Locale.ROOT, "%-10s %3.0f%% ", label, Math.floor(100 * done));
+        String line = percent + bar(done, BAR) + "  " + standing.text();
+        if (line.length() <= width) {
+            return line;
+        }
+        String rest = " " + standing.shortText();
+        int room = width - label.length() - 1 - 2 - rest.length();
+        if (room >= SHORTEST_BAR) {
+            return label + " " + bar(done, Math.min(BAR, room)) + rest;
+        }
+        line = percent + standing.shortestText();
+        return line.length() <= width ? line : line.substring(0, Math.max(0, width));
+    }
+
+    private static String bar(double done, int cells) {
+        int full = (int) Math.floor(done * cells);
+        return "|" + "█".repeat(full) + " ".repeat(cells - full) + "|";
     }
 
     @Override

@@ -8,22 +8,56 @@ import java.util.stream.Collectors;
 
 /** Tables and amounts for people. */
 final class Columns {
+    /** Of a common terminal. */
+    private static final int COLUMNS = 80;
+
+    private static final String GAP = "  ";
+
     private Columns() {}
 
     /**
      * Aligned columns, the first to the left, the others to the right; no line break at the end. To fit a terminal, a
-     * column with one value in all lines is said once, below the table.
+     * column with one value in all lines is said once, below the table, and the only line of a table that is too wide
+     * is given as names and values.
      *
      * @param lines header first
      */
     static String text(List<List<String>> lines) {
+        if (lines.size() == 2 && width(lines) > COLUMNS) {
+            return text(pairs(lines.get(0), lines.get(1)), true);
+        }
+        return text(lines, false);
+    }
+
+    /** Name and value under each other. */
+    private static List<List<String>> pairs(List<String> names, List<String> values) {
+        List<List<String>> pairs = new ArrayList<>();
+        for (int i = 0; i < names.size(); i++) {
+            pairs.add(List.of(names.get(i), values.get(i)));
+        }
+        return pairs;
+    }
+
+    private static int width(List<List<String>> lines) {
+        int width = 0;
+        for (int column = 0; column < lines.get(0).size(); column++) {
+            width += GAP.length() + widest(lines, column);
+        }
+        return width - GAP.length();
+    }
+
+    private static int widest(List<List<String>> lines, int column) {
+        return lines.stream().mapToInt(line -> line.get(column).length()).max().orElse(0);
+    }
+
+    private static String text(List<List<String>> lines, boolean whole) {
         List<Integer> shown = new ArrayList<>();
         List<String> common = new ArrayList<>();
         for (int column = 0; column < lines.get(0).size(); column++) {
             int at = column;
             Set<String> values =
                     lines.stream().skip(1).map(line -> line.get(at)).collect(Collectors.toSet());
-            if (column > 0 && lines.size() > 2 && values.size() == 1) {
+            if (!whole && column > 0 && lines.size() > 2 && values.size() == 1) {
                 common.add(lines.get(0).get(at) + " " + values.iterator().next());
             } else {
                 shown.add(column);
@@ -32,13 +66,9 @@ final class Columns {
         StringBuilder text = new StringBuilder();
         for (List<String> line : lines) {
             for (int column : shown) {
-                int width = lines.stream()
-                        .mapToInt(other -> other.get(column).length())
-                        .max()
-                        .orElse(0);
                 String cell = line.get(column);
-                String padding = " ".repeat(width - cell.length());
-                text.append(column == 0 ? cell + padding : "  " + padding + cell);
+                String padding = " ".repeat(widest(lines, column) - cell.length());
+                text.append(column == 0 ? cell + padding : GAP + padding + cell);
             }
             text.append('\n');
         }

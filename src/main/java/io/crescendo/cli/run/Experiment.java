@@ -61,6 +61,13 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             throw UserError.usage("trainingSamples is " + stated + ", but data set '" + config.dataset() + "' has "
                     + found + "; correct it or leave it out");
         }
+        ImageShape images = data.training().shape();
+        if (config.augmentation().pad() >= Math.min(images.height(), images.width())) {
+            throw UserError.usage(
+                    "augmentation.pad is " + config.augmentation().pad() + ", but the images of data set '"
+                            + config.dataset() + "' are " + images.height() + "x" + images.width()
+                            + "; it must be smaller than both");
+        }
         return new Experiment(
                 config,
                 data,

@@ -54,9 +54,11 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     public static final String NAME = "metrics.jsonl";
 
     private final ObjectMapper mapper = new ObjectMapper();
+    private final Path path;
     private final BufferedWriter writer;
 
-    private MetricsFile(BufferedWriter writer) {
+    private MetricsFile(Path path, BufferedWriter writer) {
+        this.path = path;
         this.writer = writer;
     }
 
@@ -86,7 +88,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         Path temporary = folder.resolve("." + NAME + ".new");
         Files.writeString(temporary, kept);
         Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        MetricsFile file = new MetricsFile(Files.newBufferedWriter(path, StandardOpenOption.APPEND));
+        MetricsFile file = new MetricsFile(path, Files.newBufferedWriter(path, StandardOpenOption.APPEND));
         ObjectNode line = file.line("resumed");
         line.put("update", from.updates());
         line.put("device", environment.device());
@@ -110,7 +112,8 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     /** Starts the file with its first line. */
     public static MetricsFile create(Path folder, RunConfig config, String schedule, Environment environment)
             throws IOException {
-        MetricsFile file = new MetricsFile(Files.newBufferedWriter(folder.resolve(NAME)));
+        Path path = folder.resolve(NAME);
+        MetricsFile file = new MetricsFile(path, Files.newBufferedWriter(path));
         ObjectNode line = file.line("run");
         line.put("format", 1);
         line.put("name", config.name());
@@ -228,7 +231,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
             writer.write(mapper.writeValueAsString(line) + "\n");
             writer.flush();
         } catch (IOException e) {
-            throw new UncheckedIOException("metrics cannot be written", e);
+            throw new UncheckedIOException(path + " cannot be written", e);
         }
     }
 

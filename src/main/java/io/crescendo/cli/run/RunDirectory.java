@@ -26,6 +26,9 @@ public final class RunDirectory {
      * @param force whether an earlier run in it is replaced
      */
     public static Path create(@Nullable Path chosen, String name, boolean force) {
+        if (chosen != null && chosen.toString().isBlank()) {
+            throw UserError.usage("--out: names no folder; name one, or leave it out for " + RUNS.resolve(name));
+        }
         Path folder = chosen != null ? chosen : force ? RUNS.resolve(name) : free(RUNS, name);
         try {
             if (holdsRun(folder)) {

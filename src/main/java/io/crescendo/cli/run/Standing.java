@@ -67,8 +67,23 @@ final class Standing {
                 time());
     }
 
-    /** The same for narrow terminals; the percentage is the accuracy, the time what is left. */
+    /** The same in few columns. */
     synchronized String shortText() {
+        return String.format(
+                Locale.ROOT,
+                "ep %.1f/%s upd %d B %d loss %s acc %s %s/s %s",
+                epoch,
+                PlanTable.number(epochs),
+                updates,
+                batch,
+                known("%.3f", loss),
+                known("%.1f%%", 100 * accuracy),
+                known("%.0f", imagesPerSecond),
+                time());
+    }
+
+    /** The same for narrow terminals; the percentage is the accuracy, the time what is left. */
+    synchronized String shortestText() {
         return String.format(
                 Locale.ROOT,
                 "%.1f/%s ep %,d upd B %d loss %s %s %s/s %s",

@@ -53,6 +53,17 @@ class PlanCommandTest {
         return new ObjectMapper().readTree(run.out());
     }
 
+    /** Plain SGD has no momentum: g = 0.03 · 8000 / 32. */
+    @Test
+    void noiseScaleOfPlainSgdKnowsNoMomentum(@TempDir Path folder) throws IOException {
+        Path file = Files.writeString(folder.resolve("sgd.yaml"), "optimizer: sgd\nmomentum: 0.9\n");
+        Run run = Run.of("plan", "--preset", "fashion-mini-quick", "--config", file.toString(), "--json");
+        assertEquals(0, run.status(), run.err());
+        JsonNode first = new ObjectMapper().readTree(run.out()).path("phases").path(0);
+        assertEquals(0, first.path("momentum").asDouble());
+        assertEquals(7.5, first.path("noiseScale").asDouble(), 1e-9);
+    }
+
     @Test
     void jsonHasTheKeysThatScriptsRelyOn() throws IOException {
         JsonNode plan = json("cifar10-figure5-increasing", null, "drop");

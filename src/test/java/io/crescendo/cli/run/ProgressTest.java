@@ -51,11 +51,29 @@ class ProgressTest {
     }
 
     @Test
+    void theBarStaysWhereTheLineIsShort() {
+        Standing standing = new Standing(15, 0);
+        standing.updated(new UpdateRecord(1234, 1, 7.5, 160, 160, 1, 0.1, 0.9, 1, 0.4321, 0.9, 26_000_000, 1));
+        standing.evaluated(new EvaluationRecord(1, 1, 100, 0.5, 0.875));
+        assertEquals(
+                "increasing |██  | ep 7.5/15 upd 1234 B 160 loss 0.432 acc 87.5% 6154/s 0:00 left",
+                BarView.line("increasing", 0.5, standing, 80));
+        String hundred = BarView.line("increasing", 0.5, standing, 100);
+        assertTrue(hundred.contains("|██████      |") && hundred.contains("acc 87.5%"), hundred);
+        String wide = BarView.line("increasing", 0.5, standing, 140);
+        assertTrue(wide.contains(" 50% |██████      |") && wide.contains("accuracy 87.50 %"), wide);
+        for (int width = 1; width < 150; width++) {
+            String line = BarView.line("increasing", 0.5, standing, width);
+            assertTrue(line.length() <= width, line);
+        }
+    }
+
+    @Test
     void theNarrowFormFitsEightyColumns() {
         Standing standing = new Standing(200, 0);
         standing.updated(new UpdateRecord(78000, 1, 123.4, 16000, 1, 1, 0.1, 0.9, 1, 0.4321, 0.9, 500_000_000, 1));
         standing.evaluated(new EvaluationRecord(1, 1, 100, 0.5, 0.875));
         // Beside it stand the schedule in ten columns and the percentage in six.
-        assertTrue(standing.shortText().length() <= 80 - 16, standing.shortText());
+        assertTrue(standing.shortestText().length() <= 80 - 16, standing.shortestText());
     }
 }

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -15,8 +16,9 @@ import org.jspecify.annotations.Nullable;
  *
  * @param places the directories, best first
  * @param cache where downloads are kept; one of the places
+ * @param announce hears what takes long before it begins, a download that is; a sentence each
  */
-public record DataSearch(List<Place> places, Path cache) {
+public record DataSearch(List<Place> places, Path cache, Consumer<String> announce) {
     private static final String VARIABLE = "CRESCENDO_DATA";
 
     /**
@@ -26,6 +28,16 @@ public record DataSearch(List<Place> places, Path cache) {
      * @param chosen whether the user named it, so that its absence is an error
      */
     public record Place(String origin, Path directory, boolean chosen) {}
+
+    /** A search that announces nothing. */
+    public DataSearch(List<Place> places, Path cache) {
+        this(places, cache, sentence -> {});
+    }
+
+    /** The same with somebody to hear what takes long. */
+    public DataSearch announcing(Consumer<String> listener) {
+        return new DataSearch(places, cache, listener);
+    }
 
     public DataSearch {
         places = List.copyOf(places);

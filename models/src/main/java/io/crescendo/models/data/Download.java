@@ -2,10 +2,14 @@ package io.crescendo.models.data;
 
 import java.io.IOException;
 import java.io.InputStream;
+import java.net.ConnectException;
 import java.net.URI;
 import java.net.http.HttpClient;
+import java.net.http.HttpConnectTimeoutException;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
+import java.net.http.HttpTimeoutException;
+import java.nio.channels.UnresolvedAddressException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -17,6 +21,7 @@ import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Fetches one file and keeps it only if its checksum is the published one.
@@ -65,7 +70,7 @@ record Download(String file, String sha256) {
                 throw new IOException(source + ": expected HTTP status 200, found " + status);
             }
         } catch (ExecutionException e) {
-            throw new IOException(source + ": " + e.getCause(), e);
+            throw new IOException(source + ": " + reason(e.getCause()), e);
         } catch (TimeoutException e) {
             exchange.cancel(true);
             throw new IOException(source + ": not finished after " + TRANSFER_TIMEOUT.toMinutes() + " minutes", e);
@@ -74,6 +79,19 @@ record Download(String file, String sha256) {
             Thread.currentThread().interrupt();
             throw new IOException(source + ": interrupted", e);
         }
+    }
+
+    /** What a person calls it. */
+    private static String reason(@Nullable Throwable failure) {
+        if (failure instanceof HttpConnectTimeoutException || failure instanceof ConnectException) {
+            return failure.getCause() instanceof UnresolvedAddressException
+                    ? "no such host is known here; is there a network?"
+                    : "no connection";
+        }
+        if (failure instanceof HttpTimeoutException) {
+            return "no answer within " + RESPONSE_TIMEOUT.toSeconds() + " seconds";
+        }
+        return String.valueOf(failure == null ? null : failure.getMessage());
     }
 
     private static String sha256(Path path) throws IOException {

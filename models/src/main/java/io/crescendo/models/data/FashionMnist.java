@@ -93,6 +93,9 @@ public final class FashionMnist {
 
     private static Path download(DataSearch search, Release release) {
         Path directory = search.cache().resolve(NAME);
+        search.announce()
+                .accept("downloading Fashion-MNIST (31 MB) from " + release.address() + " to " + directory
+                        + "; once, it is kept there");
         try {
             for (Download download : release.downloads()) {
                 if (!Files.exists(directory.resolve(download.file()))) {
@@ -104,7 +107,7 @@ public final class FashionMnist {
             throw new DataException(
                     "Fashion-MNIST was not found and could not be downloaded. Searched for " + String.join(", ", FILES)
                             + " (plain or .gz) in:\n" + search.describe(List.of(NAME)) + "Download from "
-                            + release.address() + " to " + directory + " failed: " + e + "\n"
+                            + release.address() + " to " + directory + " failed: " + e.getMessage() + "\n"
                             + "Get it in one of these ways:\n"
                             + "  apt-get install dataset-fashion-mnist   (Debian and Ubuntu)\n"
                             + "  put the four files into a directory and name it with --data DIR or $CRESCENDO_DATA\n"
