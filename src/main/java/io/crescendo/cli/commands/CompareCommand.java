@@ -176,7 +176,7 @@ public final class CompareCommand implements Callable<Integer> {
         }
         return String.format(
                 Locale.ROOT,
-                "%nincreasing the batch took %.1f %% of the updates and ended %+.2f points of test accuracy from decaying",
+                "%nincreasing the batch took %.1f %% of the updates%nand ended %+.2f points of test accuracy from decaying",
                 100 * increasing / decaying,
                 100 * (mean(summaries, PlanVariant.INCREASING, false) - mean(summaries, PlanVariant.DECAYING, false)));
     }

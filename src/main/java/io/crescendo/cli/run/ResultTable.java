@@ -18,7 +18,7 @@ public final class ResultTable {
             "updates",
             "train loss",
             "test loss",
-            "test accuracy",
+            "accuracy",
             "images/s",
             "time",
             "workspace");
