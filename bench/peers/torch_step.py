@@ -113,7 +113,11 @@ def optimizer(model, fused):
 
 
 def set_float32(tf32):
-    """tf32 in convolutions and matrix products, or plain float32."""
+    """tf32 in convolutions and matrix products, or plain float32.
+
+    By the older of PyTorch's two ways to say it: compiling reads that one, and refuses to where the newer
+    fp32_precision was set (from PyTorch 2.9 on).
+    """
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
     torch.backends.cudnn.allow_tf32 = tf32
 

@@ -155,16 +155,40 @@ final class SearchPlaces {
             for (String name : List.of("python3", "python")) {
                 Path executable = directory.resolve(name);
                 if (Files.isExecutable(executable)) {
-                    python(parent); // a virtual environment's python is a link out of it
-                    Path real = real(executable).getParent();
-                    if (real != null && real.getParent() != null) {
-                        python(real.getParent());
-                    }
+                    links(executable).forEach(this::pythonOf);
                 }
             }
         }
         python(machine.home().resolve(".local"));
         python(machine.system("usr/local"));
+    }
+
+    /** The packages of a python by its executable, {@code prefix/bin/python3}. */
+    private void pythonOf(Path executable) {
+        Path directory = executable.getParent();
+        if (directory != null && directory.getParent() != null) {
+            python(directory.getParent());
+        }
+    }
+
+    /**
+     * A file and what it links to, link by link: a virtual environment's python is a link out of it, and may itself be
+     * what a link on the PATH points to.
+     */
+    private static Set<Path> links(Path file) {
+        Set<Path> links = new LinkedHashSet<>();
+        Path at = file;
+        try {
+            while (links.add(at) && Files.isSymbolicLink(at)) {
+                // A relative target counts from where the link really lies.
+                Path directory = real(at.resolveSibling(""));
+                at = directory.resolve(Files.readSymbolicLink(at)).normalize();
+            }
+        } catch (IOException e) {
+            return links; // what was found until here
+        }
+        links.add(real(file));
+        return links;
     }
 
     /** The packages of a python installed at {@code prefix}. */

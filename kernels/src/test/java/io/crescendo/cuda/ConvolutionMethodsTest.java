@@ -38,7 +38,7 @@ import org.junit.jupiter.api.Test;
 @NullMarked
 @Tag("cuda")
 class ConvolutionMethodsTest {
-    private static final int ROUNDS = 60;
+    private static final int ROUNDS = Integer.getInteger("crescendo.convolution.rounds", 60);
     private static final float UNTOUCHED = 7.5f; // exact in bf16
     private static final int NOT_SUPPORTED = 801; // CUDA_ERROR_NOT_SUPPORTED
     private static final int ILLEGAL_ADDRESS = 700; // CUDA_ERROR_ILLEGAL_ADDRESS

@@ -112,6 +112,28 @@ class CudaInstallationTest {
     }
 
     @Test
+    void aVirtualEnvironmentInTheMiddleOfAChainOfLinksIsNotPassedOver() throws IOException {
+        driver("580.1");
+        Path real = toolkit("opt/python/bin", "python3.12").resolve("python3.12");
+        assertTrue(real.toFile().setExecutable(true));
+        Path venv = Files.createDirectories(root.resolve("opt/torch/venv/bin"));
+        Files.createSymbolicLink(venv.resolve("python"), real);
+        Files.createSymbolicLink(venv.resolve("python3"), Path.of("python"));
+        Path chosen = Files.createDirectories(root.resolve("etc/alternatives"));
+        Files.createSymbolicLink(chosen.resolve("python3"), venv.resolve("python3"));
+        // bin is a link as well: the relative target counts from where bin leads to.
+        Path there = Files.createDirectories(root.resolve("usr/bin"));
+        Files.createSymbolicLink(there.resolve("python3"), Path.of("../../etc/alternatives/python3"));
+        Path bin = Files.createSymbolicLink(root.resolve("bin"), Path.of("usr/bin"));
+        String packages = "opt/torch/venv/lib/python3.12/site-packages/nvidia/";
+        toolkit(packages + "cu13/lib", "libnvrtc.so.13", "libcublas.so.13", "libcublasLt.so.13");
+        toolkit(packages + "cudnn/lib", "libcudnn.so.9");
+        CudaInstallation installation = search(Map.of("PATH", bin.toString()));
+        assertTrue(installation.usable(), installation.explain());
+        assertEquals(Origin.PYTHON, found(installation, CudaLibrary.CUDNN).origin());
+    }
+
+    @Test
     void cuda12ComesFirstAndANewerToolkitIsTakenWhenOnlyItIsComplete() throws IOException {
         driver("580.65");
         toolkit("usr/local/cuda-13.0/lib64", "libcublasLt.so.13", "libcublas.so.13", "libnvrtc.so.13", "libcudnn.so.9");

@@ -81,6 +81,10 @@ final class Child implements AutoCloseable {
         answers.add(END);
     }
 
+    String name() {
+        return name;
+    }
+
     long pid() {
         return process.pid();
     }
@@ -136,5 +140,11 @@ final class Child implements AutoCloseable {
         }
         process.descendants().forEach(ProcessHandle::destroyForcibly);
         process.destroyForcibly();
+        try {
+            // What comes next needs the device memory that it held.
+            process.waitFor(5, TimeUnit.SECONDS);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+        }
     }
 }

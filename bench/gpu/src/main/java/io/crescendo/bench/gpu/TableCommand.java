@@ -21,13 +21,15 @@ import picocli.CommandLine.Option;
 /**
  * What a verification came to, as Markdown: a line per part, then the figures.
  *
- * <p>Reads what the parts left in a folder: {@code parts.tsv} (name, result, seconds), {@code tests/*.xml},
- * {@code *.json}, {@code convolutions/*.txt} and warnings in {@code *.log}. A part that left nothing has its line and
- * no figures.
+ * <p>Reads what the parts left in a folder: {@code parts.tsv} (name, result, seconds), {@code tests/*.xml} and
+ * {@code tests/classes.tsv} (name, result, seconds), {@code *.json}, {@code profile/*.txt}, {@code convolutions/*.txt}
+ * and warnings in {@code *.log}. A part that left nothing has its line and no figures. What is long comes last, for
+ * whoever sees only the beginning.
  */
 @Command(name = "table", description = "The results in a folder as one table in Markdown.")
 final class TableCommand implements Callable<Integer> {
     private static final int SLOW_NAMED = 20;
+    private static final int PROFILE_LINES = 12;
 
     @Option(names = "--folder", required = true, description = "Where the parts left their files.")
     private Path folder = Path.of(".");
@@ -51,6 +53,7 @@ final class TableCommand implements Callable<Integer> {
         gradients(read(folder.resolve("gradients.json")), lines);
         curves(read(folder.resolve("curves.json")), lines);
         throughput(read(folder.resolve("throughput.json")), lines);
+        profiles(folder, lines);
         convolutions(folder, lines);
         return String.join("\n", lines) + "\n";
     }
@@ -63,7 +66,16 @@ final class TableCommand implements Callable<Integer> {
         if (!part.equals("tests") && !part.equals("sanitizer")) {
             return "";
         }
-        return TestReports.in(folder.resolve(part)).text();
+        StringBuilder detail =
+                new StringBuilder(TestReports.in(folder.resolve(part)).text());
+        Path classes = folder.resolve(part).resolve("classes.tsv");
+        for (String line : Files.exists(classes) ? Files.readAllLines(classes) : List.<String>of()) {
+            String[] columns = line.split("\t", -1);
+            if (columns.length == 3 && !columns[1].equals("passed")) {
+                detail.append("; ").append(columns[0]).append(": ").append(columns[1]);
+            }
+        }
+        return detail.toString();
     }
 
     private static void gradients(@Nullable JsonNode result, List<String> lines) {
@@ -131,12 +143,12 @@ final class TableCommand implements Callable<Integer> {
         }
         String absent = result.path("noPyTorch").asText("");
         lines.add("");
-        lines.add("Training throughput, medians of interleaved rounds, memory of the device in MiB"
+        lines.add("Training throughput, medians of rounds in turn, memory of the device in MiB"
                 + (absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")") + ":");
         lines.add("");
-        lines.add("| network | batch | precision | images/s | PyTorch | ratio | host us/step | PyTorch | memory"
-                + " | PyTorch | process | PyTorch | ratio |");
-        lines.add("|---|---|---|---|---|---|---|---|---|---|---|---|---|");
+        lines.add("| network | batch | precision | images/s | PyTorch | its mode | ratio | host us/step | PyTorch"
+                + " | memory | PyTorch | process | PyTorch | ratio |");
+        lines.add("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|");
         for (JsonNode outcome : result.path("outcomes")) {
             JsonNode ours = outcome.path("crescendo");
             JsonNode theirs = outcome.path("pytorch");
@@ -144,7 +156,8 @@ final class TableCommand implements Callable<Integer> {
                     + outcome.path("measured").path("batch").asInt() + " | "
                     + outcome.path("measured").path("precision").asText() + " | "
                     + number(ours, "imagesPerSecond", 1) + " | " + number(theirs, "imagesPerSecond", 1) + " | "
-                    + ratio(outcome, "ratio") + " | " + number(ours, "hostMicros", 1) + " | "
+                    + outcome.path("mode").asText("").replace("null", "") + " | " + ratio(outcome, "ratio") + " | "
+                    + number(ours, "hostMicros", 1) + " | "
                     + number(theirs, "hostMicros", 1) + " | "
                     + number(ours, "allocatedBytes", 1 << 20) + " | "
                     + number(theirs, "reservedBytes", 1 << 20) + " | "
@@ -154,6 +167,21 @@ final class TableCommand implements Callable<Integer> {
         failures(result, lines);
         for (JsonNode outcome : result.path("outcomes")) {
             failures(outcome, lines);
+        }
+        lines.add("");
+        for (JsonNode each : result.path("parity")) {
+            lines.add("- " + each.path("network").asText() + " in fp32, losses of three updates: "
+                    + (each.path("passed").asBoolean() ? "the same network" : "NOT the same network"));
+        }
+        for (JsonNode text : result.path("notMeasured")) {
+            lines.add("- not measured, the time was used up: " + text.asText());
+        }
+        for (JsonNode outcome : result.path("outcomes")) {
+            for (JsonNode note : outcome.path("notes")) {
+                lines.add("- " + outcome.path("measured").path("batch").asInt() + " "
+                        + outcome.path("measured").path("precision").asText() + ": "
+                        + note.asText().lines().findFirst().orElse(""));
+            }
         }
     }
 
@@ -167,6 +195,23 @@ final class TableCommand implements Callable<Integer> {
         return node.path(field).isNumber()
                 ? String.format(Locale.ROOT, "%.0f", node.path(field).asDouble() / unit)
                 : "";
+    }
+
+    /** The beginning of each profile: the kinds of operations that take longest. */
+    private static void profiles(Path folder, List<String> lines) throws IOException {
+        for (Path file : files(folder.resolve("profile"), ".txt")) {
+            lines.add("");
+            lines.add("Profile " + file.getFileName() + ":");
+            lines.add("");
+            lines.add("```");
+            try (Stream<String> all = Files.lines(file, StandardCharsets.UTF_8)) {
+                all.map(String::stripTrailing)
+                        .filter(line -> !line.isEmpty())
+                        .limit(PROFILE_LINES)
+                        .forEach(lines::add);
+            }
+            lines.add("```");
+        }
     }
 
     /** Which methods were chosen, by direction and precision, and what no method of cuDNN could do. */

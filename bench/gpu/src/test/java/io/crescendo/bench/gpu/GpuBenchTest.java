@@ -6,10 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import io.crescendo.bench.TrainingStep;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -81,7 +83,14 @@ class GpuBenchTest {
     @Test
     void tableHasALineForEveryPart() throws IOException {
         Files.writeString(folder.resolve("parts.tsv"), "info\tpassed\t3\ncurves\tout of time\t100\n");
+        Files.writeString(folder.resolve("parts.tsv"), "tests\tFAILED\t7\n", StandardOpenOption.APPEND);
+        Files.createDirectories(folder.resolve("tests"));
+        Files.writeString(folder.resolve("tests/classes.tsv"), "ATest\tpassed\t2\nBTest\tout of time\t5\n");
+        Files.createDirectories(folder.resolve("profile"));
+        Files.writeString(folder.resolve("profile/128-bf16.txt"), "a step takes 3 ms\n\nConv2d 2 ms\n");
         String text = TableCommand.text(folder);
+        assertTrue(text.contains("0 skipped; BTest: out of time |"), text);
+        assertTrue(text.contains("```\na step takes 3 ms\nConv2d 2 ms\n```"), text);
         assertTrue(text.contains("| info | passed | 3 |") && text.contains("| curves | out of time | 100 |"), text);
     }
 
@@ -107,10 +116,78 @@ class GpuBenchTest {
     @Test
     void memoryIsComparedLikeWithLike() {
         Measurement ours = measurement(100, 0, null);
-        assertEquals(
-                0.5, ThroughputCommand.memoryRatio(ours, measurement(50, 200, 400L)), "the driver tells of one only");
-        assertEquals(0.75, ThroughputCommand.memoryRatio(measurement(100, 0, 300L), measurement(50, 200, 400L)));
-        assertNull(ThroughputCommand.memoryRatio(ours, null));
+        assertEquals(0.5, CaseRun.memoryRatio(ours, measurement(50, 200, 400L)), "the driver tells of one only");
+        assertEquals(0.75, CaseRun.memoryRatio(measurement(100, 0, 300L), measurement(50, 200, 400L)));
+        assertNull(CaseRun.memoryRatio(ours, null));
+    }
+
+    /** Stands in for PyTorch, and cannot be compiled with max-autotune. */
+    private static final String FAKE_PYTHON = """
+            #!/bin/sh
+            case "$*" in
+                '-c '*) exit 0 ;;
+                *--losses*) echo 'RESULT {"losses": []}'; exit 0 ;;
+                *max-autotune*) echo 'no autotuning here'; exit 1 ;;
+            esac
+            echo 'RESULT {"ready": true, "prepareSeconds": 2, "description": "fake"}'
+            while read -r command; do
+                case $command in
+                    measure*) echo 'RESULT {"stepMillis": [2, 4], "hostMicros": [1], "stepsPerBlock": 1}' ;;
+                    memory) echo 'RESULT {"allocatedBytes": 1, "reservedBytes": 2}' ;;
+                    *) exit 0 ;;
+                esac
+            done
+            """;
+
+    @Test
+    void aModeThatFailsOrHasNoTimeGivesWayToACheaperOne() throws IOException {
+        JsonNode failed = throughput("fashion-cnn:8:fp32", "600", "8192");
+        assertEquals("reduce-overhead", failed.path("mode").asText());
+        assertTrue(failed.path("notes").toString().contains("no autotuning here"), failed.toString());
+        assertTrue(failed.path("ratio").isNumber(), failed.toString());
+        // Time for one that compiles, or on a slow machine only for eager, but not for two that compile.
+        JsonNode late = throughput("fashion-cnn:8:fp32", "85", "8192");
+        assertTrue(
+                List.of("reduce-overhead", "eager").contains(late.path("mode").asText()), late.toString());
+        assertTrue(late.path("notes").toString().contains("are left for it"), late.toString());
+    }
+
+    @Test
+    void largeBatchesAreMeasuredOneAfterTheOther() throws IOException {
+        JsonNode outcome = throughput("fashion-cnn:8:fp32", "600", "7");
+        assertEquals(3, outcome.path("pytorch").path("medianMillis").asDouble());
+        assertTrue(outcome.path("crescendo").path("stepMillis").size() >= 2 * 3, "of both times; " + outcome);
+        assertTrue(outcome.path("notes").toString().contains("one after the other"), outcome.toString());
+    }
+
+    private JsonNode throughput(String measured, String limit, String together) throws IOException {
+        Path python = folder.resolve("python");
+        Files.writeString(python, FAKE_PYTHON);
+        assertTrue(python.toFile().setExecutable(true));
+        Path file = folder.resolve("throughput.json");
+        int status = GpuBench.commandLine()
+                .execute(
+                        "throughput",
+                        "--device",
+                        "cpu",
+                        "--cases",
+                        measured,
+                        "--rounds",
+                        "2",
+                        "--seconds",
+                        "0.05",
+                        "--limit",
+                        limit,
+                        "--together",
+                        together,
+                        "--python",
+                        python.toString(),
+                        "--peer",
+                        "torch_step.py",
+                        "--out",
+                        file.toString());
+        assertEquals(1, status, "losses that are not there are not the same");
+        return Json.MAPPER.readTree(file.toFile()).path("outcomes").path(0);
     }
 
     private static Measurement measurement(long allocated, long reserved, @Nullable Long process) {
