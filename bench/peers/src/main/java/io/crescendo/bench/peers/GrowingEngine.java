@@ -1,0 +1,12 @@
+package io.crescendo.bench.peers;
+
+import io.crescendo.bench.FixedBatch;
+
+/** An engine that trains one model with batches of different sizes. */
+interface GrowingEngine extends Engine {
+    /** Makes of a batch what the engine reads; not part of what is timed. */
+    void load(FixedBatch batch);
+
+    /** One update with the loaded batch of this size; returns the mean loss before it. */
+    double step(int batch);
+}
