@@ -64,7 +64,7 @@ final class CrescendoGrowth implements GrowingEngine {
         // The stream has it.
     }
 
-    /** Whether {@link #step(int)} need not wait for this batch. */
+    /** Whether {@link #step(int, int)} need not wait for this batch. */
     boolean isPrepared(int batch) {
         return steps.isPrepared(batch);
     }
@@ -75,9 +75,13 @@ final class CrescendoGrowth implements GrowingEngine {
     }
 
     @Override
-    public double step(int batch) {
+    public double step(int batch, int next) {
         Step step = steps.forBatch(batch);
-        step.run(stream, 0, 0, 1, () -> stream.prefetch(0, 0, batch));
+        step.run(stream, 0, 0, 1, () -> {
+            if (next > 0 && steps.isPrepared(next)) { // as a training run does
+                stream.prefetch(0, 0, next);
+            }
+        });
         double loss = backend.metrics().read().loss() / batch;
         backend.metrics().clear();
         update.apply(new UpdateScalars(

@@ -70,8 +70,8 @@ record GrowthSample(String engine, String network, int round, List<Stage> stages
         try (GrowingEngine engine = open(name, Task.of(network, batches.get(0)), threads, ladder)) {
             batches.forEach(engine::load);
             List<Stage> stages = new ArrayList<>();
-            for (int batch : ladder) {
-                stages.add(stage(engine, batch));
+            for (int i = 0; i < ladder.size(); i++) {
+                stages.add(stage(engine, ladder.get(i), i + 1 < ladder.size() ? ladder.get(i + 1) : 0));
             }
             System.out.println(Sample.PREFIX
                     + new Gson().toJson(new GrowthSample(name, args[1], round, stages, engine.description())));
@@ -92,7 +92,7 @@ record GrowthSample(String engine, String network, int round, List<Stage> stages
                 + ", pytorch, pytorch-tuned, tensorflow");
     }
 
-    private static Stage stage(GrowingEngine engine, int batch) {
+    private static Stage stage(GrowingEngine engine, int batch, int grown) {
         boolean prepared = engine instanceof CrescendoGrowth ours && ours.isPrepared(batch);
         int updates = Math.max(FEWEST_UPDATES, SAMPLES_PER_STAGE / batch);
         List<Double> millis = new ArrayList<>();
@@ -100,7 +100,7 @@ record GrowthSample(String engine, String network, int round, List<Stage> stages
         double lastLoss = 0;
         for (int i = 0; i < updates; i++) {
             long start = System.nanoTime();
-            lastLoss = engine.step(batch);
+            lastLoss = engine.step(batch, i + 1 < updates ? batch : grown);
             millis.add((System.nanoTime() - start) / 1e6);
             firstLoss = i == 0 ? lastLoss : firstLoss;
         }

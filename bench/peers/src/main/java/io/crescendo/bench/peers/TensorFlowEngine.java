@@ -118,11 +118,11 @@ final class TensorFlowEngine implements GrowingEngine {
 
     @Override
     public double step() {
-        return step(task.batch().samples());
+        return step(task.batch().samples(), task.batch().samples());
     }
 
     @Override
-    public double step(int batch) {
+    public double step(int batch, int next) {
         Loaded loaded = Objects.requireNonNull(batches.get(batch), () -> "batch " + batch + " was not loaded");
         Session.Runner runner = session.runner()
                 .feed(images, loaded.images)

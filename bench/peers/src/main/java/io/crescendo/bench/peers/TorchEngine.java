@@ -63,11 +63,11 @@ final class TorchEngine implements GrowingEngine {
 
     @Override
     public double step() {
-        return step(task.batch().samples());
+        return step(task.batch().samples(), task.batch().samples());
     }
 
     @Override
-    public double step(int batch) {
+    public double step(int batch, int next) {
         NDList loaded = Objects.requireNonNull(batches.get(batch), () -> "batch " + batch + " was not loaded");
         NDArray images = loaded.get(0);
         NDArray labels = loaded.get(1);
