@@ -54,6 +54,7 @@ import org.openjdk.jmh.annotations.Warmup;
 public class DataBenchmark {
     private static final int IMAGES = 4096;
     private static final int FILES = 256;
+    private static final long SEED = 9;
 
     /** Where the images come from. */
     @Param({"memory", "idx", "image-folder"})
@@ -87,7 +88,72 @@ public class DataBenchmark {
         dataset = open();
         requireRight();
         Augmentation augmentation = augment ? new Augmentation(true, 4) : Augmentation.NONE;
-        stream = new BatchStream(dataset, plain(), augmentation, 9);
+        stream = new BatchStream(dataset, plain(), augmentation, SEED);
+        if (augment) {
+            requireAugmented(augmentation);
+        }
+    }
+
+    /**
+     * The timed stream's first batch holds what augmenting the plain images in the same order gives: every image is its
+     * original, flipped or not, moved by up to the padding in both directions and mirrored at its edges.
+     */
+    private void requireAugmented(Augmentation augmentation) {
+        int padding = 4;
+        ImageShape shape = dataset.shape();
+        float[] augmented = first(stream);
+        float[] plain;
+        try (BatchStream unchanged = new BatchStream(dataset, plain(), Augmentation.NONE, SEED)) {
+            plain = first(unchanged);
+        }
+        int changed = 0;
+        for (int image = 0; image < batch; image++) {
+            int at = image * shape.pixels();
+            boolean found = false;
+            for (int flip = 0; flip < 2 && !found; flip++) {
+                for (int down = -padding; down <= padding && !found; down++) {
+                    for (int right = -padding; right <= padding && !found; right++) {
+                        found = isMoved(plain, augmented, at, flip == 1, down, right);
+                        changed += found && (flip == 1 || down != 0 || right != 0) ? 1 : 0;
+                    }
+                }
+            }
+            if (!found) {
+                throw new IllegalStateException("image " + image + " of the augmented batch from " + source
+                        + " is not its original after " + augmentation);
+            }
+        }
+        if (changed == 0 && !source.equals("idx")) {
+            throw new IllegalStateException("nothing was augmented in a batch of " + batch + " from " + source);
+        }
+    }
+
+    private float[] first(BatchStream from) {
+        float[] values = new float[batch * dataset.shape().pixels()];
+        from.next(0, 0, batch).images().get(0, values);
+        return values;
+    }
+
+    private boolean isMoved(float[] plain, float[] augmented, int at, boolean flip, int down, int right) {
+        int height = dataset.shape().height();
+        int width = dataset.shape().width();
+        for (int channel = 0; channel < dataset.shape().channels(); channel++) {
+            int plane = at + channel * height * width;
+            for (int y = 0; y < height; y++) {
+                for (int x = 0; x < width; x++) {
+                    int row = mirrored(y + down, height);
+                    int column = mirrored((flip ? width - 1 - x : x) + right, width);
+                    if (augmented[plane + y * width + x] != plain[plane + row * width + column]) {
+                        return false;
+                    }
+                }
+            }
+        }
+        return true;
+    }
+
+    private static int mirrored(int line, int lines) {
+        return line < 0 ? -line : line >= lines ? 2 * (lines - 1) - line : line;
     }
 
     private Dataset open() {

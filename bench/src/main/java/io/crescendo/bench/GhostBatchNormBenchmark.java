@@ -2,6 +2,7 @@ package io.crescendo.bench;
 
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.Feed;
 import io.crescendo.nn.BatchNorm;
 import io.crescendo.nn.Conv2d;
@@ -11,10 +12,13 @@ import io.crescendo.nn.Layer;
 import io.crescendo.nn.Network;
 import io.crescendo.nn.Relu;
 import io.crescendo.optim.Optimizer;
+import java.util.Optional;
 import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
@@ -31,6 +35,9 @@ import org.openjdk.jmh.annotations.Warmup;
  * <p>The program is as small as one with a norm can be: a 1×1 convolution from 3 to C channels in front of it, so that
  * an input gradient is asked for, and a mean over the image and a dense layer behind. {@code withNorm} less
  * {@code withoutNorm} is the norm's own time; 0 takes the statistics over the whole batch.
+ *
+ * <p>A device that works on its own gets step after step without a wait, and {@code deviceMicros}, by its own clock, is
+ * the time of one; there the loss is read once per iteration.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
@@ -67,7 +74,30 @@ public class GhostBatchNormBenchmark {
     @Param({"0"})
     public int threads;
 
+    /** What is reported with every iteration. */
+    @AuxCounters(AuxCounters.Type.EVENTS)
+    @State(Scope.Thread)
+    public static class Iteration {
+        /** Of one step by the device's clock; 0 where the device is the host. */
+        public double deviceMicros;
+
+        /** Starts the device's clock. */
+        @Setup(Level.Iteration)
+        public void start(GhostBatchNormBenchmark benchmark) {
+            benchmark.enqueued = 0;
+            benchmark.timer.ifPresent(DeviceTimer::start);
+        }
+
+        /** Looks once per iteration. */
+        @TearDown(Level.Iteration)
+        public void read(GhostBatchNormBenchmark benchmark) {
+            deviceMicros = benchmark.timer.map(benchmark::microsPerStep).orElse(0.0);
+        }
+    }
+
     private Backend backend;
+    private Optional<DeviceTimer> timer = Optional.empty();
+    private long enqueued;
     private TrainingStep withNorm;
     private TrainingStep withoutNorm;
     private Feed feed;
@@ -83,6 +113,9 @@ public class GhostBatchNormBenchmark {
         withNorm = new TrainingStep(backend, norm, batch, ghostBatch, optimizer);
         withoutNorm = new TrainingStep(backend, network(new Relu()), batch, ghostBatch, optimizer);
         feed = FixedBatch.noise(norm, batch, 7).feed();
+        withNorm.assertLearns(feed);
+        withoutNorm.assertLearns(feed);
+        timer = backend.timer();
     }
 
     private Network network(Layer middle) {
@@ -98,21 +131,42 @@ public class GhostBatchNormBenchmark {
                         .then(new Dense("logits", 10)));
     }
 
+    private double microsPerStep(DeviceTimer running) {
+        running.stop();
+        double seconds = running.seconds();
+        double loss = backend.metrics().read().loss();
+        backend.metrics().clear();
+        if (!Double.isFinite(loss)) {
+            throw new IllegalStateException("the summed loss of an iteration is " + loss);
+        }
+        return 1e6 * seconds / enqueued;
+    }
+
+    private double run(TrainingStep step) {
+        if (timer.isEmpty()) {
+            return step.run(feed);
+        }
+        enqueued++;
+        step.enqueue(feed);
+        return 0;
+    }
+
     /** One step of the program with a norm. */
     @Benchmark
-    public double withNorm() {
-        return withNorm.run(feed);
+    public double withNorm(Iteration iteration) {
+        return run(withNorm);
     }
 
     /** One step of the same program without it. */
     @Benchmark
-    public double withoutNorm() {
-        return withoutNorm.run(feed);
+    public double withoutNorm(Iteration iteration) {
+        return run(withoutNorm);
     }
 
     /** Releases the device. */
     @TearDown
     public void close() {
+        timer.ifPresent(DeviceTimer::close);
         withNorm.close();
         withoutNorm.close();
         backend.close();

@@ -11,6 +11,7 @@ import io.crescendo.nn.Network;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import org.jspecify.annotations.Nullable;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -30,7 +31,8 @@ import org.openjdk.jmh.annotations.Warmup;
  *
  * <p>Every invocation takes a batch size that was never used before in its JVM, so that no library finds its primitives
  * in a cache: {@code batch}, {@code batch} + 1, and so on. One invocation per iteration. The first few, in which the
- * JVM still interprets, are the warm-up; {@code firstInProcess} times them instead.
+ * JVM still interprets, are the warm-up; {@code firstInProcess} times them instead. What was bound is run once when its
+ * time was taken, and must give a finite loss.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
@@ -68,6 +70,10 @@ public class PlanningBenchmark {
     private Backend backend;
     private ModelMemory model;
     private int next;
+    private @Nullable Bound bound;
+
+    private record Bound(Executable executable, int samples) {}
+
     /** Opens the device and compares one step with the reference backend. */
     @Setup
     public void prepare() {
@@ -127,7 +133,12 @@ public class PlanningBenchmark {
     /** Room in the arena, primitives and arguments. */
     @Benchmark
     public Executable bind(Stage stage) {
-        return keep(stage.lowered.bind(stage.plan, model));
+        return bound(stage.lowered.bind(stage.plan, model), stage.loweredProgram);
+    }
+
+    private Executable bound(Executable executable, Program program) {
+        bound = new Bound(keep(executable), program.microBatch());
+        return executable;
     }
 
     /** All of it: what {@code Steps.forBatch} does for a new size. */
@@ -135,7 +146,7 @@ public class PlanningBenchmark {
     public Executable everything() {
         Program traced = trace(next++);
         LoweredProgram fresh = keep(backend.lower(traced));
-        return keep(fresh.bind(WorkspacePlanner.plan(traced, fresh.requirements()), model));
+        return bound(fresh.bind(WorkspacePlanner.plan(traced, fresh.requirements()), model), traced);
     }
 
     /** All of it, for the first size of a process that has run one step of four samples. */
@@ -147,13 +158,27 @@ public class PlanningBenchmark {
         return everything();
     }
 
-    /** Releases what the invocation made. */
+    /** Runs what the invocation bound, and releases what it made. */
     @TearDown(Level.Invocation)
     public void release() throws Exception {
+        if (bound != null) {
+            requireRuns(bound);
+            bound = null;
+        }
         for (int i = made.size() - 1; i >= 0; i--) {
             made.get(i).close();
         }
         made.clear();
+    }
+
+    private void requireRuns(Bound made) {
+        made.executable.run(FixedBatch.noise(net, made.samples, 7).feed());
+        double loss = backend.metrics().read().loss();
+        backend.metrics().clear();
+        model.gradients().clear();
+        if (!Double.isFinite(loss)) {
+            throw new IllegalStateException("the loss of what was bound for " + made.samples + " samples is " + loss);
+        }
     }
 
     /** Releases the device. */

@@ -1,8 +1,6 @@
 package io.crescendo.bench;
 
 import java.util.concurrent.TimeUnit;
-import org.bytedeco.dnnl.global.dnnl;
-import org.bytedeco.javacpp.FloatPointer;
 import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -44,46 +42,24 @@ public class ProductBenchmark {
     @Param({"64", "2048"})
     public int size;
 
-    private FloatPointer left;
-    private FloatPointer right;
-    private FloatPointer product;
+    private Multiplying multiplying;
 
     /** Multiplies constant matrices once and looks at the result. */
     @Setup
     public void prepare() {
-        left = constant(0.5f);
-        right = constant(0.25f);
-        product = constant(0);
-        multiply(new Operations());
-        float last = product.get((long) size * size - 1);
-        if (last != size / 8f) {
-            throw new IllegalStateException("an element of the product is " + last + ", not " + size / 8f);
-        }
-    }
-
-    private FloatPointer constant(float value) {
-        float[] values = new float[size * size];
-        java.util.Arrays.fill(values, value);
-        return new FloatPointer(values);
+        multiplying = new Multiplying(size);
     }
 
     /** The timed product. */
     @Benchmark
-    public int multiply(Operations operations) {
-        int status =
-                dnnl.dnnl_sgemm((byte) 'N', (byte) 'N', size, size, size, 1, left, size, right, size, 0, product, size);
-        if (status != 0) {
-            throw new IllegalStateException("oneDNN's matrix product failed with status " + status);
-        }
-        operations.flops += 2L * size * size * size;
-        return status;
+    public void multiply(Operations operations) {
+        multiplying.run();
+        operations.flops += multiplying.flops();
     }
 
     /** Releases the matrices. */
     @TearDown
     public void close() {
-        left.close();
-        right.close();
-        product.close();
+        multiplying.close();
     }
 }

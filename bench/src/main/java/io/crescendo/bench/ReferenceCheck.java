@@ -6,6 +6,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.Executable;
+import io.crescendo.backend.Feed;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
@@ -29,7 +30,7 @@ public final class ReferenceCheck {
      * Of a gradient, relative to its norm. Rounding to float32 leaves about 1e-6; a ReLU whose input is so close to
      * zero that rounding decides its sign adds single elements. A forgotten or doubled term shows at 1e-1.
      */
-    static final double GRADIENT_TOLERANCE = 1e-2;
+    private static final double GRADIENT_TOLERANCE = 1e-2;
 
     /** Of the loss, which no single rounding decides. */
     private static final double LOSS_TOLERANCE = 1e-4;
@@ -43,21 +44,21 @@ public final class ReferenceCheck {
 
     /** Loss and gradients of one batch of noise, here and on the reference backend. */
     public static void step(Backend device, String precision, Network network, int batch, int ghostBatch) {
-        // What is left of a coarse format: a step of bf16 keeps two to three digits of a gradient's direction.
-        double lossTolerance = Math.max(LOSS_TOLERANCE, 1e-6 * Device.coarseness(precision));
-        double gradientTolerance = Math.max(GRADIENT_TOLERANCE, 5e-6 * Device.coarseness(precision));
-        Result expected = onReference(reference -> gradients(reference, network, batch, ghostBatch));
-        Result actual = gradients(device, network, batch, ghostBatch);
-        if (!(Math.abs(actual.loss - expected.loss) <= lossTolerance * Math.abs(expected.loss))) {
-            throw new IllegalStateException(device.name() + ": the loss of " + network.name() + ", batch " + batch
-                    + ", ghost batch " + ghostBatch + ", is " + actual.loss + ", but the reference has "
-                    + expected.loss);
-        }
-        requireClose(device.name() + ", " + network.name(), gradientTolerance, expected, actual);
+        requireClose(
+                device.name() + ", " + network.name() + ", batch " + batch + ", ghost batch " + ghostBatch,
+                precision,
+                onReference(reference -> gradients(reference, network, batch, ghostBatch)),
+                gradients(device, network, batch, ghostBatch));
     }
 
-    /** Fails unless every parameter's gradient is near the expected one. */
-    static void requireClose(String what, double tolerance, Result expected, Result actual) {
+    /** Fails unless the loss and every parameter's gradient are near what they should be. */
+    static void requireClose(String what, String precision, Result expected, Result actual) {
+        // What is left of a coarse format: a step of bf16 keeps two to three digits of a gradient's direction.
+        double lossTolerance = Math.max(LOSS_TOLERANCE, 1e-6 * Device.coarseness(precision));
+        double tolerance = Math.max(GRADIENT_TOLERANCE, 5e-6 * Device.coarseness(precision));
+        if (!(Math.abs(actual.loss - expected.loss) <= lossTolerance * Math.abs(expected.loss))) {
+            throw new IllegalStateException(what + ": the loss is " + actual.loss + ", but should be " + expected.loss);
+        }
         double packNorm = norm(expected.values, 0, expected.values.length);
         for (Parameter parameter : expected.pack.parameters()) {
             int from = Math.toIntExact(parameter.offset());
@@ -80,12 +81,26 @@ public final class ReferenceCheck {
     @SuppressWarnings("ArrayRecordComponent") // handed on, never compared
     record Result(ParameterPack pack, float[] values, double loss) {}
 
+    /** Of one batch of noise, from the first weights. */
     static Result gradients(Backend backend, Network network, int batch, int ghostBatch) {
-        Program program = network.trainingProgram(batch, ghostBatch, 0, backend.fusions());
+        return gradients(
+                backend,
+                network,
+                ghostBatch,
+                FixedBatch.noise(network, batch, 11).feed(),
+                new float[0]);
+    }
+
+    /** Of this batch by a program and memory of its own, from these weights; from the first ones if there are none. */
+    static Result gradients(Backend backend, Network network, int ghostBatch, Feed batch, float[] weights) {
+        Program program = network.trainingProgram(batch.samples(), ghostBatch, 0, backend.fusions());
         try (ModelMemory model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED);
                 LoweredProgram lowered = backend.lower(program);
                 Executable executable = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model)) {
-            executable.run(FixedBatch.noise(network, batch, 11).feed());
+            if (weights.length > 0) {
+                model.weights().write(0, weights);
+            }
+            executable.run(batch);
             double loss = backend.metrics().read().loss();
             backend.metrics().clear();
             return new Result(program.parameters(), read(model.gradients()), loss);

@@ -10,6 +10,7 @@ import io.crescendo.nn.Dense;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import java.util.Optional;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.AuxCounters;
@@ -96,7 +97,6 @@ public class UpdateBenchmark {
     private Optional<DeviceTimer> timer = Optional.empty();
     private ModelMemory model;
     private UpdateKernel update;
-    private long parameters;
     private long bytes;
     private long updates;
     private long enqueued;
@@ -111,14 +111,26 @@ public class UpdateBenchmark {
         model = ModelMemory.allocate(backend, program, TrainingStep.WEIGHTS_SEED);
         ReferenceCheck.fill(model.gradients(), program.parameters(), SplittableRandom::new);
         update = backend.prepareUpdate(formula.rule(), model, program.parameters(), formula.decay());
-        parameters = program.parameters().elements();
-        bytes = parameters * (16 + 8L * formula.rule().stateSlots() + (precision.equals("bf16") ? 2 : 0));
+        // Every number is read and written, but the bf16 weights, which are only written.
+        bytes = 2 * footprintBytes(network, optimizer, precision)
+                - (precision.equals("bf16") ? 2 * program.parameters().elements() : 0);
         timer = backend.timer();
     }
 
     private double bytesPerSecond(DeviceTimer running) {
         running.stop();
         return enqueued * bytes / running.seconds();
+    }
+
+    /** Numbers in a network's pack, the gaps between parameters included. */
+    public static long parameters(String network) {
+        return network(network).trainingProgram(1, 1, 0, Set.of()).parameters().elements();
+    }
+
+    /** The memory an update goes through: weights, gradients, state, and with bf16 the weights' copy. */
+    public static long footprintBytes(String network, String optimizer, String precision) {
+        int slots = Optimizer.named(optimizer, TrainingStep.WEIGHT_DECAY).rule().stateSlots();
+        return parameters(network) * (8L + 4L * slots + (precision.equals("bf16") ? 2 : 0));
     }
 
     private static Network network(String name) {

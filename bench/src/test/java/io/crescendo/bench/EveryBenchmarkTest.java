@@ -72,7 +72,9 @@ class EveryBenchmarkTest {
                 BatchGrowthBenchmark.class,
                 CopyBenchmark.class,
                 ProductBenchmark.class,
-                DataBenchmark.class)) {
+                DataBenchmark.class,
+                KernelBenchmark.class,
+                NormKernelBenchmark.class)) {
             assertFalse(
                     names.stream().noneMatch(name -> name.startsWith(known.getName() + ".")),
                     known.getName() + " is not among " + names);

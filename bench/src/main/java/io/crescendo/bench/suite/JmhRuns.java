@@ -12,9 +12,12 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Pattern;
 import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.profile.GCProfiler;
 import org.openjdk.jmh.results.BenchmarkResult;
 import org.openjdk.jmh.results.IterationResult;
 import org.openjdk.jmh.results.RunResult;
@@ -33,8 +36,11 @@ final class JmhRuns {
     /** Starting a JVM, opening the device and comparing with the reference backend, until one has been seen. */
     private static final double START_SECONDS = 2.5;
 
-    private static final int WARM_UPS = 2;
-    private static final int ITERATIONS = 5;
+    static final int WARM_UPS = 2;
+    static final int ITERATIONS = 5;
+    /** Replaying a step should allocate nothing; JMH's own count says how many bytes of heap it does. */
+    private static final String ALLOCATION_COUNTED = "TrainingStepBenchmark.";
+
     private static final double SHORTEST_ITERATION = 0.1;
     private static final double LONGEST_ITERATION = 3;
 
@@ -54,7 +60,15 @@ final class JmhRuns {
         }
     }
 
+    /** Hears of results as they come, so that a run that is interrupted keeps what it measured. */
+    interface Keeper {
+        void keep(List<Measured> soFar) throws IOException;
+    }
+
     private final Set<Run> runs = new LinkedHashSet<>();
+    /** By parameter: what the parts take unless something else is asked for. */
+    private final Map<String, Set<String>> offered = new TreeMap<>();
+
     private final List<String> failures = new ArrayList<>();
     /** By kind of run: seconds beside its iterations, as last seen. */
     private final Map<String, Double> startSeconds = new HashMap<>();
@@ -85,6 +99,10 @@ final class JmhRuns {
                 } catch (ClassNotFoundException e) {
                     throw new IllegalStateException(type + " is in JMH's list but not on the class path", e);
                 }
+                // Of the class's parameters, those that this method's states have.
+                listed.keySet().retainAll(entry.getParams().orElse(Map.of()).keySet());
+                listed.forEach((name, values) -> offered.computeIfAbsent(name, n -> new LinkedHashSet<>())
+                        .addAll(selection.values().getOrDefault(name, values)));
                 for (Map<String, String> params : Grid.combinations(listed, selection.values(), asked)) {
                     runs.add(new Run(
                             part.label(),
@@ -95,6 +113,30 @@ final class JmhRuns {
                 }
             }
         }
+    }
+
+    /**
+     * Fails if something that was asked for changes nothing: a misspelt name would be found out after all is measured.
+     *
+     * @param alsoKnown parameters of what does not run here; they may have any value
+     * @throws IllegalArgumentException naming what is known
+     */
+    void requireUsed(Map<String, List<String>> asked, Set<String> alsoKnown) {
+        asked.forEach((name, values) -> {
+            Set<String> names = new TreeSet<>(offered.keySet());
+            names.addAll(alsoKnown);
+            if (!names.contains(name)) {
+                throw new IllegalArgumentException("--param " + name
+                        + ": no benchmark of these parts has it; known are " + String.join(", ", names));
+            }
+            for (String value : values) {
+                if (!alsoKnown.contains(name) && runs.stream().noneMatch(run -> value.equals(run.params.get(name)))) {
+                    throw new IllegalArgumentException("--param " + name + "=" + value
+                            + ": no benchmark of these parts runs with it; they have "
+                            + String.join(", ", offered.getOrDefault(name, Set.of())));
+                }
+            }
+        });
     }
 
     int size() {
@@ -115,7 +157,7 @@ final class JmhRuns {
      * Measures one run after another. Each gets an equal share of the time that is left: where one takes longer than
      * its share, because its updates do, the following get less, but never less than the shortest iterations.
      */
-    List<Measured> measure(double minutes) throws IOException {
+    List<Measured> measure(double minutes, Keeper keeper) throws IOException {
         long end = System.nanoTime() + (long) (minutes * 60e9);
         List<Measured> measured = new ArrayList<>();
         int number = 0;
@@ -129,6 +171,7 @@ final class JmhRuns {
             try {
                 Measured one = run.isSingleShot() ? shots(run, share, log) : iterations(run, share, log);
                 measured.add(one);
+                keeper.keep(measured);
                 progress.printf(Locale.ROOT, "  %s %s%n", Notes.number(one.median()), one.unit());
             } catch (RunnerException e) {
                 List<String> words = Files.readAllLines(log);
@@ -185,6 +228,9 @@ final class JmhRuns {
                 .shouldFailOnError(true)
                 .forks(1);
         run.params.forEach((name, value) -> options.param(name, value));
+        if (run.benchmark().startsWith(ALLOCATION_COUNTED)) {
+            options.addProfiler(GCProfiler.class);
+        }
         return options;
     }
 
@@ -214,7 +260,7 @@ final class JmhRuns {
                     Measured.median(
                             values.stream().mapToDouble(Double::doubleValue).toArray())));
             if (iterationSeconds > 0) {
-                medians.put("iterationSeconds", iterationSeconds);
+                medians.put(Measured.ITERATION_SECONDS, iterationSeconds);
             }
             return Measured.of(run.part, run.benchmark(), run.params, unit, scores, medians);
         }

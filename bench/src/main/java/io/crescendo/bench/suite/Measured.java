@@ -27,6 +27,9 @@ public record Measured(
         double high,
         List<Double> samples,
         Map<String, Double> extras) {
+    /** The extra that says how long an iteration was; single shots have none. */
+    static final String ITERATION_SECONDS = "iterationSeconds";
+
     /** Summarises samples. */
     static Measured of(
             String part,

@@ -1,6 +1,8 @@
 package io.crescendo.bench.suite;
 
 import io.crescendo.bench.TrainingStep;
+import io.crescendo.bench.UpdateBenchmark;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
@@ -10,9 +12,12 @@ import java.util.OptionalDouble;
 import java.util.Set;
 import java.util.StringJoiner;
 import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 
 /** What a number means: rates, shares of ceilings measured in the same run, differences between two programs. */
 final class Notes {
+    private static final String DEVICE_MILLIS = "deviceMillis";
+
     private final List<Measured> all;
     private final Map<String, Double> flopsPerImage = new HashMap<>();
 
@@ -20,12 +25,35 @@ final class Notes {
         this.all = all;
     }
 
-    /** Bytes read plus written per second of the better large copy. */
-    OptionalDouble copyBytesPerSecond() {
+    /**
+     * A copy as ceiling.
+     *
+     * @param megabytes of its source
+     * @param bytesPerSecond read plus written, of the better of the ways to copy as much
+     */
+    record Copy(String megabytes, double bytesPerSecond) {}
+
+    /**
+     * The copy whose source and destination together are nearest to the memory that an update goes through, so that
+     * both are as well cached.
+     */
+    Optional<Copy> copyLike(Measured update) {
+        double bytes = UpdateBenchmark.footprintBytes(
+                update.param("network"), update.param("optimizer"), update.param("precision"));
+        ToDoubleFunction<String> distance =
+                megabytes -> Math.abs(Math.log(2e6 * Double.parseDouble(megabytes) / bytes));
         return all.stream()
                 .filter(m -> m.is("CopyBenchmark"))
-                .mapToDouble(m -> m.extras().getOrDefault("bytes", 0.0))
-                .max();
+                .map(m -> m.param("megabytes"))
+                .min(Comparator.comparingDouble(distance))
+                .map(megabytes -> new Copy(
+                        megabytes,
+                        all.stream()
+                                .filter(m -> m.is("CopyBenchmark")
+                                        && m.param("megabytes").equals(megabytes))
+                                .mapToDouble(m -> m.extras().getOrDefault("bytes", 0.0))
+                                .max()
+                                .orElseThrow()));
     }
 
     /** Operations per second of the large matrix product. */
@@ -73,16 +101,17 @@ final class Notes {
         return OptionalDouble.of(100 * images.getAsDouble() * flops / ceiling.getAsDouble());
     }
 
-    /** An update's share of the copy's ceiling in percent. */
-    OptionalDouble percentOfCopy(Measured measured) {
+    /** An update beside the copy it can be held against. */
+    private Optional<String> shareOfCopy(Measured measured) {
         OptionalDouble bytes = bytesPerSecond(measured);
-        OptionalDouble ceiling = copyBytesPerSecond();
-        return bytes.isPresent()
-                        && ceiling.isPresent()
-                        && measured.is("UpdateBenchmark")
-                        && measured.param("device").equals("cpu")
-                ? OptionalDouble.of(100 * bytes.getAsDouble() / ceiling.getAsDouble())
-                : OptionalDouble.empty();
+        if (bytes.isEmpty()
+                || !measured.is("UpdateBenchmark")
+                || !measured.param("device").equals("cpu")) {
+            return Optional.empty();
+        }
+        return copyLike(measured)
+                .map(copy -> number(100 * bytes.getAsDouble() / copy.bytesPerSecond) + " % of the copy of "
+                        + copy.megabytes + " MB");
     }
 
     /** The norm's own time: the program with it less the program without. */
@@ -92,8 +121,37 @@ final class Notes {
         }
         return find(m -> m.is("GhostBatchNormBenchmark.withoutNorm")
                         && m.params().equals(measured.params()))
-                .map(without -> OptionalDouble.of(measured.median() - without.median()))
+                .map(without -> OptionalDouble.of(time(measured, "deviceMicros") - time(without, "deviceMicros")))
                 .orElse(OptionalDouble.empty());
+    }
+
+    /** What one operation took; by the device's clock, if it has one. */
+    private static double time(Measured measured, String onDevice) {
+        double device = measured.extras().getOrDefault(onDevice, 0.0);
+        return device > 0 ? device : measured.median();
+    }
+
+    /** What the first update after a switch takes beyond a steady one, and how that compares with an update before. */
+    private Optional<String> costOfGrowth(Measured measured) {
+        if (!measured.is("BatchGrowthBenchmark")) {
+            return Optional.empty();
+        }
+        double millis = time(measured, DEVICE_MILLIS);
+        Optional<Double> before = ofSameGrowth("updateBefore", measured).map(m -> time(m, DEVICE_MILLIS));
+        Optional<Double> after = ofSameGrowth("updateAfter", measured).map(m -> time(m, DEVICE_MILLIS));
+        if (measured.is("BatchGrowthBenchmark.switchBatch")) {
+            return before.map(steady -> number(millis / steady) + " updates before");
+        }
+        return !measured.is("BatchGrowthBenchmark.switchAndFirstUpdate") || before.isEmpty() || after.isEmpty()
+                ? Optional.empty()
+                : Optional.of("growth costs " + number(millis - after.get()) + " ms beyond an update after, "
+                        + number((millis - after.get()) / before.get()) + " updates before");
+    }
+
+    private Optional<Measured> ofSameGrowth(String method, Measured growth) {
+        Map<String, String> params = new HashMap<>(growth.params());
+        params.remove("ahead");
+        return find(m -> m.is("BatchGrowthBenchmark." + method) && m.params().equals(params));
     }
 
     /** All of it in one cell of a table. */
@@ -106,7 +164,7 @@ final class Notes {
             note.add(number(flops / 1e9) + " GFLOP/s");
         }
         percentOfProduct(measured).ifPresent(p -> note.add(number(p) + " % of the product"));
-        percentOfCopy(measured).ifPresent(p -> note.add(number(p) + " % of the copy"));
+        shareOfCopy(measured).ifPresent(note::add);
         Double megabytes = measured.extras().get("workspaceMegabytes");
         if (megabytes != null) {
             note.add(number(megabytes) + " MB workspace");
@@ -120,10 +178,10 @@ final class Notes {
                     .filter(whole -> !whole.equals(measured))
                     .ifPresent(whole -> note.add(number(100 / measured.speedOver(whole)) + " % of the time of one"));
         }
-        if (measured.is("BatchGrowthBenchmark") && !measured.is("BatchGrowthBenchmark.updateBefore")) {
-            find(m -> m.is("BatchGrowthBenchmark.updateBefore") && m.params().equals(measured.params()))
-                    .ifPresent(before ->
-                            note.add(number(100 / measured.speedOver(before)) + " % of the time of an update before"));
+        costOfGrowth(measured).ifPresent(note::add);
+        Double allocated = measured.extras().get("gc.alloc.rate.norm");
+        if (allocated != null) {
+            note.add(number(allocated) + " B of heap allocated per step");
         }
         return note.toString();
     }

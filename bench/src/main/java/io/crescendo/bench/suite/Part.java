@@ -15,9 +15,9 @@ public enum Part {
             new Selection(
                     "TrainingStepBenchmark",
                     Map.of("network", List.of("wide-resnet-16-4"), "batch", List.of("8", "32", "128")))),
-    /** Parameter updates, beside the copy's ceiling. */
+    /** Parameter updates, beside copies that go through about as much memory as an update of each network. */
     UPDATE(
-            new Selection("CopyBenchmark", Map.of("megabytes", List.of("256"))),
+            new Selection("CopyBenchmark", Map.of("megabytes", List.of("0.3", "16.5", "256"))),
             new Selection("UpdateBenchmark", Map.of())),
     /** Batches in micro-batches. */
     REDUCTION(

@@ -1,15 +1,19 @@
 package io.crescendo.bench.suite;
 
 import io.crescendo.bench.Machine;
+import io.crescendo.bench.TrainingStep;
 import io.crescendo.cli.figures.Figure;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import org.openjdk.jmh.util.Version;
 
 /** The README.md of a record as far as a program can write it; what only people know is marked TODO. */
 record RecordDraft(
         Machine machine,
         String device,
         Map<String, Object> config,
+        List<Measured> measured,
         String tables,
         List<Figure> figures,
         List<String> failures) {
@@ -25,13 +29,15 @@ record RecordDraft(
                         + String.join(" ", machine.vectors()) + "), " + machine.memoryBytes() / 1_000_000_000
                         + " GB; load at the start " + machine.load()
                         + ". TODO: what else ran there, how it was kept away.");
-        section(text, "Versions", machine.system() + "; " + machine.java() + "; " + device + "; JMH 1.37.");
+        section(
+                text,
+                "Versions",
+                machine.system() + "; " + machine.java() + "; " + device + "; JMH " + Version.getPlainVersion() + ".");
         section(
                 text,
                 "Seeds",
-                "Weights from seed 1, batches of noise from seed 7, the same in every run. One fork of 2 warm-ups and 5"
-                        + " iterations per row, each as long as raw/suite.json says (iterationSeconds), or single shots;"
-                        + " every sample is in raw/suite.json.");
+                "Weights from seed " + TrainingStep.WEIGHTS_SEED + ", batches of noise from seed 7, the same in every"
+                        + " run." + repetitions() + " Every sample is in raw/suite.json.");
         section(text, "Numbers", tables.strip());
         StringBuilder shown = new StringBuilder();
         for (Figure figure : figures) {
@@ -51,6 +57,31 @@ record RecordDraft(
                 (failures.isEmpty() ? "" : String.join("\n", failures) + "\n\n")
                         + "TODO: targets that were missed, repetitions left out, what was tried without success.");
         return text.toString().strip() + "\n";
+    }
+
+    /** How many repetitions each number is made of, by the kinds of measurement that there are. */
+    private String repetitions() {
+        StringBuilder text = new StringBuilder();
+        if (measured.stream().anyMatch(m -> m.extras().containsKey(Measured.ITERATION_SECONDS))) {
+            text.append(String.format(
+                    Locale.ROOT,
+                    " Rates and mean times: one fork of %d warm-ups and %d iterations per row, each as long as"
+                            + " raw/suite.json says (%s).",
+                    JmhRuns.WARM_UPS,
+                    JmhRuns.ITERATIONS,
+                    Measured.ITERATION_SECONDS));
+        }
+        if (measured.stream().anyMatch(m -> !m.is(Sweep.NAME) && !m.extras().containsKey(Measured.ITERATION_SECONDS))) {
+            text.append(" Single shots: as many processes per row as the benchmark wants, or as fitted into the time;"
+                    + " one number per shot.");
+        }
+        if (measured.stream().anyMatch(m -> m.is(Sweep.NAME))) {
+            text.append(String.format(
+                    Locale.ROOT,
+                    " Sweep: one process, up to %d rounds over all batches, three steps at least in each.",
+                    Sweep.ROUNDS));
+        }
+        return text.toString();
     }
 
     private static void section(StringBuilder text, String title, String body) {

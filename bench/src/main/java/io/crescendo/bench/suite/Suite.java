@@ -16,7 +16,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /** Runs parts of the suite and leaves the draft of a record. */
 public final class Suite {
@@ -47,30 +49,34 @@ public final class Suite {
             return;
         }
         SuiteOptions options;
+        JmhRuns jmh = new JmhRuns(System.err);
+        Sweep.@Nullable Setting sweep;
         try {
             options = SuiteOptions.parse(args);
+            options.parts().forEach(part -> jmh.add(part, options.params()));
+            boolean sweeps = options.parts().contains(Part.SWEEP);
+            jmh.requireUsed(options.params(), sweeps ? Sweep.Setting.NAMES : Set.of());
+            sweep = sweeps ? Sweep.Setting.of(options.params()) : null;
         } catch (IllegalArgumentException e) {
             System.err.println(e.getMessage());
             System.exit(2);
             return;
         }
-        boolean failed = !run(options, List.of(args)).isEmpty();
+        boolean failed = !run(options, jmh, sweep, List.of(args)).isEmpty();
         System.exit(failed ? 1 : 0);
     }
 
     /** Measures, prints, writes; returns what failed. */
-    static List<String> run(SuiteOptions options, List<String> args) throws IOException {
+    private static List<String> run(SuiteOptions options, JmhRuns jmh, Sweep.@Nullable Setting sweep, List<String> args)
+            throws IOException {
         Machine machine = Machine.here();
         String device = description(options);
         Files.createDirectories(options.out().resolve("raw"));
         Files.createDirectories(options.out().resolve("figures"));
         write(options, "raw/machine.json", machine);
 
-        JmhRuns jmh = new JmhRuns(System.err);
-        options.parts().forEach(part -> jmh.add(part, options.params()));
-        boolean sweep = options.parts().contains(Part.SWEEP);
         // The sweep is one program that runs for long; alone it takes all the time, otherwise what eight others would.
-        double sweepMinutes = !sweep ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
+        double sweepMinutes = sweep == null ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
         Map<String, Object> config = new LinkedHashMap<>();
         config.put("command", command(args));
         config.put("commit", Environment.here(device).commit());
@@ -83,11 +89,17 @@ public final class Suite {
         write(options, "config.json", config);
 
         long start = System.nanoTime();
-        List<Measured> measured = new ArrayList<>(jmh.measure(options.minutes() - sweepMinutes));
-        if (sweep) {
-            measured.addAll(Sweep.measure(options.params(), sweepMinutes, System.err));
+        String results = "raw/suite.json";
+        List<Measured> byJmh = jmh.measure(options.minutes() - sweepMinutes, soFar -> write(options, results, soFar));
+        List<Measured> measured = new ArrayList<>(byJmh);
+        if (sweep != null) {
+            measured.addAll(Sweep.measure(sweep, sweepMinutes, System.err, soFar -> {
+                List<Measured> all = new ArrayList<>(byJmh);
+                all.addAll(soFar);
+                write(options, results, all);
+            }));
         }
-        write(options, "raw/suite.json", measured);
+        write(options, results, measured);
         double minutes = (System.nanoTime() - start) / 60e9;
         config.put("minutesTaken", Math.round(10 * minutes) / 10.0);
         write(options, "config.json", config);
@@ -97,7 +109,7 @@ public final class Suite {
         if (drawn.pngFault() != null) {
             System.err.println(drawn.pngFault());
         }
-        RecordDraft draft = new RecordDraft(machine, device, config, tables, figures, jmh.failures());
+        RecordDraft draft = new RecordDraft(machine, device, config, measured, tables, figures, jmh.failures());
         Files.writeString(options.out().resolve("README.md"), draft.text());
         System.out.print(tables);
         System.out.printf(

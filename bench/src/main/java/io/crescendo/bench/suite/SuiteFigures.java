@@ -1,5 +1,6 @@
 package io.crescendo.bench.suite;
 
+import io.crescendo.bench.UpdateBenchmark;
 import io.crescendo.cli.figures.Curve;
 import io.crescendo.cli.figures.Figure;
 import io.crescendo.cli.figures.Panel;
@@ -146,22 +147,21 @@ final class SuiteFigures {
     }
 
     private static List<Curve> updates(List<Measured> all) {
-        Map<String, Double> parameters =
-                Map.of("fashion-cnn", 50_378.0, "wide-resnet-16-4", 2_752_506.0, "dense-30m", 30_032_500.0);
+        Notes notes = new Notes(all);
         Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
         for (Measured measured : all) {
-            Double count = parameters.get(measured.param("network"));
             OptionalDouble bytes = Notes.bytesPerSecond(measured);
-            if (measured.is("UpdateBenchmark") && count != null && bytes.isPresent()) {
+            if (measured.is("UpdateBenchmark") && bytes.isPresent()) {
+                double count = UpdateBenchmark.parameters(measured.param("network"));
                 points.computeIfAbsent(measured.param("optimizer"), n -> new TreeMap<>())
                         .put(count, bytes.getAsDouble() / 1e9);
+                if (measured.param("optimizer").equals("momentum")) {
+                    notes.copyLike(measured)
+                            .ifPresent(copy -> points.computeIfAbsent(
+                                            "copy, as large as with momentum", n -> new TreeMap<>())
+                                    .put(count, copy.bytesPerSecond() / 1e9));
+                }
             }
-        }
-        OptionalDouble copy = new Notes(all).copyBytesPerSecond();
-        if (!points.isEmpty() && copy.isPresent()) {
-            TreeMap<Double, Double> level = new TreeMap<>();
-            parameters.values().forEach(count -> level.put(count, copy.getAsDouble() / 1e9));
-            points.put("copy of 256 MB", level);
         }
         return drawn(points);
     }

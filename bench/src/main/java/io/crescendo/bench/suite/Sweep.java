@@ -4,14 +4,17 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.Feed;
 import io.crescendo.bench.Device;
 import io.crescendo.bench.FixedBatch;
+import io.crescendo.bench.ReferenceCheck;
 import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 
 /**
@@ -23,9 +26,37 @@ import java.util.TreeSet;
 public final class Sweep {
     static final String NAME = "Sweep.step";
     static final int LARGEST = 4096;
-    private static final int ROUNDS = 3;
+    static final int ROUNDS = 3;
 
     private Sweep() {}
+
+    /**
+     * What is swept.
+     *
+     * @param largest batch
+     */
+    record Setting(String network, String device, String precision, int threads, int ghostBatch, int largest) {
+        static final Set<String> NAMES = Set.of("network", "device", "precision", "threads", "ghostBatch", "largest");
+
+        /** Takes one value of each parameter, or the usual one. */
+        static Setting of(Map<String, List<String>> params) {
+            return new Setting(
+                    one(params, "network", "fashion-cnn"),
+                    one(params, "device", "cpu"),
+                    one(params, "precision", "fp32"),
+                    Integer.parseInt(one(params, "threads", "0")),
+                    Integer.parseInt(one(params, "ghostBatch", "0")),
+                    Integer.parseInt(one(params, "largest", Integer.toString(LARGEST))));
+        }
+
+        private static String one(Map<String, List<String>> params, String name, String otherwise) {
+            List<String> values = params.getOrDefault(name, List.of(otherwise));
+            if (values.size() != 1) {
+                throw new IllegalArgumentException("the sweep takes one " + name + ", but got " + values);
+            }
+            return values.get(0);
+        }
+    }
 
     /**
      * A straight line.
@@ -73,22 +104,23 @@ public final class Sweep {
      * Measures all batches in rounds, so that a disturbance of some seconds does not fall on one of them; the first
      * round is finished in any case, the others if there is time.
      *
-     * @param params network, device, precision, threads, ghostBatch and largest batch, each with a default
+     * <p>Before anything is timed, the step is compared with the reference backend's, and at every batch ten updates
+     * must lower the loss.
+     *
      * @param minutes in all
+     * @param keeper gets all batches after every round
      */
-    static List<Measured> measure(Map<String, List<String>> params, double minutes, PrintStream progress) {
-        String networkName = one(params, "network", "fashion-cnn");
-        String device = one(params, "device", "cpu");
-        String precision = one(params, "precision", "fp32");
-        String threads = one(params, "threads", "0");
-        String ghostBatch = one(params, "ghostBatch", "0");
-        List<Integer> batches = batches(Integer.parseInt(one(params, "largest", Integer.toString(LARGEST))));
-        Network network = TrainingStep.network(networkName);
+    static List<Measured> measure(Setting of, double minutes, PrintStream progress, JmhRuns.Keeper keeper)
+            throws IOException {
+        Network network = TrainingStep.network(of.network);
+        List<Integer> batches = batches(of.largest);
         List<List<Double>> millis = new ArrayList<>();
         batches.forEach(batch -> millis.add(new ArrayList<>()));
         double budget = 60e9 * minutes / ROUNDS / batches.size();
         long end = System.nanoTime() + (long) (60e9 * minutes);
-        try (Backend backend = Device.open(device, Integer.parseInt(threads), precision)) {
+        List<Measured> measured = List.of();
+        try (Backend backend = Device.open(of.device, of.threads, of.precision)) {
+            ReferenceCheck.step(backend, of.precision, network, 4, 2);
             FixedBatch largest = FixedBatch.noise(network, batches.get(batches.size() - 1), 7);
             long took = 0;
             for (int round = 0; round < ROUNDS && (round == 0 || System.nanoTime() + took <= end); round++) {
@@ -97,29 +129,41 @@ public final class Sweep {
                 for (int i = 0; i < batches.size(); i++) {
                     int batch = batches.get(i);
                     try (TrainingStep step = new TrainingStep(
-                            backend,
-                            network,
-                            batch,
-                            Integer.parseInt(ghostBatch),
-                            Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
-                        millis.get(i).addAll(time(step, largest.part(0, batch), (long) budget));
+                            backend, network, batch, of.ghostBatch, Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
+                        Feed feed = largest.part(0, batch);
+                        if (round == 0) {
+                            step.assertLearns(feed);
+                        }
+                        millis.get(i).addAll(time(step, feed, (long) budget));
                     }
                 }
                 took = System.nanoTime() - start;
+                measured = measured(of, batches, millis);
+                keeper.keep(measured);
             }
         }
+        return measured;
+    }
+
+    private static List<Measured> measured(Setting of, List<Integer> batches, List<List<Double>> millis) {
         List<Measured> measured = new ArrayList<>();
         for (int i = 0; i < batches.size(); i++) {
             measured.add(Measured.of(
                     Part.SWEEP.label(),
                     NAME,
                     Map.of(
-                            "network", networkName,
-                            "batch", Integer.toString(batches.get(i)),
-                            "ghostBatch", ghostBatch,
-                            "device", device,
-                            "precision", precision,
-                            "threads", threads),
+                            "network",
+                            of.network,
+                            "batch",
+                            Integer.toString(batches.get(i)),
+                            "ghostBatch",
+                            Integer.toString(of.ghostBatch),
+                            "device",
+                            of.device,
+                            "precision",
+                            of.precision,
+                            "threads",
+                            Integer.toString(of.threads)),
                     "ms/op",
                     millis.get(i),
                     Map.of()));
@@ -139,13 +183,5 @@ public final class Sweep {
             millis.add((System.nanoTime() - start) / 1e6);
         } while (millis.size() < 3 || (System.nanoTime() < until && millis.size() < 100));
         return millis;
-    }
-
-    private static String one(Map<String, List<String>> params, String name, String otherwise) {
-        List<String> values = params.getOrDefault(name, List.of(otherwise));
-        if (values.size() != 1) {
-            throw new IllegalArgumentException("the sweep takes one " + name + ", but got " + values);
-        }
-        return values.get(0);
     }
 }

@@ -1,6 +1,7 @@
 package io.crescendo.bench.records;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
@@ -54,7 +55,9 @@ class RecordsTest {
     @Test
     void everyRecordIsComplete() throws IOException {
         List<String> faults = new ArrayList<>();
-        for (Path record : RecordFolder.all(root().resolve("bench/records"))) {
+        List<Path> records = RecordFolder.all(root().resolve("bench/records"));
+        assertFalse(records.isEmpty(), "no record at all: looked in the wrong folder?");
+        for (Path record : records) {
             faults.addAll(RecordFolder.faults(record));
         }
         assertEquals(List.of(), faults);
@@ -63,6 +66,13 @@ class RecordsTest {
     @Test
     void everyResultInTheReadmeHasARecord() throws IOException {
         assertEquals(List.of(), ResultsTable.faults(root().resolve("README.md"), root().resolve("bench/records")));
+    }
+
+    @Test
+    void aReadmeWithoutResultsIsAFault() throws IOException {
+        Path readme = scratch.resolve("README.md");
+        Files.writeString(readme, "# X\n\n## Result\n\n| a | b |\n|---|---|\n| 1 | 2 |\n");
+        assertTrue(ResultsTable.faults(readme, scratch).toString().contains("'Results'"));
     }
 
     @Test

@@ -30,7 +30,12 @@ final class ResultsTable {
         String results = Markdown.section(Files.readString(readme), "Results")
                 .map(Markdown.Section::body)
                 .orElse("");
-        for (String row : Markdown.tableRows(results)) {
+        List<String> rows = Markdown.tableRows(results);
+        if (rows.isEmpty()) {
+            // A section that was renamed would otherwise be free of faults.
+            faults.add("no row of a table in the section 'Results' of " + readme.getFileName());
+        }
+        for (String row : rows) {
             Set<String> proven = new LinkedHashSet<>();
             int linked = 0;
             for (String link : Markdown.localLinks(row)) {

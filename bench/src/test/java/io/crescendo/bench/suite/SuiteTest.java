@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -142,6 +143,41 @@ class SuiteTest {
                     .getMessage());
             assertTrue(message.contains(wrong[wrong.length - 1]), message);
         }
+    }
+
+    @Test
+    void whatNoBenchmarkHasIsRefusedBeforeAnythingIsMeasured() {
+        for (String[] wrong : new String[][] {
+            {"batchs", "32", "known are", "batch"},
+            {"network", "fashion", "network=fashion", "fashion-cnn"},
+        }) {
+            Map<String, List<String>> asked = Map.of(wrong[0], List.of(wrong[1]));
+            JmhRuns runs = new JmhRuns(System.err);
+            runs.add(Part.STEP, asked);
+            String message =
+                    String.valueOf(assertThrows(IllegalArgumentException.class, () -> runs.requireUsed(asked, Set.of()))
+                            .getMessage());
+            assertTrue(message.contains(wrong[2]) && message.contains(wrong[3]), message);
+        }
+        Map<String, List<String>> right = Map.of("batch", List.of("77"), "network", List.of("fashion-cnn"));
+        JmhRuns runs = new JmhRuns(System.err);
+        runs.add(Part.STEP, right);
+        runs.requireUsed(right, Set.of());
+    }
+
+    @Test
+    void theCostOfGrowthIsWhatASteadyUpdateDoesNotTake() {
+        Map<String, String> params = Map.of("network", "fashion-cnn", "from", "32");
+        Map<String, String> ahead = Map.of("network", "fashion-cnn", "from", "32", "ahead", "true");
+        List<Measured> all = List.of(
+                growth("switchAndFirstUpdate", ahead, 60),
+                growth("updateBefore", params, 10),
+                growth("updateAfter", params, 50));
+        assertEquals("growth costs 10.0 ms beyond an update after, 1.00 updates before", new Notes(all).of(all.get(0)));
+    }
+
+    private static Measured growth(String method, Map<String, String> params, double millis) {
+        return Measured.of("growth", "BatchGrowthBenchmark." + method, params, "ms/op", List.of(millis), Map.of());
     }
 
     /** A part whose benchmark was renamed would silently be empty. */

@@ -5,13 +5,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.google.gson.Gson;
-import java.util.Arrays;
+import io.crescendo.bench.Copying;
+import io.crescendo.bench.Multiplying;
 import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import org.bytedeco.dnnl.global.dnnl;
-import org.bytedeco.javacpp.FloatPointer;
 
 /**
  * What this machine can do at most, measured in the same run: no training step gets past these.
@@ -41,21 +37,10 @@ public record Ceilings(
     }
 
     private static double oneDnnProduct() throws Exception {
-        float[] values = new float[SIZE * SIZE];
-        Arrays.fill(values, 0.5f); // not denormal, not zero
-        try (FloatPointer a = new FloatPointer(values);
-                FloatPointer b = new FloatPointer(values);
-                FloatPointer c = new FloatPointer(values)) {
-            return 2.0
-                    * SIZE
-                    * SIZE
-                    * SIZE
+        try (Multiplying product = new Multiplying(SIZE)) {
+            return product.flops()
                     / best(() -> {
-                        int status = dnnl.dnnl_sgemm(
-                                (byte) 'N', (byte) 'N', SIZE, SIZE, SIZE, 1, a, SIZE, b, SIZE, 0, c, SIZE);
-                        if (status != 0) {
-                            throw new IllegalStateException("oneDNN's matrix product failed with status " + status);
-                        }
+                        product.run();
                         return null;
                     });
         }
@@ -77,29 +62,12 @@ public record Ceilings(
     }
 
     private static double copy(int threads) throws Exception {
-        int elements = COPY_MEGABYTES * 1024 * 1024 / Float.BYTES;
-        float[] from = new float[elements];
-        float[] to = new float[elements];
-        Arrays.fill(from, 0.5f);
-        ExecutorService pool = Executors.newFixedThreadPool(threads);
-        try {
-            return 2.0
-                    * Float.BYTES
-                    * elements
+        try (Copying copy = new Copying(COPY_MEGABYTES * 1_000_000L, threads, false)) {
+            return copy.bytes()
                     / best(() -> {
-                        Future<?>[] parts = new Future<?>[threads];
-                        for (int i = 0; i < threads; i++) {
-                            int start = (int) ((long) elements * i / threads);
-                            int end = (int) ((long) elements * (i + 1) / threads);
-                            parts[i] = pool.submit(() -> System.arraycopy(from, start, to, start, end - start));
-                        }
-                        for (Future<?> part : parts) {
-                            part.get();
-                        }
+                        copy.run();
                         return null;
                     });
-        } finally {
-            pool.shutdown();
         }
     }
 

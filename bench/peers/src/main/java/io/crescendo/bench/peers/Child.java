@@ -8,7 +8,9 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /** Starts a sample in a JVM of its own, so that allocators and thread pools do not disturb each other. */
@@ -75,7 +77,12 @@ final class Child {
         if (engine.endsWith("-tuned")) {
             builder.environment().putAll(KEEPING_MALLOC);
         }
+        long start = System.nanoTime();
         Process process = builder.start();
+        // Ends the reading below too. A sample that is done has printed its line and needs no more than a moment.
+        Thread limit = new Thread(() -> endAfterLimit(process), "limit");
+        limit.setDaemon(true);
+        limit.start();
         Deque<String> tail = new ArrayDeque<>();
         @Nullable String json = null;
         try (BufferedReader reader = process.inputReader()) {
@@ -90,9 +97,25 @@ final class Child {
             }
         }
         if (json == null) {
-            throw new IOException(
-                    "no result from " + engine + " " + args + "; its last words:\n  " + String.join("\n  ", tail));
+            throw new IOException(String.format(
+                    Locale.ROOT,
+                    "no result from %s %s after %.0f s (the limit is %d s); its last words:%n  %s",
+                    engine,
+                    args,
+                    (System.nanoTime() - start) / 1e9,
+                    arguments.limitSeconds(),
+                    String.join("\n  ", tail)));
         }
         return new Gson().fromJson(json, result);
+    }
+
+    private void endAfterLimit(Process process) {
+        try {
+            if (!process.waitFor(arguments.limitSeconds(), TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+            }
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+        }
     }
 }

@@ -1,10 +1,7 @@
 package io.crescendo.bench.peers;
 
-import com.google.gson.Gson;
-import com.google.gson.GsonBuilder;
 import io.crescendo.bench.Machine;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -14,21 +11,37 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Interleaved rounds of every engine on every network and batch; a table of medians, and everything raw as JSON.
+ * Interleaved rounds of every engine on every network and batch, or on every ladder of batches; a table of medians, and
+ * everything raw as JSON.
  *
- * <p>Writes {@code machine.json}, {@code results.json} (arguments, ceilings, every sample) and {@code table.md}. An
- * engine that fails is reported with its last words and left out of the table.
+ * <p>Leaves a record's {@code config.json}, {@code raw/} and {@code figures/}, up to date after every sample. An engine
+ * that fails, takes too long or computes something else is reported and left out of the table.
  */
 public final class Comparison {
-    private static final Gson JSON =
-            new GsonBuilder().setPrettyPrinting().disableHtmlEscaping().create();
-
     /** All engines start from the same numbers; float32 and other orders of summation leave this much. */
     private static final double LOSS_TOLERANCE = 1e-3;
 
-    private Comparison() {}
+    /** Of a first loss after a hundred updates at the batch before, which let the engines' rounding grow. */
+    private static final double LATER_LOSS_TOLERANCE = 1e-2;
 
-    private record Results(List<String> command, Ceilings ceilings, List<Sample> samples, List<String> failures) {}
+    private final Arguments arguments;
+    private final Child child;
+    private final Machine machine = Machine.here();
+    private final Map<String, String> failures = new LinkedHashMap<>();
+
+    /** By network and batch: what the first engine found, and its name. */
+    private final Map<String, Losses> losses = new LinkedHashMap<>();
+
+    private record Losses(String engine, List<Double> values) {}
+
+    private record Results(Ceilings ceilings, List<Sample> samples, List<String> failures) {}
+
+    private record Growth(List<GrowthSample> samples, List<String> failures) {}
+
+    private Comparison(Arguments arguments) {
+        this.arguments = arguments;
+        child = new Child(arguments, Path.of(System.getProperty("peers.natives", "bench/peers/target/natives")));
+    }
 
     /** See {@link Arguments#USAGE}. */
     public static void main(String[] args) throws IOException {
@@ -40,18 +53,25 @@ public final class Comparison {
             System.exit(2);
             return;
         }
-        Files.createDirectories(arguments.folder());
-        Machine machine = Machine.here();
-        Files.writeString(arguments.folder().resolve("machine.json"), JSON.toJson(machine) + "\n");
-        Child child = new Child(arguments, Path.of(System.getProperty("peers.natives", "bench/peers/target/natives")));
-        String threads = Integer.toString(arguments.threads());
-        Ceilings ceilings = child.run(Ceilings.class, Ceilings.class, "ceilings", List.of(threads));
-        List<Sample> samples = new ArrayList<>();
-        Map<String, String> failures = new LinkedHashMap<>();
+        Comparison comparison = new Comparison(arguments);
+        Folder folder = new Folder(arguments, List.of(args));
+        folder.begin(comparison.machine);
+        System.out.print(arguments.growth().isEmpty() ? comparison.steps(folder) : comparison.growth(folder));
+        if (!comparison.failures.isEmpty()) {
+            System.err.println(comparison.failures.size() + " left out:");
+            comparison.failures.values().forEach(System.err::println);
+            System.exit(1);
+        }
+    }
+
+    /** One sample; empty lists mean that it came to nothing. */
+    private interface Measure {
+        void of(String engine, String each, int round) throws IOException;
+    }
+
+    private void rounds(List<String> cases, Measure measure) {
         for (int round = 1; round <= arguments.rounds(); round++) {
-            for (String each : arguments.cases()) {
-                String network = each.substring(0, each.lastIndexOf(':'));
-                String batch = each.substring(each.lastIndexOf(':') + 1);
+            for (String each : cases) {
                 // Another engine goes first in each round, so that none always finds the machine cool, or warm.
                 List<String> engines = new ArrayList<>(arguments.engines());
                 Collections.rotate(engines, 1 - round);
@@ -60,57 +80,115 @@ public final class Comparison {
                         continue;
                     }
                     try {
-                        Sample sample = child.run(
-                                Sample.class,
-                                Sample.class,
-                                engine,
-                                List.of(
-                                        engine,
-                                        network,
-                                        batch,
-                                        Integer.toString(round),
-                                        threads,
-                                        Double.toString(arguments.seconds())));
-                        System.err.printf(
-                                Locale.ROOT,
-                                "round %d  %-14s %-17s batch %5s %8.1f images/s%n",
-                                round,
-                                engine,
-                                network,
-                                batch,
-                                sample.imagesPerSecond());
-                        samples.add(sample);
-                    } catch (IOException e) {
+                        measure.of(engine, each, round);
+                    } catch (IOException | DifferentLossException e) {
                         System.err.println(e.getMessage());
                         failures.put(engine + " " + each, String.valueOf(e.getMessage()));
                     }
-                    // After each sample: a run that is interrupted keeps what it measured.
-                    Files.writeString(
-                            arguments.folder().resolve("results.json"),
-                            JSON.toJson(new Results(List.of(args), ceilings, samples, List.copyOf(failures.values())))
-                                    + "\n");
                 }
             }
         }
-        requireSameLosses(samples);
-        String table = new Table(arguments, machine, ceilings, samples).text();
-        Files.writeString(arguments.folder().resolve("table.md"), table);
-        System.out.print(table);
+    }
+
+    private String steps(Folder folder) throws IOException {
+        String threads = Integer.toString(arguments.threads());
+        Ceilings ceilings = child.run(Ceilings.class, Ceilings.class, "ceilings", List.of(threads));
+        List<Sample> samples = new ArrayList<>();
+        rounds(arguments.cases(), (engine, each, round) -> {
+            if (!arguments.measures(engine, each)) {
+                return;
+            }
+            String network = Arguments.network(each);
+            String batch = Arguments.batches(each);
+            Sample sample = child.run(
+                    Sample.class,
+                    Sample.class,
+                    engine,
+                    List.of(
+                            engine,
+                            network,
+                            batch,
+                            Integer.toString(round),
+                            threads,
+                            Double.toString(arguments.seconds())));
+            requireSameLosses(engine, each, sample.firstLosses(), LOSS_TOLERANCE);
+            System.err.printf(
+                    Locale.ROOT,
+                    "round %d  %-14s %-17s batch %5s %8.1f images/s%n",
+                    round,
+                    engine,
+                    network,
+                    batch,
+                    sample.imagesPerSecond());
+            samples.add(sample);
+            folder.keep(new Results(ceilings, samples, said()), table(ceilings, samples));
+        });
+        folder.keep(new Results(ceilings, samples, said()), table(ceilings, samples));
+        folder.draw(samples);
+        return table(ceilings, samples);
+    }
+
+    private String table(Ceilings ceilings, List<Sample> samples) {
+        return new Table(arguments, machine, ceilings, samples).text();
+    }
+
+    private String growth(Folder folder) throws IOException {
+        List<GrowthSample> samples = new ArrayList<>();
+        rounds(arguments.growth(), (engine, each, round) -> {
+            GrowthSample sample = child.run(
+                    GrowthSample.class,
+                    GrowthSample.class,
+                    engine,
+                    List.of(
+                            engine,
+                            Arguments.network(each),
+                            Arguments.batches(each),
+                            Integer.toString(round),
+                            Integer.toString(arguments.threads())));
+            double tolerance = LOSS_TOLERANCE;
+            for (GrowthSample.Stage stage : sample.stages()) {
+                String what = each + ", at batch " + stage.batch();
+                requireSameLosses(engine, what, List.of(stage.firstLoss()), tolerance);
+                tolerance = LATER_LOSS_TOLERANCE;
+                System.err.printf(
+                        Locale.ROOT,
+                        "round %d  %-24s %-17s batch %5d  first %9.1f ms, then %9.1f ms%n",
+                        round,
+                        engine,
+                        sample.network(),
+                        stage.batch(),
+                        stage.firstMillis(),
+                        stage.steadyMillis());
+            }
+            samples.add(sample);
+            folder.keep(new Growth(samples, said()), new GrowthTable(arguments, machine, samples).text());
+        });
+        String table = new GrowthTable(arguments, machine, samples).text();
+        folder.keep(new Growth(samples, said()), table);
+        return table;
+    }
+
+    private List<String> said() {
+        return List.copyOf(failures.values());
+    }
+
+    private static final class DifferentLossException extends RuntimeException {
+        private static final long serialVersionUID = 1;
+
+        DifferentLossException(String message) {
+            super(message);
+        }
     }
 
     /** Engines that compute something else are not compared. */
-    private static void requireSameLosses(List<Sample> samples) {
-        Map<String, Sample> first = new LinkedHashMap<>();
-        for (Sample sample : samples) {
-            Sample other = first.putIfAbsent(sample.network() + " " + sample.batch(), sample);
-            for (int i = 0; other != null && i < sample.firstLosses().size(); i++) {
-                double mine = sample.firstLosses().get(i);
-                double theirs = other.firstLosses().get(i);
-                if (!(Math.abs(mine - theirs) <= LOSS_TOLERANCE * Math.abs(theirs))) {
-                    throw new IllegalStateException(sample.engine() + " and " + other.engine() + " disagree on "
-                            + sample.network() + ", batch " + sample.batch() + ": loss " + mine + " and " + theirs
-                            + " after " + i + " updates; what computes something else cannot be compared");
-                }
+    private void requireSameLosses(String engine, String what, List<Double> mine, double tolerance) {
+        Losses first = losses.putIfAbsent(what, new Losses(engine, mine));
+        for (int i = 0; first != null && i < mine.size(); i++) {
+            double theirs = first.values.get(i);
+            if (!(Math.abs(mine.get(i) - theirs) <= tolerance * Math.abs(theirs))) {
+                throw new DifferentLossException(engine + " and " + first.engine + " disagree on " + what + ": loss "
+                        + mine.get(i) + " and " + theirs + " after " + i
+                        + " updates; what computes something else cannot be compared");
             }
         }
     }

@@ -66,8 +66,8 @@ public record Sample(
             return new TorchEngine(task);
         } else if (name.startsWith("tensorflow")) {
             return new TensorFlowEngine(task, threads);
-        } else if (name.startsWith("crescendo:")) {
-            return new CrescendoEngine(task, name.substring("crescendo:".length()), threads);
+        } else if (name.startsWith(Arguments.CRESCENDO)) {
+            return new CrescendoEngine(task, name.substring(Arguments.CRESCENDO.length()), threads);
         }
         for (EngineFactory factory : ServiceLoader.load(EngineFactory.class)) {
             if (factory.name().equals(name)) {

@@ -36,7 +36,7 @@ import org.tensorflow.types.family.TType;
  * <p>Weights are brought from (K, C, R, S) to TensorFlow's (R, S, C, K), and the rows of a dense layer behind a flatten
  * from (C, H, W) to (H, W, C) order, so that the numbers stay the same.
  */
-final class TensorFlowEngine implements Engine {
+final class TensorFlowEngine implements GrowingEngine {
     private final Graph graph = new Graph();
     private final Ops tf = Ops.create(graph);
     private final Task task;
@@ -50,14 +50,26 @@ final class TensorFlowEngine implements Engine {
     private final Placeholder<TFloat32> targets;
     private final Operand<TFloat32> loss;
     private final Session session;
-    private final TFloat32 imagesTensor;
-    private final TFloat32 targetsTensor;
+    private final Map<Integer, Loaded> batches = new HashMap<>();
+    private final boolean anyBatch;
 
+    private record Loaded(TFloat32 images, TFloat32 targets) {}
+
+    /** A graph for the task's batch. */
     TensorFlowEngine(Task task, int threads) {
+        this(task, threads, false);
+    }
+
+    /**
+     * Builds the graph.
+     *
+     * @param anyBatch whether the graph leaves the number of samples open, as a training whose batch grows needs it
+     */
+    TensorFlowEngine(Task task, int threads, boolean anyBatch) {
         this.task = task;
+        this.anyBatch = anyBatch;
         Network network = task.network();
-        FixedBatch batch = task.batch();
-        long samples = batch.samples();
+        long samples = anyBatch ? Shape.UNKNOWN_SIZE : task.batch().samples();
         images = tf.placeholder(
                 TFloat32.class,
                 Placeholder.shape(Shape.of(samples, network.height(), network.width(), network.channels())));
@@ -84,21 +96,37 @@ final class TensorFlowEngine implements Engine {
         Session.Runner initialise = session.runner();
         initializers.forEach(initialise::addTarget);
         initialise.run().close();
-        imagesTensor = TFloat32.tensorOf(
-                Shape.of(samples, network.height(), network.width(), network.channels()),
+        load(task.batch());
+    }
+
+    @Override
+    public void load(FixedBatch batch) {
+        Network network = task.network();
+        TFloat32 pixels = TFloat32.tensorOf(
+                Shape.of(batch.samples(), network.height(), network.width(), network.channels()),
                 DataBuffers.of(channelsLast(batch, network)));
-        float[] oneHot = new float[Math.toIntExact(samples * network.classes())];
-        for (int i = 0; i < samples; i++) {
+        float[] oneHot = new float[batch.samples() * network.classes()];
+        for (int i = 0; i < batch.samples(); i++) {
             oneHot[i * network.classes() + batch.labels().get(i)] = 1;
         }
-        targetsTensor = TFloat32.tensorOf(Shape.of(samples, network.classes()), DataBuffers.of(oneHot));
+        batches.put(
+                batch.samples(),
+                new Loaded(
+                        pixels,
+                        TFloat32.tensorOf(Shape.of(batch.samples(), network.classes()), DataBuffers.of(oneHot))));
     }
 
     @Override
     public double step() {
+        return step(task.batch().samples(), task.batch().samples());
+    }
+
+    @Override
+    public double step(int batch, int next) {
+        Loaded loaded = Objects.requireNonNull(batches.get(batch), () -> "batch " + batch + " was not loaded");
         Session.Runner runner = session.runner()
-                .feed(images, imagesTensor)
-                .feed(targets, targetsTensor)
+                .feed(images, loaded.images)
+                .feed(targets, loaded.targets)
                 .fetch(loss);
         updates.forEach(runner::addTarget);
         try (org.tensorflow.Result result = runner.run();
@@ -154,7 +182,8 @@ final class TensorFlowEngine implements Engine {
         } else if (op instanceof Op.Reshape reshape) {
             flattened.put(reshape.output(), reshape.input().shape());
             return tf.reshape(x, tf.constant(new long[] {
-                reshape.output().shape().dim(0), reshape.output().shape().dim(1)
+                anyBatch ? -1 : reshape.output().shape().dim(0),
+                reshape.output().shape().dim(1)
             }));
         } else if (op instanceof Op.Dense dense) {
             float[] weight = inputsFirst(dense.weight(), flattened.get(dense.input()));
@@ -303,7 +332,9 @@ final class TensorFlowEngine implements Engine {
     public void close() {
         session.close();
         graph.close();
-        imagesTensor.close();
-        targetsTensor.close();
+        batches.values().forEach(loaded -> {
+            loaded.images.close();
+            loaded.targets.close();
+        });
     }
 }

@@ -10,29 +10,35 @@ import io.crescendo.autograd.Value;
 import io.crescendo.bench.FixedBatch;
 import io.crescendo.bench.TrainingStep;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 
 /** PyTorch through DJL, with the update DJL's own SGD optimizer calls. */
-final class TorchEngine implements io.crescendo.bench.peers.Engine {
+final class TorchEngine implements GrowingEngine {
     private record Learned(NDArray weight, NDArray velocity, float weightDecay) {}
 
     private final NDManager manager = NDManager.newBaseManager();
     private final TorchNetwork network;
     private final List<Learned> learned = new ArrayList<>();
-    private final NDArray images;
-    private final NDArray labels;
+    private final Task task;
+    private final Map<Integer, NDList> batches = new HashMap<>();
 
     TorchEngine(Task task) {
+        this.task = task;
         network = new TorchNetwork(task, manager);
         for (Map.Entry<Value, NDArray> entry : network.weights().entrySet()) {
             NDArray weight = entry.getValue();
             float decay = task.decays(entry.getKey()) ? (float) TrainingStep.WEIGHT_DECAY : 0;
             learned.add(new Learned(weight, manager.zeros(weight.getShape()), decay));
         }
-        FixedBatch batch = task.batch();
-        images = images(manager, task, batch);
-        labels = labels(manager, batch);
+        load(task.batch());
+    }
+
+    @Override
+    public void load(FixedBatch batch) {
+        batches.put(batch.samples(), new NDList(images(manager, task, batch), labels(manager, batch)));
     }
 
     static NDArray images(NDManager manager, Task task, FixedBatch batch) {
@@ -57,6 +63,14 @@ final class TorchEngine implements io.crescendo.bench.peers.Engine {
 
     @Override
     public double step() {
+        return step(task.batch().samples(), task.batch().samples());
+    }
+
+    @Override
+    public double step(int batch, int next) {
+        NDList loaded = Objects.requireNonNull(batches.get(batch), () -> "batch " + batch + " was not loaded");
+        NDArray images = loaded.get(0);
+        NDArray labels = loaded.get(1);
         try (NDManager scope = manager.newSubManager()) {
             // Results belong to the manager of what they were computed from, and so die with the scope.
             scope.tempAttachAll(images, labels);

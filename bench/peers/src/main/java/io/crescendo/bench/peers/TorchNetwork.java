@@ -111,7 +111,9 @@ public final class TorchNetwork {
                     false,
                     false);
         } else if (op instanceof Op.Reshape reshape) {
-            return x.reshape(shape(reshape.output()));
+            Shape output = shape(reshape.output());
+            // As many samples as there are: the program was recorded for one batch, but runs with any.
+            return x.reshape(new Shape(x.getShape().get(0)).addAll(output.slice(1, output.dimension())));
         } else if (op instanceof Op.Dense dense) {
             return one(Linear.linear(x, weight(dense.weight()), bias(dense.bias())));
         }

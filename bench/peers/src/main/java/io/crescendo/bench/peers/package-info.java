@@ -10,6 +10,7 @@
  * <pre>{@code
  * bench/peers/run out/peers                          # everything, about a quarter of an hour
  * bench/peers/run out/quick --rounds 1 --seconds 2   # a glance
+ * bench/peers/run out/growth --growth 32:160:800     # the first update after each switch, and a steady one
  * }</pre>
  *
  * <p>Built only with the Maven profile {@code peers}, which brings the other engines from Maven Central. Nothing here

@@ -6,7 +6,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.training.GradientCollector;
 import io.crescendo.autograd.Value;
 import io.crescendo.bench.FixedBatch;
-import io.crescendo.bench.TrainingStep;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -22,7 +21,7 @@ final class TorchTraining implements AutoCloseable {
     private final List<Learned> learned = new ArrayList<>();
     private long updates;
 
-    TorchTraining(Task task, TorchUpdate update) {
+    TorchTraining(Task task, TorchUpdate update, double weightDecay) {
         this.task = task;
         this.update = update;
         network = new TorchNetwork(task, manager);
@@ -31,8 +30,7 @@ final class TorchTraining implements AutoCloseable {
             for (int i = 0; i < update.stateSlots; i++) {
                 state.add(manager.zeros(entry.getValue().getShape()));
             }
-            learned.add(
-                    new Learned(entry.getValue(), state, task.decays(entry.getKey()) ? TrainingStep.WEIGHT_DECAY : 0));
+            learned.add(new Learned(entry.getValue(), state, task.decays(entry.getKey()) ? weightDecay : 0));
         }
     }
 
