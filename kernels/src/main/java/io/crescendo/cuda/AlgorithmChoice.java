@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -17,7 +18,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Choosing has two halves. {@link #consider} is cheap, for the planner looks at many programs that never run: it
  * says how much workspace the method will have at most, exactly as much as it needs if it is remembered. Measuring
- * waits for {@link Considered#decide}.
+ * waits for {@link Considered#decide}, and ends after {@value #MOST_MILLISECONDS} ms for one convolution, with what was
+ * the fastest so far.
  *
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
  * ones, and methods whose workspace exceeds {@link #limit}: it is part of the arena. If there is no memory to measure
@@ -31,6 +33,10 @@ final class AlgorithmChoice {
     private static final long MOST_WORKSPACE_BYTES_FP32 = 4L << 30;
     /** Engines ask for a little more than the tensors that they transform. */
     private static final long ROUNDING_BYTES = 1L << 20;
+    /** A network has some dozens of different convolutions, and a batch that grows makes all of them anew. */
+    private static final long MOST_MILLISECONDS = 500;
+    /** So many are measured however long they take. */
+    private static final int LEAST_MEASURED = 4;
 
     private final Map<String, Long> bounds = new HashMap<>();
     private @Nullable AlgorithmCache cache;
@@ -202,11 +208,17 @@ final class AlgorithmChoice {
                 .mapToLong(ConvolutionMethod::workspaceBytes)
                 .max()
                 .orElse(0);
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(MOST_MILLISECONDS);
+        int measured = 0;
         ConvolutionMethod fastest = null;
         double least = Double.POSITIVE_INFINITY;
         try (MethodTimer timer = new MethodTimer(device, measuring, problem, workspace)) {
             for (ConvolutionMethod candidate : candidates) {
-                OptionalDouble time = timer.milliseconds(candidate);
+                if (measured >= LEAST_MEASURED && System.nanoTime() - end > 0) {
+                    break;
+                }
+                OptionalDouble time = timer.milliseconds(candidate, least);
+                measured += time.isPresent() ? 1 : 0;
                 if (time.isPresent() && time.getAsDouble() < least) {
                     least = time.getAsDouble();
                     fastest = candidate;
