@@ -1,12 +1,14 @@
 // Stand-in of libcudnn.so.9: the graph functions (cudnnBackend*), as far as convolutions with bias
-// and ReLU need them. Which engines there are is made up: the first is plain, the second wants a
-// workspace and adds gradients in an order of its own, the third converts its inputs. A test
-// double.
+// and ReLU need them. The engines are made up, in the manner of what cuDNN 9.24 lists for a Hopper
+// GPU: many settings of one engine first, then others; bf16 graphs with bias or ReLU want their
+// kernels compiled; no engine gives a float32 gradient of bf16 activations. A test double.
 #include <stdio.h>
 #include <string.h>
 
+#include <iterator>
 #include <map>
 #include <set>
+#include <vector>
 
 #include "cudnn.h"
 
@@ -126,6 +128,13 @@ struct Computation {
     ConvolutionShape shape;
     TensorView first, second, result, bias;
     bool hasBias = false, hasRelu = false;
+    float beta = 0;
+
+    bool bf16() const { return first.type == DATA_BFLOAT16; }
+    // As many bytes as x and y have together.
+    long long activations() const {
+        return (long long)(shape.x_elements() + shape.y_elements()) * (bf16() ? 2 : 4);
+    }
 };
 
 int refuse(const char* why) { return wrong(UNSUPPORTED, "operation graph: %s", why); }
@@ -163,8 +172,11 @@ int understand(const Descriptor* graph, Computation* c) {
     if (!read(part(first, at[0]), &c->first) || !read(part(first, at[1]), &c->second) ||
         !read(part(first, at[2]), &c->result) || window == nullptr)
         return wrong(BAD_PARAM, "operation graph: a tensor or the window is missing");
-    if (value<float>(first, at[4], 1) != 1 || value<float>(first, at[5], 0) != 0)
-        return refuse("alpha and beta other than 1 and 0 have no stand-in");
+    c->beta = value<float>(first, at[5], 0);
+    if (value<float>(first, at[4], 1) != 1 || (c->beta != 0 && c->beta != 1))
+        return refuse("alpha other than 1 and beta other than 0 and 1 have no stand-in");
+    if (c->beta != 0 && (c->direction == Direction::INPUT_GRADIENT || c->result.between))
+        return refuse("adding to an input's gradient or to what is virtual has no stand-in");
     auto pads = values<long long>(window, 105), after = values<long long>(window, 104);
     auto strides = values<long long>(window, 103), dilations = values<long long>(window, 102);
     if (pads.size() != 2 || after.size() != 2 || strides.size() != 2 || dilations.size() != 2)
@@ -216,32 +228,81 @@ int understand(const Descriptor* graph, Computation* c) {
     return OK;
 }
 
-constexpr int ENGINES = 3;
-// What the heuristics offer in their fallback mode: one engine without tensor cores.
-constexpr int FALLBACK_MODE = 2, FALLBACK_PLACE = 10;
+// An entry of the heuristics' list.
+struct Entry {
+    long long engine;
+    bool tensorCores, converts;
+    enum { NOTHING, WEIGHT, ALL_TENSORS, TOO_MUCH } workspace;
+    bool atomics, compiled;
+    double speed;  // multiplications and additions in a microsecond
+};
+
+constexpr Entry LISTED[] = {
+    {62, true, false, Entry::NOTHING, false, false, 4e7},
+    {62, true, false, Entry::WEIGHT, true, false, 5e7},
+    {62, true, true, Entry::NOTHING, false, false, 9e7},
+    {62, true, false, Entry::NOTHING, false, false, 3e7},
+    {62, true, false, Entry::NOTHING, false, false, 3e7},
+    {62, true, false, Entry::NOTHING, false, false, 3e7},
+    {62, true, false, Entry::NOTHING, false, false, 3e7},
+    {45, true, false, Entry::NOTHING, false, false, 6e7},
+    {22, true, false, Entry::TOO_MUCH, false, false, 9e7},
+    {62, true, false, Entry::NOTHING, false, false, 3e7},
+    {2, false, false, Entry::ALL_TENSORS, false, false, 1e7},
+    {71, true, false, Entry::NOTHING, false, true, 4e7},
+};
+// What they offer in their fallback mode: an engine without tensor cores, and one to be compiled.
+constexpr Entry FALLBACKS[] = {
+    {1, false, false, Entry::NOTHING, false, false, 1e7},
+    {70, true, false, Entry::NOTHING, false, true, 4e7},
+};
+constexpr int FALLBACK_MODE = 2, FIRST_FALLBACK = 100;
+
+const Entry& entry(int place) {
+    return place < FIRST_FALLBACK ? LISTED[place] : FALLBACKS[place - FIRST_FALLBACK];
+}
+
+bool compiled(const Entry& e, const Computation& c) {
+    return e.compiled || (c.bf16() && (c.hasBias || c.hasRelu));
+}
+
+// The places that a mode offers.
+std::vector<int> offered(int mode, const Computation& c) {
+    bool fallback = mode == FALLBACK_MODE;
+    bool widens = c.bf16() && c.result.type == DATA_FLOAT;
+    std::vector<int> places;
+    int count = (int)(fallback ? std::size(FALLBACKS) : std::size(LISTED));
+    for (int i = 0; i < count; i++) {
+        int place = fallback ? FIRST_FALLBACK + i : i;
+        if (!widens || (fallback && entry(place).compiled)) places.push_back(place);
+    }
+    return places;
+}
 
 // Atomics are for gradients only, as in the classic algorithms.
 bool adds_with_atomics(int place, Direction direction) {
-    return place == 1 && direction != Direction::FORWARD;
+    return entry(place).atomics && direction != Direction::FORWARD;
 }
 
 std::vector<int> notes_of(int place, Direction direction) {
-    switch (place) {
-        case 0:
-            return {0};  // tensor cores
-        case 1:
-            // 4: not deterministic
-            return adds_with_atomics(place, direction) ? std::vector<int>{0, 4}
-                                                       : std::vector<int>{0};
-        case FALLBACK_PLACE:
-            return {};
-        default:
-            return {1};  // converts its inputs to a narrower type
-    }
+    std::vector<int> notes;
+    if (entry(place).tensorCores) notes.push_back(0);
+    if (entry(place).converts) notes.push_back(1);  // its inputs, to a narrower type
+    if (adds_with_atomics(place, direction)) notes.push_back(4);  // not deterministic
+    return notes;
 }
 
 long long workspace_of(int place, const Computation& c) {
-    return place == 1 ? (long long)c.shape.w_elements() * 4 + 20 : 0;
+    switch (entry(place).workspace) {
+        case Entry::WEIGHT:
+            return (long long)c.shape.w_elements() * 4 + 20;
+        case Entry::ALL_TENSORS:
+            return c.activations() + 16;
+        case Entry::TOO_MUCH:
+            return c.activations() * 4 + (64LL << 20);
+        default:
+            return 0;
+    }
 }
 
 int graph_call(const char* name, unsigned traits, Descriptor* d, const std::function<int()>& body) {
@@ -306,7 +367,12 @@ int finish(Descriptor* d) {
                 return wrong(BAD_PARAM, "execution plan: no engine configuration");
             d->graph = configuration->graph;
             d->place = configuration->place;
-            return OK;
+            Computation computation;
+            status = understand(d->graph, &computation);
+            // Counted, for it takes up to seconds.
+            return status == OK && compiled(entry(d->place), computation)
+                       ? cudnn_call("cudnn compiles", PLAIN, [] { return (int)OK; })
+                       : status;
         }
         case VARIANT_PACK: {
             int status = require(d, {1000, 1001});
@@ -378,16 +444,19 @@ EXPORT cudnnBackendGetAttribute(Descriptor* d, int attribute, int type, int64_t 
     return graph_call("cudnnBackendGetAttribute", ANYWHERE, d, [&]() -> int {
         if (!d->finished) return wrong(BAD_PARAM, "cudnnBackendGetAttribute: not finished");
         if (d->type == HEURISTICS && attribute == 202) {
-            bool fallback = value<int>(d, 200, 0) == FALLBACK_MODE;
-            int engines = fallback ? 1 : ENGINES;
-            *count = engines;
+            Computation computation;
+            if (!lives(d->graph)) return wrong(BAD_PARAM, "heuristics: their graph is gone");
+            int status = understand(d->graph, &computation);
+            if (status != OK) return status;
+            std::vector<int> places = offered(value<int>(d, 200, 0), computation);
+            *count = (int64_t)places.size();
             auto** into = (Descriptor**)elements;
-            for (int i = 0; i < most && i < engines; i++) {
+            for (size_t i = 0; (int64_t)i < most && i < places.size(); i++) {
                 if (!lives(into[i]) || into[i]->type != ENGINE_CONFIGURATION)
                     return wrong(BAD_PARAM, "heuristics: not an empty engine configuration");
                 into[i]->finished = true;
                 into[i]->graph = d->graph;
-                into[i]->place = fallback ? FALLBACK_PLACE : i;
+                into[i]->place = places[i];
             }
             return OK;
         }
@@ -401,12 +470,20 @@ EXPORT cudnnBackendGetAttribute(Descriptor* d, int attribute, int type, int64_t 
             into->place = d->place;
             return OK;
         }
-        if (d->type == ENGINE && attribute == 1303) {
+        if (d->type == ENGINE && attribute == 1301 && type == T_INT64 && most >= 1) {
+            *(int64_t*)elements = entry(d->place).engine;
+            if (count != nullptr) *count = 1;
+            return OK;
+        }
+        if (d->type == ENGINE && (attribute == 1303 || attribute == 1305)) {
             Computation computation;
             if (!lives(d->graph)) return wrong(BAD_PARAM, "engine: its graph is gone");
             int status = understand(d->graph, &computation);
             if (status != OK) return status;
             std::vector<int> notes = notes_of(d->place, computation.direction);
+            if (attribute == 1305)
+                notes = compiled(entry(d->place), computation) ? std::vector<int>{0, 3}
+                                                               : std::vector<int>{};
             *count = (int64_t)notes.size();
             for (size_t i = 0; i < notes.size() && (int64_t)i < most; i++)
                 ((int*)elements)[i] = notes[i];
@@ -449,13 +526,12 @@ EXPORT cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
         if (needed > 0 && workspace == nullptr)
             return wrong(BAD_PARAM, "cudnnBackendExecute: no workspace, %zu bytes are needed",
                          needed);
-        bool bf16 = c.first.type == DATA_BFLOAT16,
-             disturb = adds_with_atomics(plan->place, c.direction);
-        bool tf32 = !bf16 && plan->place != FALLBACK_PLACE;
+        bool bf16 = c.bf16(), disturb = adds_with_atomics(plan->place, c.direction);
+        bool tf32 = !bf16 && entry(plan->place).tensorCores;
         Array a{first, bf16, tf32}, b{second, bf16, tf32};
         Array to{result, c.result.type == DATA_BFLOAT16};
         Array shift{bias, c.bias.type == DATA_BFLOAT16};
-        double cost = 4 + c.shape.flops() / (plan->place == 1 ? 5e7 : 4e7);
+        double cost = 4 + c.shape.flops() / entry(plan->place).speed;
         std::string label = name;
         return translated(enqueue(handle->stream, label, cost, [=] {
             if (!present(label, "the first operand", first, c.first.bytes()) ||
@@ -469,7 +545,8 @@ EXPORT cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
                 double sum = disturb ? disturbed(sums[i]) : sums[i];
                 if (c.hasBias) sum += shift.get(i % (size_t)c.result.c);
                 if (c.hasRelu && sum < 0) sum = 0;
-                to.set(i, sum);
+                // beta = 0 does not read what is there, which may be anything.
+                to.set(i, c.beta == 0 ? sum : sum + c.beta * to.get(i));
             }
         }));
     });

@@ -16,14 +16,17 @@ import org.jspecify.annotations.Nullable;
  * Remembers from run to run which method was the fastest for a convolution, in a file for each device model and version
  * of cuDNN.
  *
- * <p>The file is text: a line that names format, device, compute capability and version, a line for each convolution
- * (its key, the method's name and its workspace in bytes, with tabs between) and a line with their number. A file that
- * is not exactly of this form, or was written for another device, counts as empty and is written anew. Writing goes
- * through {@link NativesCache}: the file belongs to this user alone and is replaced as a whole. If it cannot be kept,
- * choices last as long as the process.
+ * <p>The file is text: a line that names format, rules, device, compute capability and version, a line for each
+ * convolution (its key, the method's name and its workspace in bytes, with tabs between) and a line with their number.
+ * A file that is not exactly of this form, or was written for another device, counts as empty and is written anew.
+ * Writing goes through {@link NativesCache}: the file belongs to this user alone and is replaced as a whole. If it
+ * cannot be kept, choices last as long as the process.
  */
 final class AlgorithmCache {
-    private static final String FORMAT = "Crescendo's choice of convolution methods, format 1";
+    /** Of the rules by which candidates are found and named: what was chosen by other rules is measured anew. */
+    private static final int RULES = 2;
+
+    private static final String FORMAT = "Crescendo's choice of convolution methods, format 1, rules " + RULES;
     private static final String END = "end ";
     private static final char TAB = '\t';
     private static final Pattern LINE = Pattern.compile("([^\t]+)\t([^\t]+)\t(\\d{1,18})");

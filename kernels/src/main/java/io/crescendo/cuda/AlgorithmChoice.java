@@ -2,10 +2,14 @@ package io.crescendo.cuda;
 
 import static jcuda.jcudnn.JCudnn.cudnnGetVersion;
 
+import io.crescendo.backend.Precision;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -14,19 +18,27 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Choosing has two halves. {@link #consider} is cheap, for the planner looks at many programs that never run: it
  * says how much workspace the method will have at most, exactly as much as it needs if it is remembered. Measuring
- * waits for {@link Considered#decide}.
+ * waits for {@link Considered#decide}, and ends after {@value #MOST_MILLISECONDS} ms for one convolution, with what was
+ * the fastest so far.
  *
- * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for that,
- * and methods whose workspace exceeds half of the activations, or {@value #LEAST_WORKSPACE_BYTES} bytes if that is
- * more: they transform whole tensors, and a workspace is part of the arena. If there is no memory to measure with, the
- * first that fits is taken, which is usually right, and not remembered. If cuDNN has no method that fits and works,
- * there is {@link KernelConvolution}, not remembered either.
+ * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
+ * ones, and methods whose workspace exceeds {@link #limit}: it is part of the arena. If there is no memory to measure
+ * with, the first that fits is taken, which is usually right, and not remembered. If cuDNN has no method that fits and
+ * works, there is {@link KernelConvolution}, not remembered either.
  */
 final class AlgorithmChoice {
     private static final Logger LOG = System.getLogger(AlgorithmChoice.class.getName());
     private static final long LEAST_WORKSPACE_BYTES = 16L << 20;
-    private static final long MOST_WORKSPACE_BYTES = 256L << 20;
+    private static final long MOST_WORKSPACE_BYTES = 512L << 20;
+    private static final long MOST_WORKSPACE_BYTES_FP32 = 4L << 30;
+    /** Engines ask for a little more than the tensors that they transform. */
+    private static final long ROUNDING_BYTES = 1L << 20;
+    /** A network has some dozens of different convolutions, and a batch that grows makes all of them anew. */
+    private static final long MOST_MILLISECONDS = 500;
+    /** So many are measured however long they take. */
+    private static final int LEAST_MEASURED = 4;
 
+    private final Map<String, Long> bounds = new HashMap<>();
     private @Nullable AlgorithmCache cache;
 
     /** A convolution whose method is known, or will be when it is needed. */
@@ -80,8 +92,12 @@ final class AlgorithmChoice {
      * @param measuring where candidates will run
      */
     synchronized Considered consider(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
-        AlgorithmCache.Entry remembered = cache(device).find(key(device, problem));
-        long bytes = remembered != null ? remembered.workspaceBytes() : workspace(device, measuring, problem);
+        String key = key(device, problem);
+        AlgorithmCache.Entry remembered = cache(device).find(key);
+        // The planner asks again for every program of the same convolution.
+        long bytes = remembered != null
+                ? remembered.workspaceBytes()
+                : bounds.computeIfAbsent(key, unknown -> workspace(device, measuring, problem));
         return new Considered(device, measuring, problem, bytes);
     }
 
@@ -103,27 +119,35 @@ final class AlgorithmChoice {
         return opened;
     }
 
-    /** The most that a method may need that is not known yet: what the classic ones ask for, and room for graphs. */
+    /** The most that a method needs that is not known yet; where it has to be compiled first, room for it. */
     private static long workspace(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
-        List<ConvolutionMethod> classic =
-                ClassicConvolution.candidates(measuring.cudnn(), problem, grids(device, problem));
         long limit = limit(problem);
-        long most = classic.stream()
-                .filter(method -> method.deterministic() || !device.deterministic())
+        List<ConvolutionMethod> ready = ConvolutionMethods.ready(
+                measuring.cudnn(),
+                problem,
+                grids(device, problem),
+                method -> fits(method, limit, device.deterministic()));
+        long most = ready.stream()
                 .mapToLong(ConvolutionMethod::workspaceBytes)
-                .filter(bytes -> bytes <= limit)
                 .max()
                 .orElse(0);
-        boolean graphs = classic.isEmpty() || ConvolutionMethods.worthAGraph(problem);
-        classic.forEach(ConvolutionMethod::close);
-        return graphs ? Math.max(most, LEAST_WORKSPACE_BYTES) : most;
+        boolean compiles = ConvolutionMethods.compiles(problem, ready);
+        ready.forEach(ConvolutionMethod::close);
+        return compiles ? Math.max(most, LEAST_WORKSPACE_BYTES) : most;
     }
 
-    private static long limit(ConvolutionProblem problem) {
-        long half = (problem.inputElements() + problem.outputElements()) * problem.elementBytes() / 2;
-        // A weight gradient in scratch memory is no transformed tensor.
-        return Math.max(LEAST_WORKSPACE_BYTES, Math.min(half, MOST_WORKSPACE_BYTES))
-                + problem.weightElements() * Float.BYTES;
+    /**
+     * How large a workspace may be: half of the activations, or {@value #LEAST_WORKSPACE_BYTES} bytes if that is more,
+     * which is enough to widen few channels and too little to transform all tensors; tensor cores do without. The ones
+     * that {@link Precision#FP32} may use do not, so that both activations may be transformed there. A weight gradient
+     * in scratch memory comes on top.
+     */
+    static long limit(ConvolutionProblem problem) {
+        long activations = (problem.inputElements() + problem.outputElements()) * problem.elementBytes();
+        long transformed = problem.precision() == Precision.FP32
+                ? Math.min(activations + LEAST_WORKSPACE_BYTES, MOST_WORKSPACE_BYTES_FP32)
+                : Math.max(LEAST_WORKSPACE_BYTES, Math.min(activations / 2, MOST_WORKSPACE_BYTES));
+        return transformed + ROUNDING_BYTES + problem.weightElements() * Float.BYTES;
     }
 
     private ConvolutionMethod choose(
@@ -140,19 +164,17 @@ final class AlgorithmChoice {
                 known.close(); // chosen under another limit, or the file says what it must not say
             }
         }
-        List<ConvolutionMethod> candidates = ConvolutionMethods.worthTrying(measuring.cudnn(), problem, grids);
-        List<ConvolutionMethod> fitting = candidates.stream()
-                .filter(method -> fits(method, workspaceBytes, device.deterministic()))
-                .toList();
+        List<ConvolutionMethod> candidates = ConvolutionMethods.worthTrying(
+                measuring.cudnn(), problem, grids, method -> fits(method, workspaceBytes, device.deterministic()));
         ConvolutionMethod chosen = null;
         try {
-            chosen = fitting.isEmpty() ? null : fastest(device, measuring, problem, fitting);
+            chosen = candidates.isEmpty() ? null : fastest(device, measuring, problem, candidates);
             if (chosen == null) {
                 LOG.log(
                         Level.WARNING,
-                        "cuDNN offers {0} methods for {1}, and none that fits and works; a slow kernel computes it",
-                        candidates.size(),
-                        problem.key());
+                        "cuDNN has no method for {0} that fits and works, of {1} that fit; a slow kernel computes it",
+                        problem.key(),
+                        candidates.size());
                 chosen = new KernelConvolution(problem, grids);
             } else {
                 cache(device).put(key, new AlgorithmCache.Entry(chosen.name(), chosen.workspaceBytes()));
@@ -161,7 +183,7 @@ final class AlgorithmChoice {
             if (CudaCalls.isFatal(e)) {
                 throw e;
             }
-            chosen = fitting.get(0); // no memory to measure with
+            chosen = candidates.get(0); // no memory to measure with
         } finally {
             for (ConvolutionMethod candidate : candidates) {
                 if (candidate != chosen) {
@@ -186,11 +208,17 @@ final class AlgorithmChoice {
                 .mapToLong(ConvolutionMethod::workspaceBytes)
                 .max()
                 .orElse(0);
+        long end = System.nanoTime() + TimeUnit.MILLISECONDS.toNanos(MOST_MILLISECONDS);
+        int measured = 0;
         ConvolutionMethod fastest = null;
         double least = Double.POSITIVE_INFINITY;
         try (MethodTimer timer = new MethodTimer(device, measuring, problem, workspace)) {
             for (ConvolutionMethod candidate : candidates) {
-                OptionalDouble time = timer.milliseconds(candidate);
+                if (measured >= LEAST_MEASURED && System.nanoTime() - end > 0) {
+                    break;
+                }
+                OptionalDouble time = timer.milliseconds(candidate, least);
+                measured += time.isPresent() ? 1 : 0;
                 if (time.isPresent() && time.getAsDouble() < least) {
                     least = time.getAsDouble();
                     fastest = candidate;

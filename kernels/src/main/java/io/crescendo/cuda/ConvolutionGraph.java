@@ -21,6 +21,7 @@ import static jcuda.jcudnn.cudnnPointwiseMode.CUDNN_POINTWISE_ADD;
 import static jcuda.jcudnn.cudnnPointwiseMode.CUDNN_POINTWISE_RELU_FWD;
 
 import io.crescendo.backend.Precision;
+import io.crescendo.cuda.ConvolutionProblem.Direction;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -43,25 +44,35 @@ final class ConvolutionGraph {
     private static final long ALIGNMENT_BYTES = 16;
 
     private final ConvolutionProblem p;
-    private final boolean narrowGradient;
     private final CudaScope scope;
     private final List<GraphDescriptor> operations = new ArrayList<>();
     private long between = FIRST_BETWEEN;
 
-    private ConvolutionGraph(ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
+    private ConvolutionGraph(ConvolutionProblem problem, CudaScope scope) {
         this.p = problem;
-        this.narrowGradient = narrowGradient;
         this.scope = scope;
     }
 
     /**
-     * Builds and finishes the graph; the scope closes it and its parts.
-     *
-     * @param narrowGradient whether a weight gradient comes out in the type of activations instead of float32
+     * Whether bias and ReLU are part of the graph. With an addend the convolution stays alone, for only then it adds to
+     * what lies at the result, and bias and ReLU are left to the caller.
      */
-    static GraphDescriptor build(
-            CudnnHandle cudnn, ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
-        List<GraphDescriptor> operations = operations(problem, narrowGradient, scope);
+    static boolean fuses(ConvolutionProblem problem) {
+        return !problem.addend() && (problem.bias() || problem.relu());
+    }
+
+    /**
+     * Whether the graph adds to what lies at the result. A bf16 weight gradient does not: it has to be summed in
+     * float32, and cuDNN lists no engine that gives a float32 gradient of bf16 activations.
+     */
+    static boolean accumulates(ConvolutionProblem problem) {
+        return problem.addend()
+                || (problem.direction() == Direction.WEIGHT_GRADIENT && problem.precision() != Precision.BF16);
+    }
+
+    /** Builds and finishes the graph; the scope closes it and its parts. */
+    static GraphDescriptor build(CudnnHandle cudnn, ConvolutionProblem problem, CudaScope scope) {
+        List<GraphDescriptor> operations = operations(problem, scope);
         GraphDescriptor graph = own(scope, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
         return graph.with(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, cudnn)
                 .with(CUDNN_ATTR_OPERATIONGRAPH_OPS, operations)
@@ -69,8 +80,8 @@ final class ConvolutionGraph {
     }
 
     /** The operations alone: this part needs no device. */
-    static List<GraphDescriptor> operations(ConvolutionProblem problem, boolean narrowGradient, CudaScope scope) {
-        ConvolutionGraph graph = new ConvolutionGraph(problem, narrowGradient, scope);
+    static List<GraphDescriptor> operations(ConvolutionProblem problem, CudaScope scope) {
+        ConvolutionGraph graph = new ConvolutionGraph(problem, scope);
         switch (problem.direction()) {
             case FORWARD -> graph.forward();
             case INPUT_GRADIENT -> graph.inputGradient();
@@ -89,8 +100,12 @@ final class ConvolutionGraph {
         return p.precision() == Precision.BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
     }
 
+    private float beta() {
+        return accumulates(p) ? 1f : 0f;
+    }
+
     private void forward() {
-        boolean fused = p.bias() || p.relu();
+        boolean fused = fuses(p);
         GraphDescriptor y = fused ? output(between++, CUDNN_DATA_FLOAT, true) : output(RESULT, activationType(), false);
         operations.add(own(scope, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR)
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, input(FIRST))
@@ -98,9 +113,9 @@ final class ConvolutionGraph {
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y)
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, window())
                 .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, 1f)
-                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, 0f)
+                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, beta())
                 .finish());
-        if (p.bias()) {
+        if (fused && p.bias()) {
             GraphDescriptor sum =
                     p.relu() ? output(between++, CUDNN_DATA_FLOAT, true) : output(RESULT, activationType(), false);
             GraphDescriptor bias = tensor(BIAS, CUDNN_DATA_FLOAT, false, 1, p.filters(), 1, 1);
@@ -109,7 +124,7 @@ final class ConvolutionGraph {
                     .finish());
             y = sum;
         }
-        if (p.relu()) {
+        if (fused && p.relu()) {
             operations.add(pointwise(CUDNN_POINTWISE_RELU_FWD, y, output(RESULT, activationType(), false))
                     .finish());
         }
@@ -130,12 +145,10 @@ final class ConvolutionGraph {
         operations.add(own(scope, CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR)
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X, input(FIRST))
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY, output(SECOND, activationType(), false))
-                .with(
-                        CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
-                        weight(RESULT, narrowGradient ? activationType() : CUDNN_DATA_FLOAT))
+                .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, weight(RESULT, activationType()))
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, window())
                 .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, 1f)
-                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, 0f)
+                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA, beta())
                 .finish());
     }
 

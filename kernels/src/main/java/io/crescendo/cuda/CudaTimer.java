@@ -69,6 +69,7 @@ final class CudaTimer implements DeviceTimer {
 
     @Override
     public void close() {
+        device.enterToClose();
         scope.close();
     }
 }

@@ -1,12 +1,8 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.jcudnn.JCudnn.cudnnBackendExecute;
 import static jcuda.jcudnn.cudnnBackendAttributeName.*;
-import static jcuda.jcudnn.cudnnBackendAttributeType.CUDNN_TYPE_HEUR_MODE;
-import static jcuda.jcudnn.cudnnBackendAttributeType.CUDNN_TYPE_NUMERICAL_NOTE;
-import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_ENGINECFG_DESCRIPTOR;
-import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR;
-import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_ENGINE_DESCRIPTOR;
 import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
 import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR;
 import static jcuda.jcudnn.cudnnBackendNumericalNote.CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS;
@@ -19,42 +15,37 @@ import io.crescendo.cuda.ConvolutionProblem.Direction;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution through cuDNN's graph functions, fused with bias and ReLU.
  *
  * <p>Calls cudnnBackend{CreateDescriptor, SetAttribute, Finalize, GetAttribute, Execute, DestroyDescriptor} and nothing
- * else of cuDNN. The heuristics (mode A) list engine configurations, best first; the first few that can be made into an
- * execution plan are candidates. Their place in the list names them: for one device and version of cuDNN the list is
- * always the same.
+ * else of cuDNN. Candidates are taken from a list of the heuristics ({@link GraphEngines}); their place in it names
+ * them.
  *
- * <p>Left to {@link ClassicConvolution}: groups, and addends, which it adds in place. Left out: engines that convert
- * their inputs to a narrower type, or sum in one, and with {@link Precision#FP32} those that use tensor cores.
+ * <p>A convolution with an addend adds to what lies at the result, where the addend is copied first unless it lies
+ * there already; bias and ReLU follow as kernels of our own. A float32 weight gradient is added to the pack by cuDNN, a
+ * bf16 one by a kernel.
+ *
+ * <p>Left to {@link ClassicConvolution}: groups. Left out: engines that convert their inputs to a narrower type, or sum
+ * in one, and with {@link Precision#FP32} those that use tensor cores.
  */
 final class GraphConvolution implements ConvolutionMethod {
-    /** Where engine configurations come from, and for what. */
+    /** Where engine configurations come from. */
     enum Source {
-        /** The heuristics; a weight gradient in float32. */
-        GRAPH("graph", HEURISTICS_MODE_A, false),
-        /** The heuristics; a bf16 weight gradient, which more engines can give, though it is rounded once more. */
-        NARROW("narrow", HEURISTICS_MODE_A, true),
-        /** Engines that take what others do not; a weight gradient in the type of activations. */
-        FALLBACK("fallback", HEURISTICS_MODE_FALLBACK, true);
+        /** The heuristics, mode A. */
+        GRAPH("graph", HEURISTICS_MODE_A),
+        /** Engines that take what others do not. */
+        FALLBACK("fallback", HEURISTICS_MODE_FALLBACK);
 
         private final String prefix;
         private final int heuristics;
-        private final boolean narrowGradient;
 
-        Source(String prefix, int heuristics, boolean narrowGradient) {
+        Source(String prefix, int heuristics) {
             this.prefix = prefix;
             this.heuristics = heuristics;
-            this.narrowGradient = narrowGradient;
-        }
-
-        private boolean takes(ConvolutionProblem problem) {
-            boolean narrows = problem.precision() == Precision.BF16 && problem.direction() == Direction.WEIGHT_GRADIENT;
-            return problem.groups() == 1 && !problem.addend() && (this != NARROW || narrows);
         }
     }
 
@@ -62,16 +53,18 @@ final class GraphConvolution implements ConvolutionMethod {
     private static final int HEURISTICS_MODE_A = 3;
 
     private static final int HEURISTICS_MODE_FALLBACK = 2;
-    /** Each candidate is compiled while it is being considered, which takes up to a second. */
-    private static final int MOST_CANDIDATES = 3;
+    /** Enough for the engines of a list, four to six on Hopper, and for several settings of the first one. */
+    private static final int MOST_CANDIDATES = 14;
+    /** A candidate whose kernel is compiled takes up to seconds before it can be measured. */
+    private static final int MOST_COMPILED = 3;
+    /** Some compile in vain: cuDNN refuses the result, or it wants too large a workspace. */
+    private static final int MOST_COMPILATIONS = 6;
 
-    private static final int MOST_CONFIGURATIONS = 8;
-    private static final int MOST_NOTES = 16;
     private static final Set<Integer> INEXACT =
             Set.of(CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION);
 
     private final ConvolutionProblem problem;
-    private final Source source;
+    private final Epilogue epilogue;
     private final Grids grids;
     private final CudaScope scope;
     private final GraphDescriptor plan;
@@ -81,14 +74,13 @@ final class GraphConvolution implements ConvolutionMethod {
 
     private GraphConvolution(
             ConvolutionProblem problem,
-            Source source,
             Grids grids,
             CudaScope scope,
             GraphDescriptor plan,
             String name,
             boolean deterministic) {
         this.problem = problem;
-        this.source = source;
+        this.epilogue = new Epilogue(problem, grids);
         this.grids = grids;
         this.scope = scope;
         this.plan = plan;
@@ -97,15 +89,43 @@ final class GraphConvolution implements ConvolutionMethod {
         this.libraryBytes = plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
     }
 
-    /** The first few methods of a source that can be built; none if anything about the graph is not supported. */
+    /**
+     * The first methods of a source that can be built and are wanted; none if anything about the graph is not
+     * supported.
+     *
+     * @param compiled whether to take engines whose kernels are compiled, or only ones that are ready
+     */
     static List<ConvolutionMethod> candidates(
-            CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, Source source) {
+            CudnnHandle cudnn,
+            ConvolutionProblem problem,
+            Grids grids,
+            Source source,
+            boolean compiled,
+            Predicate<ConvolutionMethod> wanted) {
+        GraphEngines engines = ask(cudnn, problem, source);
+        if (engines == null) {
+            return List.of();
+        }
         List<ConvolutionMethod> candidates = new ArrayList<>();
-        for (int place = 0; place < MOST_CONFIGURATIONS && candidates.size() < MOST_CANDIDATES; place++) {
-            ConvolutionMethod method = build(cudnn, problem, grids, source, place);
-            if (method != null) {
-                candidates.add(method);
+        try {
+            List<GraphEngines.Listed> listed = engines.listed().stream()
+                    .filter(entry -> entry.compiled() == compiled && exact(entry, problem.precision()))
+                    .toList();
+            List<Integer> order = GraphEngines.order(
+                    listed.stream().map(GraphEngines.Listed::engine).toList());
+            for (int index : compiled ? order.subList(0, Math.min(order.size(), MOST_COMPILATIONS)) : order) {
+                ConvolutionMethod method = build(cudnn, problem, grids, source, engines, listed.get(index));
+                if (method != null && wanted.test(method)) {
+                    candidates.add(method);
+                } else if (method != null) {
+                    method.close();
+                }
+                if (candidates.size() == (compiled ? MOST_COMPILED : MOST_CANDIDATES)) {
+                    break;
+                }
             }
+        } finally {
+            engines.release();
         }
         return candidates;
     }
@@ -113,61 +133,71 @@ final class GraphConvolution implements ConvolutionMethod {
     /** The method of a name, or null if it cannot be built. */
     static @Nullable ConvolutionMethod named(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
         for (Source source : Source.values()) {
-            for (int place = 0; place < MOST_CONFIGURATIONS; place++) {
+            for (int place = 0; place < GraphEngines.MOST_LISTED; place++) {
                 if (name.equals(source.prefix + place)) {
-                    return build(cudnn, problem, grids, source, place);
+                    return at(cudnn, problem, grids, source, place);
                 }
             }
         }
         return null;
     }
 
-    private static @Nullable ConvolutionMethod build(
+    private static @Nullable ConvolutionMethod at(
             CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, Source source, int place) {
-        if (!source.takes(problem)) {
+        GraphEngines engines = ask(cudnn, problem, source);
+        if (engines == null) {
             return null;
         }
-        CudaScope scope = new CudaScope();
         try {
-            GraphDescriptor graph = ConvolutionGraph.build(cudnn, problem, source.narrowGradient, scope);
-            GraphDescriptor heuristics = GraphDescriptor.create(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
-            scope.onClose(heuristics::close);
-            heuristics
-                    .with(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
-                    .withEnum(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, source.heuristics)
-                    .finish();
-            List<GraphDescriptor> configurations = heuristics.descriptors(
-                    CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, place + 1, scope);
-            if (configurations.size() <= place) {
-                scope.close();
-                return null;
-            }
-            GraphDescriptor configuration = configurations.get(place);
-            Set<Integer> notes = notes(configuration, scope);
-            if (notes.stream().anyMatch(INEXACT::contains)
-                    || (problem.precision() == Precision.FP32 && notes.contains(CUDNN_NUMERICAL_NOTE_TENSOR_CORE))) {
-                scope.close();
-                return null;
-            }
-            GraphDescriptor plan = GraphDescriptor.create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
-            scope.onClose(plan::close);
-            plan.with(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, cudnn)
-                    .with(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, configuration)
-                    .finish();
-            boolean deterministic = !notes.contains(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
-            return new GraphConvolution(problem, source, grids, scope, plan, source.prefix + place, deterministic);
-        } catch (jcuda.CudaException e) {
-            // Not supported, in one of many ways: the classic functions remain.
-            scope.close();
-            return null;
+            List<GraphEngines.Listed> listed = engines.listed();
+            return place < listed.size() && exact(listed.get(place), problem.precision())
+                    ? build(cudnn, problem, grids, source, engines, listed.get(place))
+                    : null;
+        } finally {
+            engines.release();
         }
     }
 
-    private static Set<Integer> notes(GraphDescriptor configuration, CudaScope scope) {
-        GraphDescriptor engine = configuration
-                .descriptors(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_BACKEND_ENGINE_DESCRIPTOR, 1, scope)
-                .get(0);
-        return Set.copyOf(engine.enums(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, MOST_NOTES));
+    /** The list of a source, or null where cuDNN does not take the graph, in one of many ways. */
+    private static @Nullable GraphEngines ask(CudnnHandle cudnn, ConvolutionProblem problem, Source source) {
+        if (problem.groups() != 1) {
+            return null;
+        }
+        try {
+            return GraphEngines.ask(cudnn, problem, source.heuristics);
+        } catch (jcuda.CudaException e) {
+            return null; // the classic functions remain
+        }
+    }
+
+    private static boolean exact(GraphEngines.Listed entry, Precision precision) {
+        return entry.notes().stream().noneMatch(INEXACT::contains)
+                && (precision != Precision.FP32 || !entry.notes().contains(CUDNN_NUMERICAL_NOTE_TENSOR_CORE));
+    }
+
+    private static @Nullable ConvolutionMethod build(
+            CudnnHandle cudnn,
+            ConvolutionProblem problem,
+            Grids grids,
+            Source source,
+            GraphEngines engines,
+            GraphEngines.Listed entry) {
+        CudaScope scope = new CudaScope();
+        engines.use();
+        scope.onClose(engines::release);
+        try {
+            GraphDescriptor plan = GraphDescriptor.create(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
+            scope.onClose(plan::close);
+            plan.with(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, cudnn)
+                    .with(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, entry.configuration())
+                    .finish();
+            boolean deterministic = !entry.notes().contains(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
+            return new GraphConvolution(problem, grids, scope, plan, source.prefix + entry.place(), deterministic);
+        } catch (jcuda.CudaException e) {
+            // Not supported after all: there are other entries.
+            scope.close();
+            return null;
+        }
     }
 
     @Override
@@ -175,21 +205,18 @@ final class GraphConvolution implements ConvolutionMethod {
         return name;
     }
 
-    /** Whether a weight gradient comes out in bf16. */
-    private boolean narrow() {
-        return source.narrowGradient && problem.precision() == Precision.BF16;
+    /** Whether a bf16 weight gradient waits behind the library's workspace to be added to the pack. */
+    private boolean gradientWaits() {
+        return problem.direction() == Direction.WEIGHT_GRADIENT && !ConvolutionGraph.accumulates(problem);
     }
 
-    /** A weight gradient waits behind the library's workspace to be added to the pack. */
     private long waitingOffset() {
         return (libraryBytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
     }
 
     @Override
     public long workspaceBytes() {
-        return problem.direction() == Direction.WEIGHT_GRADIENT
-                ? waitingOffset() + problem.weightElements() * (narrow() ? Short.BYTES : Float.BYTES)
-                : libraryBytes;
+        return gradientWaits() ? waitingOffset() + problem.weightElements() * Short.BYTES : libraryBytes;
     }
 
     @Override
@@ -199,12 +226,12 @@ final class GraphConvolution implements ConvolutionMethod {
 
     @Override
     public Launch bind(Lane lane, Operands operands) {
-        boolean weightGradient = problem.direction() == Direction.WEIGHT_GRADIENT;
-        long result = weightGradient ? operands.workspace() + waitingOffset() : operands.result();
+        long result = gradientWaits() ? operands.workspace() + waitingOffset() : operands.result();
         List<Long> numbers =
                 new ArrayList<>(List.of(ConvolutionGraph.FIRST, ConvolutionGraph.SECOND, ConvolutionGraph.RESULT));
         List<Long> addresses = new ArrayList<>(List.of(operands.first(), operands.second(), result));
-        if (problem.bias()) {
+        boolean fused = ConvolutionGraph.fuses(problem);
+        if (fused && problem.bias()) {
             numbers.add(ConvolutionGraph.BIAS);
             addresses.add(operands.bias());
         }
@@ -214,11 +241,26 @@ final class GraphConvolution implements ConvolutionMethod {
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, array(addresses))
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace())
                 .finish();
-        Launch after = weightGradient ? accumulate(lane, operands.result(), result) : Launch.NOTHING;
+        Launch before = problem.addend() ? place(lane, operands) : Launch.NOTHING;
+        Launch after = gradientWaits()
+                ? accumulate(lane, operands.result(), result)
+                : fused ? Launch.NOTHING : epilogue.bind(lane, operands, true);
         return () -> {
+            before.enqueue();
             GraphDescriptor.check(cudnnBackendExecute(lane.cudnn(), plan, pack));
             after.enqueue();
         };
+    }
+
+    /** Brings the addend to where the convolution is added to it. */
+    private Launch place(Lane lane, Operands operands) {
+        if (operands.addend() == operands.result()) {
+            return Launch.NOTHING;
+        }
+        DevicePointer to = DevicePointer.at(operands.result());
+        DevicePointer from = DevicePointer.at(operands.addend());
+        long bytes = problem.outputElements() * problem.elementBytes();
+        return () -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
     }
 
     private static long[] array(List<Long> values) {
@@ -227,14 +269,8 @@ final class GraphConvolution implements ConvolutionMethod {
 
     private Launch accumulate(Lane lane, long sum, long added) {
         Grid grid = grids.packs(problem.weightElements());
-        Kernels.Call call = lane.kernels()
-                .call(
-                        narrow() ? "accumulate_bf16" : "accumulate_f32",
-                        grid.x(),
-                        grid.y(),
-                        sum,
-                        added,
-                        problem.weightElements());
+        Kernels.Call call =
+                lane.kernels().call("accumulate_bf16", grid.x(), grid.y(), sum, added, problem.weightElements());
         return () -> call.enqueue(lane.stream());
     }
 

@@ -24,6 +24,10 @@ final class MethodTimer implements AutoCloseable {
     private static final int ROUNDS = 3;
     /** Recorded together, so that what the host needs for a launch is not measured. */
     private static final int RUNS_OF_ROUND = 4;
+    /** A round that is longer than this needs no second one: it has few outliers. */
+    private static final double LONG_ROUND_MILLISECONDS = 20;
+    /** What was so much slower than another method in one round is not the fastest. */
+    private static final double HOPELESS = 1.5;
 
     private final ConvolutionProblem problem;
     private final Lane lane;
@@ -86,9 +90,10 @@ final class MethodTimer implements AutoCloseable {
     /**
      * Milliseconds of one run, or nothing if the method does not work, or cannot be recorded.
      *
+     * @param least what another method takes; infinite if there is none
      * @throws CudaException if the method has broken the device
      */
-    OptionalDouble milliseconds(ConvolutionMethod method) {
+    OptionalDouble milliseconds(ConvolutionMethod method, double least) {
         try {
             Launch launch = method.bind(lane, operands());
             launch.enqueue(); // loads code, and shows whether it works at all
@@ -96,7 +101,11 @@ final class MethodTimer implements AutoCloseable {
             try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
                 double fastest = Double.POSITIVE_INFINITY;
                 for (int round = 0; round < ROUNDS; round++) {
-                    fastest = Math.min(fastest, elapsed(runs) / RUNS_OF_ROUND);
+                    double elapsed = elapsed(runs);
+                    fastest = Math.min(fastest, elapsed / RUNS_OF_ROUND);
+                    if (elapsed > LONG_ROUND_MILLISECONDS || fastest > HOPELESS * least) {
+                        break;
+                    }
                 }
                 return OptionalDouble.of(fastest);
             }

@@ -94,6 +94,8 @@ class AlgorithmCacheTest {
                 whole.replace("\t1", "\t-1"),
                 whole.replace("\t1", "\t9999999999"),
                 whole.replace("format 1", "format 2"),
+                whole.replaceFirst("rules \\d+", "rules 0"),
+                whole.replaceFirst(", rules \\d+", ""), // before there were rules
                 "\u0000" + whole);
         for (String damaged : damages) {
             Files.writeString(file, damaged);

@@ -9,6 +9,9 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Rig;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Tag;
@@ -52,5 +55,21 @@ class CudaTimerTest {
                 assertThrows(IllegalStateException.class, timer::seconds);
             }
         }
+    }
+
+    /** Another thread has no context of its own. */
+    @Test
+    void closesOnAnyThread() throws InterruptedException {
+        List<Throwable> failures = Collections.synchronizedList(new ArrayList<>());
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT)) {
+            DeviceTimer timer = backend.timer().orElseThrow();
+            timer.start();
+            timer.stop();
+            Thread other = new Thread(timer::close);
+            other.setUncaughtExceptionHandler((thread, failure) -> failures.add(failure));
+            other.start();
+            other.join();
+        }
+        assertEquals(List.of(), failures);
     }
 }

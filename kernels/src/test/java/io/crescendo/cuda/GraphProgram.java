@@ -38,8 +38,7 @@ public final class GraphProgram {
         for (int round = 0; round < ROUNDS; round++) {
             ConvolutionProblem problem = problem(random);
             try (CudaScope scope = new CudaScope()) {
-                operations += ConvolutionGraph.operations(problem, random.nextBoolean(), scope)
-                        .size();
+                operations += ConvolutionGraph.operations(problem, scope).size();
             } catch (jcuda.CudaException e) {
                 System.out.println("refused " + problem.key() + ": " + e.getMessage());
             }
@@ -47,8 +46,8 @@ public final class GraphProgram {
         System.out.println("operations " + operations);
         try (CudaScope scope = new CudaScope()) {
             ConvolutionProblem wrong = withOutputHeight(problem(random), 1000);
-            System.out.println("accepted "
-                    + ConvolutionGraph.operations(wrong, false, scope).size());
+            System.out.println(
+                    "accepted " + ConvolutionGraph.operations(wrong, scope).size());
         } catch (jcuda.CudaException e) {
             System.out.println("wrong extents are refused");
         }
@@ -84,7 +83,7 @@ public final class GraphProgram {
                 padWidth,
                 1,
                 forward && random.nextBoolean(),
-                false,
+                forward && random.nextBoolean(),
                 forward && random.nextBoolean());
     }
 
