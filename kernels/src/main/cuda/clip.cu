@@ -1,16 +1,22 @@
-// Gradient clipping by the norm of the whole gradient, without asking the host: the factor goes
-// into the scale that the update reads. With s = gradientScale (1 / batch):
+// The norm of the whole gradient before it is applied, without asking the host: whether all of it
+// is finite, and gradient clipping, whose factor goes into the scale that the update reads. With
+// s = gradientScale (1 / batch):
 //
 //   norm <- |s * dw|^2
 //   gradientScale <- s * min(1, clipNorm / |s * dw|)
+//   notFinite <- 1 if norm is infinite or NaN
+//
+// A pass of its own: an update that looked for itself would have changed other weights by the time
+// it found the NaN among its last.
 //
 // dw          (count) float32, the SUM over the batch.
 // scalars     one UpdateScalars in device memory; clipNorm infinite leaves the scale alone. It is
 //             uploaded afresh before every update.
 // norm        a double, or null.
-// notFinite   an int in device memory, or null: set to 1 if the norm is not finite, else left
-// alone. partials    (blocks) double, scratch. ticket      an unsigned, zero before and after.
-// Launch      1-D, grid-stride, 4 elements per thread; meant: 8 blocks per multiprocessor.
+// notFinite   an int in device memory, or null; else left alone.
+// partials    (blocks) double, scratch.
+// ticket      an unsigned, zero before and after.
+// Launch      1-D, grid-stride, 4 elements per thread, twice; meant: 8 blocks per multiprocessor.
 // Traffic     4 per element.
 // Twin        io.crescendo.reference.ReferenceUpdate
 #include "update.cuh"
@@ -20,14 +26,22 @@ KERNEL clip_gradient(const float* dw, long long count, UpdateScalars* scalars, d
     __shared__ float shared[WARPS];
     const float scale = scalars->gradientScale, clipNorm = scalars->clipNorm;
     float square = 0.0f;
-    for_packs<4>(count, [&](long long i, int valid) {
-        Floats<4> gradients = load<4>(dw + i, valid);
+    const auto add = [&](const Floats<4>& gradients) {
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             float g = scale * gradients.at[j];
             square += g * g;
         }
-    });
+    };
+    // Two packs on their way at once.
+    const long long stride = threads_of_grid() * 4;
+    long long i = thread_of_grid() * 4;
+    for (; is_aligned<4>(dw) && i + stride + 4 <= count; i += 2 * stride) {
+        const Pack<float, 4> here = fetch<4>(dw + i), there = fetch<4>(dw + i + stride);
+        add(to_floats(here));
+        add(to_floats(there));
+    }
+    for (; i < count; i += stride) add(load<4>(dw + i, valid_of<4>(i, count)));
     square = warp_sum(square);
     if (threadIdx.x % LANES == 0) shared[threadIdx.x / LANES] = square;
     __syncthreads();

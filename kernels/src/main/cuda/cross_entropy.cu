@@ -12,26 +12,179 @@
 // loss, hits  a double and a long long: added to, so micro-batches add up.
 // partials    (blocks, 2) double, scratch.
 // ticket      an unsigned, zero before and after.
-// Launch      1-D, grid-stride, one warp per sample; meant: ceil(N / 8) blocks.
-// Traffic     2 S per logit: readings of a row after the first are served by the caches.
+// Launch      1-D, grid-stride, one warp per sample, meant: ceil(N / 8) blocks; from 2048 classes
+//             on a block per sample, 16 bytes at a time, meant: N blocks.
+// Traffic     2 S per logit where the caches serve readings of a row after the first, of which a
+//             warp makes two and a block, whose sums are scaled anew when a larger logit comes
+//             (Milakov and Gimelshein 2018, arXiv 1805.02867), one.
 // Twin        io.crescendo.reference.CrossEntropy
 #include "common.cuh"
 
+// From so many classes on a row is worth a whole block.
+constexpr int CLASSES_OF_BLOCK = 2048;
+// Packs of it that a thread has on their way.
+constexpr int ROW_PACKS = 4;
+
+__device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
+
+// What is known of some logits of a row.
+struct RowSums {
+    float top;           // the largest
+    int largest;         // its place, the first if there are several; their number if there is none
+    float exponentials;  // sum of exp(logit - top)
+    float distances;     // sum of logit - the row's first logit
+
+    // The logit at a place behind all before.
+    __device__ __forceinline__ void see(float logit, int place, int classes) {
+        if (logit > top || largest == classes) {
+            top = logit;
+            largest = place;
+        }
+    }
+
+    // exp(logit - top), and 0 for minus infinity even where nothing larger was seen.
+    __device__ __forceinline__ float exponential(float logit) const {
+        return expf(logit - (top == minus_infinity() ? 0.0f : top));
+    }
+
+    __device__ __forceinline__ void add(const RowSums& other) {
+        const bool others = other.top > top || (other.top == top && other.largest < largest);
+        const float before = top;
+        if (others) {
+            top = other.top;
+            largest = other.largest;
+        }
+        exponentials =
+            exponentials * exponential(before) + other.exponentials * exponential(other.top);
+        distances += other.distances;
+    }
+};
+
+// Adds valid logits, of which the first has the place k; the others of the N are left out.
+template <int N>
+__device__ __forceinline__ void add_logits(RowSums& sums, const Floats<N>& logits, int k, int valid,
+                                           int classes, float first) {
+    const float before = sums.top;
+#pragma unroll
+    for (int j = 0; j < N; j++)
+        if (j < valid) sums.see(logits.at[j], k + j, classes);
+    if (sums.top != before) sums.exponentials *= sums.exponential(before);
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        if (j >= valid) continue;
+        sums.exponentials += sums.exponential(logits.at[j]);
+        sums.distances += logits.at[j] - first;
+    }
+}
+
+// The sums of a row over its block, for all threads.
 template <class T>
-__device__ __forceinline__ void cross_entropy(const T* logits, const int* __restrict__ labels,
-                                              T* dlogits, double* loss, long long* hits,
-                                              double* partials, unsigned* ticket, int samples,
-                                              int classes, float smoothing) {
-    __shared__ double warpLoss[WARPS];
-    __shared__ int warpHits[WARPS];
+__device__ __forceinline__ RowSums row_sums(const T* row, int lead, int classes) {
+    constexpr int N = Width<T>::OF_PACK;
+    __shared__ RowSums shared[WARPS];
+    const float first = to_float(row[0]);
+    RowSums sums{minus_infinity(), classes, 0.0f, 0.0f};
+    const int thread = (int)threadIdx.x;
+    if (thread < lead)
+        add_logits(sums, Floats<1>{{to_float(row[thread])}}, thread, 1, classes, first);
+    int k = lead + thread * N;
+    for (; k + (ROW_PACKS - 1) * THREADS * N + N <= classes; k += ROW_PACKS * THREADS * N) {
+        Pack<T, N> packs[ROW_PACKS];
+#pragma unroll
+        for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch<N>(row + k + i * THREADS * N);
+#pragma unroll
+        for (int i = 0; i < ROW_PACKS; i++)
+            add_logits(sums, to_floats(packs[i]), k + i * THREADS * N, N, classes, first);
+    }
+    for (; k < classes; k += THREADS * N) {
+        const int valid = classes - k < N ? classes - k : N;
+        add_logits(sums, load<N>(row + k, valid), k, valid, classes, first);
+    }
+#pragma unroll
+    for (int distance = LANES / 2; distance > 0; distance /= 2)
+        sums.add({__shfl_down_sync(ALL_LANES, sums.top, distance),
+                  __shfl_down_sync(ALL_LANES, sums.largest, distance),
+                  __shfl_down_sync(ALL_LANES, sums.exponentials, distance),
+                  __shfl_down_sync(ALL_LANES, sums.distances, distance)});
+    __syncthreads();  // all have read what the row before left
+    if (thread % LANES == 0) shared[thread / LANES] = sums;
+    __syncthreads();
+    sums = shared[0];
+    for (int warp = 1; warp < WARPS; warp++) sums.add(shared[warp]);
+    sums.distances += (float)classes * (first - sums.top);  // to distances from the largest
+    return sums;
+}
+
+// Rows by blocks. Returns the loss of this block's rows to thread 0 and counts their hits.
+template <class T>
+__device__ __forceinline__ double long_rows(const T* logits, const int* __restrict__ labels,
+                                            T* dlogits, int samples, int classes, float smoothing,
+                                            int& hitSum) {
+    constexpr int N = Width<T>::OF_PACK;
+    double lossSum = 0.0;
+    for (int n = (int)blockIdx.x; n < samples; n += (int)gridDim.x) {
+        const T* row = logits + (long long)n * classes;
+        const int label = labels[n];
+        // Logits before the first aligned address; a row is longer than a pack.
+        const int lead =
+            (int)((16 - (unsigned long long)row % 16) % 16 / (unsigned long long)sizeof(T));
+        const RowSums sums = row_sums(row, lead, classes);
+        const float logSum = logf(sums.exponentials);
+        const bool known = label >= 0 && label < classes;
+        if (threadIdx.x == 0) {
+            float logProbability =
+                known ? to_float(row[label]) - sums.top - logSum : __uint_as_float(0x7fc00000u);
+            float average = sums.distances / (float)classes - logSum;
+            lossSum -= (1.0f - smoothing) * logProbability + smoothing * average;
+            hitSum += sums.largest == label ? 1 : 0;
+        }
+
+        if (dlogits == nullptr) continue;
+        // Thread 0 has read its label's logit before the gradient may overwrite it.
+        __syncthreads();
+        T* drow = dlogits + (long long)n * classes;
+        const float even = smoothing / (float)classes;
+        const auto gradient = [&](float logit, int k) {
+            float target = even + (k == label ? 1.0f - smoothing : 0.0f);
+            return expf(logit - sums.top - logSum) - target;
+        };
+        if ((int)threadIdx.x < lead) {
+            const int k = (int)threadIdx.x;
+            drow[k] = from_float<T>(gradient(to_float(row[k]), k));
+        }
+        const auto gradients = [&](Floats<N> values, int k, int valid) {
+#pragma unroll
+            for (int j = 0; j < N; j++) values.at[j] = gradient(values.at[j], k + j);
+            store<N>(drow + k, values, valid);
+        };
+        int k = lead + (int)threadIdx.x * N;
+        for (; k + (ROW_PACKS - 1) * THREADS * N + N <= classes; k += ROW_PACKS * THREADS * N) {
+            Pack<T, N> packs[ROW_PACKS];
+#pragma unroll
+            for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch<N>(row + k + i * THREADS * N);
+#pragma unroll
+            for (int i = 0; i < ROW_PACKS; i++)
+                gradients(to_floats(packs[i]), k + i * THREADS * N, N);
+        }
+        for (; k < classes; k += THREADS * N) {
+            const int valid = classes - k < N ? classes - k : N;
+            gradients(load<N>(row + k, valid), k, valid);
+        }
+    }
+    return lossSum;
+}
+
+// Rows by warps. Returns the loss of this warp's rows to its first lane and counts their hits.
+template <class T>
+__device__ __forceinline__ double short_rows(const T* logits, const int* __restrict__ labels,
+                                             T* dlogits, int samples, int classes, float smoothing,
+                                             int& hitSum) {
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
     double lossSum = 0.0;
-    int hitSum = 0;
-
     for (int n = (int)blockIdx.x * WARPS + warp; n < samples; n += (int)gridDim.x * WARPS) {
         const T* row = logits + (long long)n * classes;
         const int label = labels[n];
-        float top = __uint_as_float(0xff800000u);  // minus infinity
+        float top = minus_infinity();
         int largest = classes;
         for (int k = lane; k < classes; k += LANES) {
             float logit = to_float(row[k]);
@@ -77,6 +230,22 @@ __device__ __forceinline__ void cross_entropy(const T* logits, const int* __rest
             dlogits[(long long)n * classes + k] = from_float<T>(probability - target);
         }
     }
+    return lossSum;
+}
+
+template <class T>
+__device__ __forceinline__ void cross_entropy(const T* logits, const int* __restrict__ labels,
+                                              T* dlogits, double* loss, long long* hits,
+                                              double* partials, unsigned* ticket, int samples,
+                                              int classes, float smoothing) {
+    __shared__ double warpLoss[WARPS];
+    __shared__ int warpHits[WARPS];
+    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    int hitSum = 0;
+    const double lossSum =
+        classes >= CLASSES_OF_BLOCK
+            ? long_rows(logits, labels, dlogits, samples, classes, smoothing, hitSum)
+            : short_rows(logits, labels, dlogits, samples, classes, smoothing, hitSum);
 
     if (lane == 0) {
         warpLoss[warp] = lossSum;

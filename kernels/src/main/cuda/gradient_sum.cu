@@ -7,7 +7,9 @@
 //   norms[K] <- |sum|^2, the new one
 //
 // The additions of an element happen in the order above with one rounding each, so a launch with K
-// parts gives the same sum, to the bit, as K launches with one part each, as micro-batches arrive.
+// parts gives the same sum, to the bit, as K launches with one part each, as micro-batches arrive;
+// up to 8 parts and on one grid the same norms, too: a thread adds the squares of its elements in
+// their order, whatever else it adds.
 //
 // sum         (count) float32.
 // parts       (K) device pointers to (count) T, K <= 64: call again with accumulate for more.
@@ -17,7 +19,8 @@
 // ticket      an unsigned, zero before and after.
 // notFinite   an int in device memory, or null: set to 1 if |sum|^2 is not finite, else left alone.
 // Launch      1-D, grid-stride, 16 bytes of every part per thread and round; meant: 8 blocks per
-//             multiprocessor.
+//             multiprocessor. Up to 8 parts their number is known to the compiler: addresses,
+//             weights and squares stay in registers, and about 64 bytes per thread are on their way.
 // Traffic     K * S + 4 per element, + 4 with accumulate.
 // Twin        io.crescendo.cuda.UpdateCheck of the tests: the formulas above in double
 #include "common.cuh"
@@ -26,17 +29,125 @@ constexpr int MOST_PARTS = 64;
 // Parts whose loads are on their way together; they are added in order all the same.
 constexpr int AT_ONCE = 4;
 
-template <class T>
-__device__ __forceinline__ void gradient_sum(float* __restrict__ sum,
-                                             const T* const* __restrict__ parts,
-                                             const float* __restrict__ weights, int partCount,
-                                             long long count, int accumulate,
-                                             double* __restrict__ norms, float* partials,
-                                             unsigned* ticket, int* notFinite) {
-    constexpr int N = Width<T>::OF_PACK;
-    __shared__ float squares[WARPS][MOST_PARTS + 1];  // per warp: no two threads add to one number
+// N float32 numbers on an aligned address, 16 bytes at a time.
+template <int N>
+__device__ __forceinline__ Floats<N> fetch_floats(const float* from) {
+    Floats<N> values;
+#pragma unroll
+    for (int first = 0; first < N; first += 4) {
+        const Pack<float, 4> pack = fetch<4>(from + first);
+#pragma unroll
+        for (int j = 0; j < 4; j++) values.at[first + j] = pack.at[j];
+    }
+    return values;
+}
+
+template <int N>
+__device__ __forceinline__ void put_floats(float* to, const Floats<N>& values) {
+#pragma unroll
+    for (int first = 0; first < N; first += 4) {
+        Pack<float, 4> pack;
+#pragma unroll
+        for (int j = 0; j < 4; j++) pack.at[j] = values.at[first + j];
+        *reinterpret_cast<Pack<float, 4>*>(to + first) = pack;
+    }
+}
+
+// Adds up what the warps found and leaves it in norms, from the last block; for all threads.
+__device__ __forceinline__ void finish_norms(const float* squares, int stride, int partCount,
+                                             double* norms, float* partials, unsigned* ticket,
+                                             int* notFinite) {
+    __syncthreads();
+    for (int k = threadIdx.x; k <= partCount; k += THREADS) {
+        float square = 0.0f;
+        for (int w = 0; w < WARPS; w++) square += squares[w * stride + k];
+        partials[(long long)blockIdx.x * (partCount + 1) + k] = square;
+    }
+    if (!last_block(ticket, gridDim.x)) return;
     const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    for (int k = lane; k <= partCount; k += LANES) squares[warp][k] = 0.0f;
+    for (int k = warp; k <= partCount; k += WARPS) {
+        const double square = sum_of_blocks(partials + k, (int)gridDim.x, partCount + 1);
+        if (lane == 0) norms[k] = square;
+        // Infinity and NaN are the only numbers whose difference with themselves is not zero.
+        if (lane == 0 && k == partCount && notFinite != nullptr && !(square - square == 0.0))
+            *notFinite = 1;
+    }
+}
+
+// K parts, U packs of each on their way at once.
+template <class T, int K, int U>
+__device__ __forceinline__ void sum_of(float* __restrict__ sum, const T* const* __restrict__ parts,
+                                       const float* __restrict__ weights, long long count,
+                                       int accumulate, float* squares) {
+    constexpr int N = Width<T>::OF_PACK;
+    const T* part[K];
+    float weight[K], square[K + 1];
+    bool aligned = is_aligned<4>(sum);
+#pragma unroll
+    for (int k = 0; k < K; k++) {
+        part[k] = parts[k];
+        weight[k] = weights[k];
+        square[k] = 0.0f;
+        aligned = aligned && is_aligned<N>(part[k]);
+    }
+    square[K] = 0.0f;
+    const auto add = [&](int k, const Floats<N>& values, Floats<N>& total) {
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            total.at[j] = fmaf(weight[k], values.at[j], total.at[j]);
+            square[k] = fmaf(values.at[j], values.at[j], square[k]);
+        }
+    };
+    const auto close = [&](const Floats<N>& total) {
+#pragma unroll
+        for (int j = 0; j < N; j++) square[K] = fmaf(total.at[j], total.at[j], square[K]);
+    };
+
+    const long long stride = threads_of_grid() * N;
+    long long i = thread_of_grid() * N;
+    for (; aligned && i + (U - 1) * stride + N <= count; i += U * stride) {
+        Pack<T, N> packs[U][K];
+        Floats<N> totals[U];
+#pragma unroll
+        for (int u = 0; u < U; u++) {
+#pragma unroll
+            for (int k = 0; k < K; k++) packs[u][k] = fetch<N>(part[k] + i + u * stride);
+            totals[u] = accumulate ? fetch_floats<N>(sum + i + u * stride) : Floats<N>{};
+        }
+#pragma unroll
+        for (int u = 0; u < U; u++) {
+#pragma unroll
+            for (int k = 0; k < K; k++) add(k, to_floats(packs[u][k]), totals[u]);
+            close(totals[u]);
+            put_floats<N>(sum + i + u * stride, totals[u]);
+        }
+    }
+    for (; i < count; i += stride) {  // the end, or addresses that are not aligned
+        const int valid = valid_of<N>(i, count);
+        Floats<N> total = accumulate ? load<N>(sum + i, valid) : Floats<N>{};
+#pragma unroll
+        for (int k = 0; k < K; k++) add(k, load<N>(part[k] + i, valid), total);
+        close(total);
+        store<N>(sum + i, total, valid);
+    }
+#pragma unroll
+    for (int k = 0; k <= K; k++) {
+        square[k] = warp_sum(square[k]);
+        if (threadIdx.x % LANES == 0)
+            squares[threadIdx.x / LANES * (MOST_PARTS + 1) + k] = square[k];
+    }
+}
+
+// Any number of parts.
+template <class T>
+__device__ __forceinline__ void sum_of_many(float* __restrict__ sum,
+                                            const T* const* __restrict__ parts,
+                                            const float* __restrict__ weights, int partCount,
+                                            long long count, int accumulate, float* squares) {
+    constexpr int N = Width<T>::OF_PACK;
+    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
+    float* const own = squares + warp * (MOST_PARTS + 1);  // no two threads add to one number
+    for (int k = lane; k <= partCount; k += LANES) own[k] = 0.0f;
     __syncwarp();
 
     // All lanes of a warp stay in step for the sums over it; those behind the end read nothing.
@@ -62,7 +173,7 @@ __device__ __forceinline__ void gradient_sum(float* __restrict__ sum,
                     square = fmaf(loaded[k].at[j], loaded[k].at[j], square);
                 }
                 square = warp_sum(square);
-                if (lane == 0) squares[warp][first + k] += square;
+                if (lane == 0) own[first + k] += square;
             }
         }
         store<N>(sum + i, total, valid);
@@ -70,31 +181,37 @@ __device__ __forceinline__ void gradient_sum(float* __restrict__ sum,
 #pragma unroll
         for (int j = 0; j < N; j++) square = fmaf(total.at[j], total.at[j], square);
         square = warp_sum(square);
-        if (lane == 0) squares[warp][partCount] += square;
-    }
-
-    __syncthreads();
-    for (int k = threadIdx.x; k <= partCount; k += THREADS) {
-        float square = 0.0f;
-        for (int w = 0; w < WARPS; w++) square += squares[w][k];
-        partials[(long long)blockIdx.x * (partCount + 1) + k] = square;
-    }
-    if (!last_block(ticket, gridDim.x)) return;
-    for (int k = warp; k <= partCount; k += WARPS) {
-        const double square = sum_of_blocks(partials + k, (int)gridDim.x, partCount + 1);
-        if (lane == 0) norms[k] = square;
-        // Infinity and NaN are the only numbers whose difference with themselves is not zero.
-        if (lane == 0 && k == partCount && notFinite != nullptr && !(square - square == 0.0))
-            *notFinite = 1;
+        if (lane == 0) own[partCount] += square;
     }
 }
 
-#define GRADIENT_SUM(NAME, T)                                                                      \
-    KERNEL NAME(float* sum, const T* const* parts, const float* weights, int partCount,            \
-                long long count, int accumulate, double* norms, float* partials, unsigned* ticket, \
-                int* notFinite) {                                                                  \
+template <class T>
+__device__ __forceinline__ void gradient_sum(float* sum, const T* const* parts,
+                                             const float* weights, int partCount, long long count,
+                                             int accumulate, double* norms, float* partials,
+                                             unsigned* ticket, int* notFinite) {
+    __shared__ float squares[WARPS * (MOST_PARTS + 1)];
+    switch (partCount) {
+        case 1: sum_of<T, 1, 4>(sum, parts, weights, count, accumulate, squares); break;
+        case 2: sum_of<T, 2, 2>(sum, parts, weights, count, accumulate, squares); break;
+        case 3: sum_of<T, 3, 2>(sum, parts, weights, count, accumulate, squares); break;
+        case 4: sum_of<T, 4, 1>(sum, parts, weights, count, accumulate, squares); break;
+        case 5: sum_of<T, 5, 1>(sum, parts, weights, count, accumulate, squares); break;
+        case 6: sum_of<T, 6, 1>(sum, parts, weights, count, accumulate, squares); break;
+        case 7: sum_of<T, 7, 1>(sum, parts, weights, count, accumulate, squares); break;
+        case 8: sum_of<T, 8, 1>(sum, parts, weights, count, accumulate, squares); break;
+        default: sum_of_many<T>(sum, parts, weights, partCount, count, accumulate, squares);
+    }
+    finish_norms(squares, MOST_PARTS + 1, partCount, norms, partials, ticket, notFinite);
+}
+
+// Blocks: as many as fit on a multiprocessor with the registers of 8 parts.
+#define GRADIENT_SUM(NAME, T, BLOCKS)                                                                 \
+    KERNEL_OF(BLOCKS)                                                                              \
+    NAME(float* sum, const T* const* parts, const float* weights, int partCount, long long count,  \
+         int accumulate, double* norms, float* partials, unsigned* ticket, int* notFinite) {       \
         gradient_sum<T>(sum, parts, weights, partCount, count, accumulate, norms, partials,        \
                         ticket, notFinite);                                                        \
     }
-GRADIENT_SUM(gradient_sum_f32, float)
-GRADIENT_SUM(gradient_sum_bf16, bf16)
+GRADIENT_SUM(gradient_sum_f32, float, 3)
+GRADIENT_SUM(gradient_sum_bf16, bf16, 2)

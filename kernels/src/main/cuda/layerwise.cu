@@ -60,7 +60,8 @@ __device__ __forceinline__ void for_packs_of(const Piece& piece, F f) {
         f(piece.first + i, valid_of<4>(i, piece.count));
 }
 
-// The last block turns the sums of pieces into local rates: f(|w|, |other|, whether it decays).
+// The last block turns the sums of pieces into local rates: f(|w|, |other|) where the tensor
+// decays, else 1.
 template <class F>
 __device__ __forceinline__ void local_rates(const Piece* pieces, const int* firstPiece, int tensors,
                                             const unsigned* decayed, const double* partials,

@@ -15,9 +15,9 @@
 // decayed     one bit per 16 elements (the alignment of a ParameterPack): bit i % 32 of word i / 32
 //             for elements 16 i to 16 i + 15. Null if nothing decays. Gaps may carry either bit,
 //             they are zero.
-// skip        an int in device memory, or null. Not zero: the gradient was not finite, so nothing
-//             but the clearing of dw happens. gradient_sum sets it; the host reads it later, and
-//             nobody waits.
+// skip        an int in device memory, or null. Not zero: a loss or a gradient was not finite, so
+//             nothing but the clearing of dw happens. take_sums and clip_gradient set it; the host
+//             reads it later, and nobody waits.
 // Launch      1-D, grid-stride, 4 elements per thread; meant: 8 blocks per multiprocessor.
 // Traffic     per element: sgd 12, momentum and nesterov 20, adam and adamw 28; + 4 with clear,
 //             + 2 with shadow, + 1/128 with decayed.

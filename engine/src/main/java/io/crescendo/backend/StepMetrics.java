@@ -14,11 +14,14 @@ package io.crescendo.backend;
  * double loss = reading.sums().loss() / batch; // waits for the device, if it must
  * }</pre>
  *
- * <p>IMPLEMENTATION NOTES. A backend that waits for its device anyway inherits {@code take}. One that answers later
- * owes its callers what the host can no longer do in time: from the first taken reading whose loss is infinite or NaN
- * on, the device itself skips every {@link UpdateKernel#apply} until {@link #clear}. Weights and optimizer state then
- * stay as they were before the update that belongs to that reading; gradients and running statistics need not. Only
- * sums closed by {@code take} count for this: an evaluation may meet what it likes.
+ * <p>IMPLEMENTATION NOTES. A backend that waits for its device anyway answers {@code take} at once. One that answers
+ * later owes its callers what the host can no longer do in time: from the first taken reading whose loss is infinite or
+ * NaN on, the device itself skips every {@link UpdateKernel#apply} until {@link #clear}. Weights and optimizer state
+ * then stay as they were before the update that belongs to that reading; gradients and running statistics need not.
+ * Only sums closed by {@code take} count for this: an evaluation may meet what it likes.
+ *
+ * <p>Every backend owes the same for gradients: once an {@link UpdateKernel#apply} met one that is infinite or NaN, it
+ * and all later ones are skipped, and {@code read} and {@code take} answer NaN for the loss, until {@link #clear}.
  */
 public interface StepMetrics {
     /** Loss summed over samples and number of correct predictions. */
@@ -53,7 +56,7 @@ public interface StepMetrics {
     /** Waits for running work and reads the sums over all samples that ran since the last {@link #take} or clear. */
     Sums read();
 
-    /** Sets the sums to zero and forgets that a loss was not finite. Readings taken before keep their sums. */
+    /** Sets the sums to zero and forgets that a loss or a gradient was not finite. Earlier readings keep their sums. */
     void clear();
 
     /**
@@ -62,9 +65,5 @@ public interface StepMetrics {
      * <p>If the reading it returns is done, the device has not begun anything after it: whoever dislikes the sums need
      * not call the update. If it is not done, the device skips updates as the notes above say.
      */
-    default Reading take() {
-        Sums sums = read();
-        clear();
-        return Reading.of(sums);
-    }
+    Reading take();
 }

@@ -81,7 +81,7 @@ public final class ReferenceBackend implements Backend {
     @Override
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
-        return new ReferenceUpdate(rule, model, parameters, decayed);
+        return new ReferenceUpdate(rule, model, parameters, decayed, metrics);
     }
 
     @Override

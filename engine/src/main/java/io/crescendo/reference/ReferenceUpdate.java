@@ -17,14 +17,21 @@ final class ReferenceUpdate implements UpdateKernel {
     private final UpdateRule rule;
     private final ParameterPack parameters;
     private final Predicate<Parameter> decayed;
+    private final ReferenceMetrics metrics;
     private final double[] weights;
     private final double[] gradients;
     private final List<ReferenceMemory> state = new ArrayList<>();
 
-    ReferenceUpdate(UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+    ReferenceUpdate(
+            UpdateRule rule,
+            ModelMemory model,
+            ParameterPack parameters,
+            Predicate<Parameter> decayed,
+            ReferenceMetrics metrics) {
         this.rule = rule;
         this.parameters = parameters;
         this.decayed = decayed;
+        this.metrics = metrics;
         weights = ReferenceMemory.of(model.weights()).values();
         gradients = ReferenceMemory.of(model.gradients()).values();
         if (weights.length != parameters.elements() || gradients.length != parameters.elements()) {
@@ -39,7 +46,17 @@ final class ReferenceUpdate implements UpdateKernel {
 
     @Override
     public void apply(UpdateScalars given) {
-        UpdateScalars scalars = given.clips() ? given.clipped(given.gradientScale() * norm(gradients)) : given;
+        double norm = given.gradientScale() * norm(gradients);
+        if (!Double.isFinite(norm)) {
+            metrics.gradientWasNotFinite();
+        }
+        if (!metrics.skips()) {
+            update(given.clipped(norm));
+        }
+        Arrays.fill(gradients, 0);
+    }
+
+    private void update(UpdateScalars scalars) {
         for (Parameter parameter : parameters.parameters()) {
             double decay = decayed.test(parameter) ? scalars.weightDecay() : 0;
             boolean adapts = decayed.test(parameter);
@@ -53,7 +70,6 @@ final class ReferenceUpdate implements UpdateKernel {
                 }
             }
         }
-        Arrays.fill(gradients, 0);
     }
 
     private static double norm(double[] values) {

@@ -95,6 +95,7 @@ final class PendingUpdates {
     private Totals totals = Totals.NONE;
     private GradientNoiseMean noise = GradientNoiseMean.NONE;
     private long lastDone = Long.MIN_VALUE;
+    private @Nullable Update last;
 
     PendingUpdates(long samplesPerEpoch, Consumer<UpdateRecord> recorded, Consumer<GradientNoiseRecord> noiseMeasured) {
         this.samplesPerEpoch = samplesPerEpoch;
@@ -121,8 +122,19 @@ final class PendingUpdates {
         }
     }
 
-    /** Waits for all of them. */
-    void drain() {
+    /**
+     * Waits for all of them, and for what came of the last one's gradients: a reading only tells of those before it.
+     *
+     * @throws NonFiniteLossException if a loss, or a gradient of the last update, is not finite
+     */
+    void settle(StepMetrics metrics) {
+        drain();
+        if (last != null && !Double.isFinite(metrics.read().loss())) {
+            throw new NonFiniteLossException("a gradient became infinite or NaN at " + where(last));
+        }
+    }
+
+    private void drain() {
         while (!queue.isEmpty()) {
             record(queue.remove());
         }
@@ -150,6 +162,7 @@ final class PendingUpdates {
         long done = System.nanoTime();
         long nanos = done - (lastDone == Long.MIN_VALUE ? update.startNanos : Math.max(lastDone, update.startNanos));
         lastDone = done;
+        last = update;
         int batch = Math.toIntExact(update.planned.samples());
         StepMetrics.Sums sums = update.reading.sums();
         totals = totals.with(update.before.epoch(), sums.loss(), batch, nanos);
@@ -187,20 +200,26 @@ final class PendingUpdates {
     }
 
     private double requireFinite(Update update) {
-        PlannedUpdate planned = update.planned;
-        Progress before = update.before;
-        double loss = update.reading.sums().loss() / planned.samples();
+        double loss = update.reading.sums().loss() / update.planned.samples();
         if (!Double.isFinite(loss)) {
-            throw new NonFiniteLossException("the loss became " + loss + " at update " + (before.updates() + 1)
-                    + " (epoch " + before.epoch() + ", samples " + before.samplesIntoEpoch() + " to "
-                    + (before.samplesIntoEpoch() + planned.samples()) + " of it, batch " + planned.samples()
-                    + ", learning rate " + planned.phase().learningRate() + ", momentum "
-                    + planned.phase().momentum() + "); "
-                    + (Double.isNaN(totals.lastLoss)
-                            ? "no update had a finite loss"
-                            : "the last finite loss was " + totals.lastLoss)
-                    + ". Lower the learning rate or add a warm-up");
+            throw new NonFiniteLossException("the loss became " + loss
+                    + (Double.isNaN(loss) ? ", or a gradient of the update before was not finite," : "") + " at "
+                    + where(update));
         }
         return loss;
+    }
+
+    private String where(Update update) {
+        PlannedUpdate planned = update.planned;
+        Progress before = update.before;
+        return "update " + (before.updates() + 1) + " (epoch " + before.epoch() + ", samples "
+                + before.samplesIntoEpoch() + " to " + (before.samplesIntoEpoch() + planned.samples())
+                + " of it, batch "
+                + planned.samples() + ", learning rate " + planned.phase().learningRate() + ", momentum "
+                + planned.phase().momentum() + "); "
+                + (Double.isNaN(totals.lastLoss)
+                        ? "no update had a finite loss"
+                        : "the last finite loss was " + totals.lastLoss)
+                + ". Lower the learning rate or add a warm-up";
     }
 }

@@ -165,8 +165,9 @@ public final class Trainer implements AutoCloseable {
      * Trains to the end of the plan, or until {@link #stop}.
      *
      * @param schedule names the run in its summary
-     * @throws NonFiniteLossException if the loss becomes infinite or NaN; the weights are those before that update, the
-     *     running statistics and gradients those of the failed one or, on a device that answers later, of one after it
+     * @throws NonFiniteLossException if the loss or a gradient becomes infinite or NaN; the weights are those before
+     *     that update, the running statistics and gradients those of the failed one or, on a device that answers later,
+     *     of one after it
      * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {
@@ -261,7 +262,7 @@ public final class Trainer implements AutoCloseable {
             int phaseBatch,
             @Nullable EvaluationRecord evaluation,
             long started) {
-        pending.drain();
+        pending.settle(backend.metrics());
         RunState state = new RunState(
                 progress.samples(),
                 plan.samplesPerEpoch(),
@@ -330,7 +331,7 @@ public final class Trainer implements AutoCloseable {
     }
 
     private EvaluationRecord evaluate(Progress progress) {
-        pending.drain();
+        pending.settle(backend.metrics());
         EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs());
         listeners.forEach(l -> l.evaluated(record));
         return record;

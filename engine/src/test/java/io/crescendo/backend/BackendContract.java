@@ -475,6 +475,76 @@ public abstract class BackendContract {
     }
 
     @Test
+    public void updatesAreSkippedOnceAGradientIsNotFinite() {
+        try (Backend backend = open()) {
+            NetworkCase network = NetworkCase.operations(random).get(0);
+            for (UpdateRule rule : RULES) {
+                try (Rig rig = new Rig(backend, network.training(backend.fusions()), seed);
+                        UpdateKernel update = backend.prepareUpdate(
+                                rule, rig.model, rig.program.parameters(), p -> p.role() == Role.WEIGHT)) {
+                    boolean clips = random.nextBoolean();
+                    float bad = random.nextBoolean() ? Float.NaN : Float.NEGATIVE_INFINITY;
+                    String what = "seed " + seed + ": " + network + ", " + rule + ", a gradient of " + bad
+                            + (clips ? ", clipped" : "");
+                    double clipNorm = clips ? 0.5 : Double.POSITIVE_INFINITY;
+                    // Weight decay moves weights, so an update that is applied shows even without gradients.
+                    UpdateScalars scalars = new UpdateScalars(0.1, 0.9, 1.0 / network.batch(), 0.5, 1, clipNorm);
+                    Feed feed = Rig.feed(random, network, network.batch());
+                    rig.executable.run(feed);
+                    assertTrue(Double.isFinite(backend.metrics().take().sums().loss()), what);
+                    update.apply(scalars);
+                    List<float[]> before = numbers(rig.model, update);
+                    rig.executable.run(feed);
+                    StepMetrics.Reading innocent = backend.metrics().take();
+                    Parameter parameter = rig.program
+                            .parameters()
+                            .parameters()
+                            .get(random.nextInt(
+                                    rig.program.parameters().parameters().size()));
+                    long broken = parameter.offset()
+                            + random.nextInt(Math.toIntExact(parameter.shape().elements()));
+                    rig.model.gradients().write(broken, new float[] {bad});
+                    update.apply(scalars);
+                    requireSame(what, before, numbers(rig.model, update));
+                    assertArrayEquals(
+                            new float[Math.toIntExact(rig.model.gradients().elements())],
+                            Rig.read(rig.model.gradients()),
+                            what + ": gradients are cleared all the same");
+                    assertTrue(Double.isFinite(innocent.sums().loss()), what + ": an earlier reading keeps its sums");
+                    // Whoever is a few updates ahead: sound gradients no longer count, and every reading says why.
+                    for (int ahead = 0; ahead < 2; ahead++) {
+                        rig.executable.run(feed);
+                        StepMetrics.Reading reading = backend.metrics().take();
+                        update.apply(scalars);
+                        assertFalse(Double.isFinite(reading.sums().loss()), what + ": the next reading says so");
+                        requireSame(what, before, numbers(rig.model, update));
+                    }
+                    assertFalse(Double.isFinite(backend.metrics().read().loss()), what + ": whoever asks is told");
+                    backend.metrics().clear();
+                    assertEquals(new StepMetrics.Sums(0, 0), backend.metrics().read(), what);
+                    update.apply(scalars);
+                    assertFalse(
+                            Arrays.equals(before.get(0), Rig.read(rig.model.weights())),
+                            what + ": after clear() updates count again");
+                }
+            }
+        }
+    }
+
+    /** Weights, then optimizer state. */
+    private static List<float[]> numbers(ModelMemory model, UpdateKernel update) {
+        List<float[]> numbers = new ArrayList<>(List.of(Rig.read(model.weights())));
+        update.state().forEach(state -> numbers.add(Rig.read(state)));
+        return numbers;
+    }
+
+    private static void requireSame(String what, List<float[]> expected, List<float[]> actual) {
+        for (int i = 0; i < expected.size(); i++) {
+            assertArrayEquals(expected.get(i), actual.get(i), what + (i == 0 ? ": weights" : ": state " + (i - 1)));
+        }
+    }
+
+    @Test
     public void programsStayValidWhileTheWorkspaceGrowsAndShrinks() {
         NetworkCase small = NetworkCase.networks(random).get(1).withBatch(3, 2);
         NetworkCase large = small.withBatch(24, 4);

@@ -252,6 +252,11 @@ class BackendContractTest {
 
                     @Override
                     public void clear() {}
+
+                    @Override
+                    public Reading take() {
+                        return Reading.of(read());
+                    }
                 };
             }
         });
@@ -342,6 +347,7 @@ class BackendContractTest {
             contract.metricsAddUpUntilCleared();
             contract.aReadingKeepsWhatRanBeforeItWasTaken();
             contract.updatesAreSkippedOnceATakenLossIsNotFinite();
+            contract.updatesAreSkippedOnceAGradientIsNotFinite();
         }
     }
 
@@ -354,7 +360,43 @@ class BackendContractTest {
                 () -> new DelayedBackend(3) {
                     @Override
                     void apply(UpdateKernel kernel, UpdateScalars scalars, ModelMemory model) {
+                        double[] gradients = values(model.gradients());
+                        Arrays.setAll(gradients, i -> Double.isFinite(gradients[i]) ? gradients[i] : 0);
                         kernel.apply(scalars);
+                    }
+                });
+    }
+
+    @Test
+    void partsOfAnUpdateAppliedWithANonFiniteGradient() {
+        caught(
+                "an update of the other weights",
+                BackendContract::updatesAreSkippedOnceAGradientIsNotFinite,
+                "weights",
+                () -> new TamperedBackend() {
+                    @Override
+                    void apply(UpdateKernel kernel, UpdateScalars scalars, ModelMemory model) {
+                        boolean finite =
+                                Arrays.stream(values(model.gradients())).allMatch(Double::isFinite);
+                        kernel.apply(scalars);
+                        values(model.weights())[0] *= finite ? 1 : 0.9;
+                    }
+                });
+    }
+
+    @Test
+    void nonFiniteGradientsForgotten() {
+        caught(
+                "a reading that hides a NaN",
+                BackendContract::updatesAreSkippedOnceAGradientIsNotFinite,
+                "says",
+                () -> new TamperedBackend() {
+                    @Override
+                    void apply(UpdateKernel kernel, UpdateScalars scalars, ModelMemory model) {
+                        if (Arrays.stream(values(model.gradients())).allMatch(Double::isFinite)) {
+                            kernel.apply(scalars);
+                        }
+                        Arrays.fill(values(model.gradients()), 0);
                     }
                 });
     }

@@ -10,6 +10,12 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DelayedBackend;
+import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.ForwardingBackend;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateRule;
+import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
@@ -32,9 +38,12 @@ import io.crescendo.optim.Optimizer;
 import io.crescendo.schedule.RaggedEpoch;
 import io.crescendo.schedule.Schedule;
 import io.crescendo.schedule.TrainingPlan;
+import io.crescendo.tensor.Parameter;
+import io.crescendo.tensor.ParameterPack;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Predicate;
 import org.junit.jupiter.api.Test;
 
 /** Whole runs of the training loop on the reference backend, where a sum is a sum. */
@@ -276,6 +285,53 @@ class TrainerTest {
             assertEquals(atOnce.message, later.message, "delay " + delay);
             assertEquals(atOnce.records, later.records, "delay " + delay);
             assertArrayEquals(atOnce.weights, later.weights, "delay " + delay);
+        }
+    }
+
+    /** The loss is fine all along: the second NaN comes right before an evaluation, which looks at the loss alone. */
+    @Test
+    void aGradientThatIsNotFiniteStopsTheRunAndNamesTheUpdate() {
+        TrainingPlan plan = TrainingPlan.of(Schedule.constant(0.01), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
+                .forEpochs(2, TRAINING.size());
+        int updatesOfEpoch = Math.toIntExact((TRAINING.size() + 29) / 30);
+        for (int broken : new int[] {2, updatesOfEpoch}) {
+            String message = diverge(new NonFiniteGradient(broken), plan).message;
+            int named = broken == updatesOfEpoch ? broken : broken + 1;
+            assertTrue(message.contains("a gradient") && message.contains("at update " + named + " "), message);
+        }
+    }
+
+    /** One gradient of one update becomes NaN. */
+    private static final class NonFiniteGradient extends ForwardingBackend {
+        private final int broken;
+
+        NonFiniteGradient(int broken) {
+            this.broken = broken;
+        }
+
+        @Override
+        public UpdateKernel prepareUpdate(
+                UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+            UpdateKernel kernel = super.prepareUpdate(rule, model, parameters, decayed);
+            return new UpdateKernel() {
+                @Override
+                public void apply(UpdateScalars scalars) {
+                    if (scalars.update() == broken) {
+                        model.gradients().write(0, new float[] {Float.NaN});
+                    }
+                    kernel.apply(scalars);
+                }
+
+                @Override
+                public List<DeviceMemory> state() {
+                    return kernel.state();
+                }
+
+                @Override
+                public void close() {
+                    kernel.close();
+                }
+            };
         }
     }
 

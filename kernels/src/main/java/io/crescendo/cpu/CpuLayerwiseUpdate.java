@@ -33,7 +33,8 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     private final List<Piece> pieces;
     private final Tensors tensors;
     private final Rule rule;
-    private final GradientNorm norm;
+    private final GradientCheck check;
+    private final CpuDeviceMemory gradientMemory;
     private final Chunk[] chunkByPart;
     private final float[] zeros = new float[CHUNK];
     /** For each piece the squares of its weights, then of what they are compared with. */
@@ -43,13 +44,13 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     private boolean stepping;
 
     private CpuLayerwiseUpdate(
-            Workers workers,
+            CpuBackend backend,
             Rule rule,
             ModelMemory model,
             List<CpuDeviceMemory> state,
             List<Piece> pieces,
             Tensors tensors) {
-        this.workers = workers;
+        this.workers = backend.workers();
         this.rule = rule;
         this.state = state;
         this.pieces = pieces;
@@ -60,7 +61,8 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
         memories.add((CpuDeviceMemory) model.gradients());
         this.weights = view((CpuDeviceMemory) model.weights());
         this.gradients = view((CpuDeviceMemory) model.gradients());
-        this.norm = new GradientNorm(workers, gradients);
+        this.gradientMemory = (CpuDeviceMemory) model.gradients();
+        this.check = new GradientCheck(backend, gradients);
         this.stateViews = state.stream().map(CpuLayerwiseUpdate::view).toArray(FloatBuffer[]::new);
         this.chunkByPart = new Chunk[workers.count()];
         Arrays.setAll(chunkByPart, part -> new Chunk());
@@ -95,7 +97,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
                 pieces.add(new Piece(from, Math.min(CHUNK, end - from), tensor));
             }
         }
-        return new CpuLayerwiseUpdate(backend.workers(), Rule.of(rule), model, state, List.copyOf(pieces), tensors);
+        return new CpuLayerwiseUpdate(backend, Rule.of(rule), model, state, List.copyOf(pieces), tensors);
     }
 
     /** Part of one tensor. */
@@ -129,7 +131,11 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
         for (int i = 0; i < memories.size(); i++) {
             memories.get(i).requireOpen();
         }
-        scalars = norm.clipped(newScalars);
+        if (!check.allows(newScalars, true)) {
+            gradientMemory.clear();
+            return;
+        }
+        scalars = check.clipped(newScalars);
         rule.set(scalars);
         stepping = false;
         workers.run(this);

@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.function.Predicate;
 
 /**
- * A parameter update in one pass over the packs.
+ * A parameter update in one pass over the packs, behind one over the gradients that finds out whether they are finite.
  *
  * <p>IMPLEMENTATION NOTES. The compiler turns loops over Java arrays into vector instructions, but not loops over
  * several native addresses, which might overlap. So a chunk is copied into arrays, updated there and copied back:
@@ -41,7 +41,8 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     private final List<CpuDeviceMemory> memories;
     private final FloatBuffer[] stateViews;
     private final Workers workers;
-    private final GradientNorm norm;
+    private final GradientCheck check;
+    private final CpuDeviceMemory gradientMemory;
     private final Arrays[] arraysByPart;
     private final float[] zeros = new float[CHUNK];
     private final int elements;
@@ -56,8 +57,8 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     }
 
     private CpuUpdateKernel(
-            Workers workers, Arithmetic arithmetic, List<Run> runs, ModelMemory model, List<CpuDeviceMemory> state) {
-        this.workers = workers;
+            CpuBackend backend, Arithmetic arithmetic, List<Run> runs, ModelMemory model, List<CpuDeviceMemory> state) {
+        this.workers = backend.workers();
         this.arraysByPart = new Arrays[workers.count()];
         for (int i = 0; i < arraysByPart.length; i++) {
             arraysByPart[i] = new Arrays();
@@ -71,7 +72,8 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         memories.add((CpuDeviceMemory) model.gradients());
         this.weights = view(model.weights());
         this.gradients = view(model.gradients());
-        this.norm = new GradientNorm(workers, gradients);
+        this.gradientMemory = (CpuDeviceMemory) model.gradients();
+        this.check = new GradientCheck(backend, gradients);
         this.stateViews = state.stream().map(CpuUpdateKernel::view).toArray(FloatBuffer[]::new);
     }
 
@@ -89,7 +91,7 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         for (int i = 0; i < rule.stateSlots(); i++) {
             state.add((CpuDeviceMemory) backend.allocate(parameters.elements()));
         }
-        return new CpuUpdateKernel(backend.workers(), Arithmetic.of(rule), Run.of(parameters, decayed), model, state);
+        return new CpuUpdateKernel(backend, Arithmetic.of(rule), Run.of(parameters, decayed), model, state);
     }
 
     /** Neighbouring parameters that are treated alike, alignment gaps between them included: those are all zero. */
@@ -117,12 +119,17 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         for (int i = 0; i < memories.size(); i++) {
             memories.get(i).requireOpen();
         }
-        arithmetic.set(norm.clipped(scalars));
+        boolean shared = elements >= WORTH_SHARING;
+        if (!check.allows(scalars, shared)) {
+            gradientMemory.clear();
+            return;
+        }
+        arithmetic.set(check.clipped(scalars));
         decay = (float) scalars.weightDecay();
-        if (elements < WORTH_SHARING) {
-            run(0, 1);
-        } else {
+        if (shared) {
             workers.run(this);
+        } else {
+            run(0, 1);
         }
     }
 

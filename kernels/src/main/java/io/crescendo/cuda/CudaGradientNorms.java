@@ -21,7 +21,8 @@ import org.jspecify.annotations.Nullable;
  *
  * So an update of K micro-batches takes 2 K − 2 launches and moves 8 bytes per parameter for the first micro-batch, 20
  * for each in between and 12 for the last. Nobody waits: the norms go to pinned memory behind the last launch, and an
- * event says when they are there.
+ * event says when they are there. Norms that are not finite raise the flag of {@link CudaStepMetrics}, one update
+ * before the update itself would.
  */
 final class CudaGradientNorms implements GradientNorms {
     private static final int ELEMENTS_OF_THREAD = 4; // gradient_sum_f32
@@ -90,7 +91,7 @@ final class CudaGradientNorms implements GradientNorms {
                         0L,
                         partials.address(),
                         backend.tickets(),
-                        0L);
+                        backend.metrics().skipFlag());
     }
 
     /** The norms of one update: two doubles for each micro-batch, then two that nobody reads. */

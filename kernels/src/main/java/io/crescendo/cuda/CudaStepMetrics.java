@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * <pre>
  * bytes   0  loss, double; the loss operation adds to it
  *         8  hits, long long
- *        16  int: not zero once a taken loss was not finite; update kernels do nothing then
+ *        16  int: not zero once a taken loss or a gradient was not finite; update kernels do nothing then
  *       256  taken sums, a ring of (double, long long)
  * </pre>
  *
@@ -83,7 +83,7 @@ final class CudaStepMetrics implements StepMetrics {
         return block.address();
     }
 
-    /** The flag that update kernels look at. */
+    /** The flag that update kernels look at, and that whoever meets a gradient which is not finite raises. */
     long skipFlag() {
         return block.address() + FLAG_AT;
     }
@@ -92,8 +92,9 @@ final class CudaStepMetrics implements StepMetrics {
     public Sums read() {
         device.enter();
         try {
-            ByteBuffer sums = backend.transfer().fetch(address(), SUMS_BYTES);
-            return new Sums(sums.getDouble(0), sums.getLong(Double.BYTES));
+            ByteBuffer sums = backend.transfer().fetch(address(), FLAG_AT + Integer.BYTES);
+            boolean skips = sums.getInt(FLAG_AT) != 0;
+            return new Sums(skips ? Double.NaN : sums.getDouble(0), sums.getLong(Double.BYTES));
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("read loss and hits", e);
         }

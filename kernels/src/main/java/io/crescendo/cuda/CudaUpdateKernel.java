@@ -17,10 +17,12 @@ import java.util.function.Predicate;
 import jcuda.Pointer;
 
 /**
- * A parameter update: one small upload, one kernel over the whole pack, or two where every tensor's norm counts.
+ * A parameter update: one small upload, a kernel that reads the gradients and one over the whole pack, or two of those
+ * where every tensor's norm counts.
  *
  * <p>The numbers that change go through a ring of pinned places, so that the host may be some updates ahead. The kernel
- * also writes the bf16 weights and clears the gradients; it does nothing else once a taken loss was not finite.
+ * also writes the bf16 weights and clears the gradients; it does nothing else once a taken loss or a gradient was not
+ * finite. The kernel before it finds that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
  */
 final class CudaUpdateKernel implements UpdateKernel {
     private static final int SCALARS = 8; // of UpdateScalars in update.cu
@@ -36,7 +38,7 @@ final class CudaUpdateKernel implements UpdateKernel {
     private final List<CudaDeviceMemory> memories = new ArrayList<>();
     private final List<CudaDeviceMemory> state = new ArrayList<>();
     private final List<Kernels.Call> kernels;
-    /** Shortens the scale on the device where the gradient is too long; only where gradients are clipped. */
+    /** Raises the flag where a gradient is not finite, and shortens the scale where the gradient is too long. */
     private final Kernels.Call clip;
 
     /** β₂ of Adam and LAMB; 0 for rules without it. */
@@ -126,7 +128,7 @@ final class CudaUpdateKernel implements UpdateKernel {
                         gradients.elements(),
                         scalarsOnDevice.address(),
                         0L,
-                        0L,
+                        backend.metrics().skipFlag(),
                         partials.address(),
                         backend.tickets());
     }
@@ -213,9 +215,7 @@ final class CudaUpdateKernel implements UpdateKernel {
             fill(place * SCALARS, scalars);
             cuMemcpyHtoDAsync(scalarsOnDevice.pointer(), pointers[place], SCALARS_BYTES, device.stream());
             sent[place].record(device.stream());
-            if (scalars.clips()) {
-                clip.enqueue(device.stream());
-            }
+            clip.enqueue(device.stream());
             for (int i = 0; i < kernels.size(); i++) {
                 kernels.get(i).enqueue(device.stream());
             }

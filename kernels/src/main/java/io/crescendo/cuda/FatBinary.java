@@ -20,7 +20,9 @@ import java.util.regex.Pattern;
  * that did not exist yet. Where there is no nvcc it says so in one line; {@link Kernels} then compiles on the user's
  * machine.
  *
- * <p>The file's name is a digest of the sources, so a second build has nothing to do.
+ * <p>The file's name is a digest of sources and flags, so a second build has nothing to do. What ptxas said is kept
+ * beside what is in between, under nvcc's version: the second build prints it again, and another nvcc builds anew. The
+ * version is not part of the name, which a user's machine without nvcc must know.
  */
 final class FatBinary {
     private static final Pattern ENTRY = Pattern.compile("Compiling entry function '(\\w+)' for '(\\w+)'");
@@ -48,14 +50,28 @@ final class FatBinary {
         KernelSources sources = KernelSources.packaged();
         Path wanted = packaged.resolve(sources.fatBinary());
         removeOthers(packaged, wanted);
-        if (Files.exists(wanted)) {
-            return "";
-        }
+        Path kept = work.resolve(sources.fatBinary() + ".txt");
+        String before = Files.exists(wanted) && Files.exists(kept) ? Files.readString(kept) : "";
         String missing = missing();
-        return missing.isEmpty()
-                ? table(build(packaged, work, wanted))
-                : "No CUDA compiler (" + missing + "): the jar holds the kernels as source, and NVRTC compiles them"
-                        + " on the user's machine.\n";
+        if (!missing.isEmpty()) {
+            return Files.exists(wanted)
+                    ? before
+                    : "No CUDA compiler (" + missing + "): the jar holds the kernels as source, and NVRTC compiles them"
+                            + " on the user's machine.\n";
+        }
+        String version = version();
+        if (before.startsWith(version)) {
+            return before;
+        }
+        String report = version + table(build(packaged, work, wanted));
+        Files.writeString(kept, report);
+        return report;
+    }
+
+    /** A line that changes with the compiler. */
+    private static String version() throws IOException {
+        List<String> said = run(List.of("nvcc", "--version")).output.lines().toList();
+        return "Kernels by nvcc, " + said.get(Math.max(0, said.size() - 1)) + "\n";
     }
 
     private static void removeOthers(Path packaged, Path wanted) throws IOException {
@@ -94,22 +110,8 @@ final class FatBinary {
      */
     static Map<String, Map<String, Usage>> build(Path sources, Path work, Path wanted) throws IOException {
         Path unfinished = work.resolve("unfinished.fatbin");
-        String newest = KernelSources.ARCHITECTURES.get(KernelSources.ARCHITECTURES.size() - 1);
-        List<String> command = new ArrayList<>(List.of(
-                "nvcc",
-                "-std=c++17",
-                "-Werror=all-warnings",
-                "-Xptxas=-v,-warn-spills",
-                // The jar is compressed anyway, and drivers before 12.4 cannot read what newer compilers compress.
-                "--no-compress",
-                "--threads=0",
-                "-fatbin",
-                "-o",
-                unfinished.toString()));
-        for (String architecture : KernelSources.ARCHITECTURES) {
-            command.add("-gencode=arch=compute_" + architecture + ",code=sm_" + architecture);
-        }
-        command.add("-gencode=arch=compute_" + newest + ",code=compute_" + newest);
+        List<String> command = new ArrayList<>(List.of("nvcc", "--threads=0", "-o", unfinished.toString()));
+        command.addAll(flags());
         command.add(sources.resolve(KernelSources.PROGRAM).toString());
         Result result = run(command);
         if (result.exit != 0) {
@@ -118,6 +120,23 @@ final class FatBinary {
         // In one step, so that a build that was stopped leaves no half of a file.
         Files.move(unfinished, wanted, StandardCopyOption.REPLACE_EXISTING);
         return usages(result.output);
+    }
+
+    /** What decides, beside sources and compiler, what becomes of them. */
+    static List<String> flags() {
+        String newest = KernelSources.ARCHITECTURES.get(KernelSources.ARCHITECTURES.size() - 1);
+        List<String> flags = new ArrayList<>(List.of(
+                "-std=c++17",
+                "-Werror=all-warnings",
+                "-Xptxas=-v,-warn-spills",
+                // The jar is compressed anyway, and drivers before 12.4 cannot read what newer compilers compress.
+                "--no-compress",
+                "-fatbin"));
+        for (String architecture : KernelSources.ARCHITECTURES) {
+            flags.add("-gencode=arch=compute_" + architecture + ",code=sm_" + architecture);
+        }
+        flags.add("-gencode=arch=compute_" + newest + ",code=compute_" + newest);
+        return flags;
     }
 
     /** Reads the report of ptxas: per kernel a line with its name, one with spills, one with registers. */

@@ -56,13 +56,14 @@ final class KernelCompiler {
     byte[] compile(int major, int minor) {
         String target = target(major, minor, supported());
         String release = release();
+        List<String> options = options(target);
         String name = "kernels-" + target + "-nvrtc-" + release + "-"
-                + sources.digest(target + release).substring(0, 16);
+                + sources.digest(release + " " + String.join(" ", options)).substring(0, 16);
         byte[] kept = kept(cache.directory().resolve(name));
         if (kept.length > 0) {
             return kept;
         }
-        byte[] image = compile(target);
+        byte[] image = compile(target, options.toArray(String[]::new));
         byte[] digest = KernelSources.sha256(image).getBytes(StandardCharsets.US_ASCII);
         byte[] file = Arrays.copyOf(digest, digest.length + image.length);
         System.arraycopy(image, 0, file, digest.length, image.length);
@@ -120,12 +121,16 @@ final class KernelCompiler {
         return major[0] + "." + minor[0];
     }
 
-    private byte[] compile(String target) {
+    /** What decides, beside sources and compiler, what becomes of them. */
+    static List<String> options(String target) {
+        return List.of("--gpu-architecture=" + target, "--std=c++17");
+    }
+
+    private byte[] compile(String target, String... options) {
         List<String> headers = new ArrayList<>(sources.files().keySet());
         headers.remove(KernelSources.PROGRAM);
         String[] names = headers.toArray(String[]::new);
         String[] texts = headers.stream().map(sources.files()::get).toArray(String[]::new);
-        String[] options = {"--gpu-architecture=" + target, "--std=c++17"};
         nvrtcProgram program = new nvrtcProgram();
         CudaCalls.run(
                 () -> "give the kernels to NVRTC",

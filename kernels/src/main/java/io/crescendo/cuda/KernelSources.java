@@ -57,9 +57,9 @@ record KernelSources(Map<String, String> files) {
         return String.valueOf(files.get(PROGRAM));
     }
 
-    /** The file's name in the jar that holds these sources, and no others, as machine code. */
+    /** The file's name in the jar that holds these sources, and no others, as machine code made with the same flags. */
     String fatBinary() {
-        return "kernels-" + digest(String.join(" ", ARCHITECTURES)).substring(0, 16) + ".fatbin";
+        return "kernels-" + digest(String.join(" ", FatBinary.flags())).substring(0, 16) + ".fatbin";
     }
 
     /** Stands for these sources and for what else decides what becomes of them. */

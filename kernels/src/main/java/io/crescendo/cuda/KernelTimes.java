@@ -10,8 +10,10 @@ import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import jcuda.driver.CUevent;
 
 /**
@@ -24,8 +26,13 @@ import jcuda.driver.CUevent;
  * }
  * }</pre>
  *
- * <p>Bytes are those of the contract at the head of each kernel's file, read plus written. Before each cold repeat
- * memory larger than any cache is overwritten; a warm repeat finds what the one before left.
+ * <p>Bytes are those of the contract at the head of each kernel's file, read plus written. All numbers are normally
+ * distributed and scalars those of real training: on zeros a device may run faster.
+ *
+ * <p>IMPLEMENTATION NOTES. Before each cold repeat memory larger than any cache is read, and only read: had it been
+ * written, the repeat would pay for writing it back. A warm time is that of one of many launches in a row, so that the
+ * time it takes to begin one is hidden behind the launch before, as it is in training; they find what the one before
+ * left in the cache.
  */
 public final class KernelTimes implements AutoCloseable {
     /** Several times the level 2 cache of any card. */
@@ -34,11 +41,23 @@ public final class KernelTimes implements AutoCloseable {
     private static final int REPEATS = 21;
     private static final int WARM_UP = 3;
 
+    private static final int LAUNCHES_OF_WARM_REPEAT = 20;
+
+    /** Numbers that are drawn; larger memory holds them again and again. */
+    private static final int DRAWN = 1 << 18;
+
+    private static final int ELEMENTS_OF_BIT = 16; // of the mask of decaying parameters
+
     private final CudaBackend backend;
     private final CudaDevice device;
     private final Precision precision;
+    private final int repeats;
     private final CudaScope scope;
     private final DeviceBlock flushed;
+    private final DeviceBlock normal;
+    private final DeviceBlock halfNormal;
+    private final DeviceBlock positive;
+    private final Kernels.Call flush;
     private final CUevent begin = new CUevent();
     private final CUevent end = new CUevent();
 
@@ -63,12 +82,29 @@ public final class KernelTimes implements AutoCloseable {
      */
     public record Times(Time cold, Time warm) {}
 
-    private KernelTimes(CudaBackend backend, Precision precision, long flushBytes) {
+    private KernelTimes(CudaBackend backend, Precision precision, long flushBytes, int repeats) {
         this.backend = backend;
         this.device = backend.device();
         this.precision = precision;
+        this.repeats = repeats;
         this.scope = device.newScope();
-        this.flushed = scope.own(DeviceBlock.allocate("emptying the cache", flushBytes));
+        float[] numbers = new float[DRAWN];
+        int[] halves = new int[DRAWN / 2];
+        float[] squares = new float[DRAWN];
+        Random random = new Random(1);
+        for (int i = 0; i < DRAWN; i++) {
+            numbers[i] = (float) random.nextGaussian();
+            squares[i] = numbers[i] * numbers[i];
+            halves[i / 2] |= (Float.floatToRawIntBits(numbers[i]) >>> Short.SIZE) << (Short.SIZE * (i % 2));
+        }
+        this.normal = scope.own(DeviceBlock.allocate("normal numbers", (long) Float.BYTES * DRAWN));
+        this.halfNormal = scope.own(DeviceBlock.allocate("normal numbers", (long) Short.BYTES * DRAWN));
+        this.positive = scope.own(DeviceBlock.allocate("squares", (long) Float.BYTES * DRAWN));
+        backend.transfer().write(numbers, normal.address());
+        backend.transfer().write(halves, halfNormal.address());
+        backend.transfer().write(squares, positive.address());
+        this.flushed = filled(scope, flushBytes, normal);
+        this.flush = check(scope, flushed.address(), flushBytes / Float.BYTES);
         for (CUevent event : List.of(begin, end)) {
             cuEventCreate(event, CU_EVENT_DEFAULT);
             scope.onClose(() -> cuEventDestroy(event));
@@ -82,13 +118,13 @@ public final class KernelTimes implements AutoCloseable {
      * @throws CudaException if there is no device
      */
     public static KernelTimes open(Precision precision) {
-        return open(new CudaBackend(BackendOptions.DEFAULT.withPrecision(precision)), precision, FLUSH_BYTES);
+        return open(new CudaBackend(BackendOptions.DEFAULT.withPrecision(precision)), precision, FLUSH_BYTES, REPEATS);
     }
 
-    static KernelTimes open(CudaBackend backend, Precision precision, long flushBytes) {
+    static KernelTimes open(CudaBackend backend, Precision precision, long flushBytes, int repeats) {
         try {
             backend.device().enter();
-            return new KernelTimes(backend, precision, flushBytes);
+            return new KernelTimes(backend, precision, flushBytes, repeats);
         } catch (RuntimeException e) {
             backend.close();
             throw e;
@@ -111,8 +147,8 @@ public final class KernelTimes implements AutoCloseable {
     /** The driver's own copy within the device: the ceiling that everything else is held against. */
     public Times copy(long bytes) {
         try (CudaScope memory = device.newScope()) {
-            DeviceBlock from = zeroed(memory, bytes);
-            DeviceBlock to = zeroed(memory, bytes);
+            DeviceBlock from = filled(memory, bytes, normal);
+            DeviceBlock to = filled(memory, bytes, normal);
             return time(2 * bytes, () -> cuMemcpyDtoDAsync(to.pointer(), from.pointer(), bytes, device.stream()));
         }
     }
@@ -123,6 +159,16 @@ public final class KernelTimes implements AutoCloseable {
      * @param rule sgd, momentum, nesterov, adam or adamw
      */
     public Times update(String rule, long elements) {
+        return update(rule, elements, false);
+    }
+
+    /**
+     * A parameter update; with bf16 weights where the precision is bf16.
+     *
+     * @param rule sgd, momentum, nesterov, adam or adamw
+     * @param clears whether it leaves the gradient at zero, as in training; warm repeats then find it at zero, too
+     */
+    public Times update(String rule, long elements, boolean clears) {
         int states = switch (rule) {
             case "sgd" -> 0;
             case "momentum", "nesterov" -> 1;
@@ -133,30 +179,120 @@ public final class KernelTimes implements AutoCloseable {
         };
         boolean shadowed = precision == Precision.BF16;
         try (CudaScope memory = device.newScope()) {
-            long[] packs = new long[states + 2]; // weights, state, gradients, as the kernels take them
-            for (int i = 0; i < packs.length; i++) {
-                packs[i] = zeroed(memory, Float.BYTES * elements).address();
+            List<Object> arguments = new ArrayList<>();
+            for (int i = 0; i <= states; i++) { // weights and state; Adam's second moment is positive
+                arguments.add(filled(memory, Float.BYTES * elements, i < 2 ? normal : positive)
+                        .address());
             }
-            long shadow = shadowed ? zeroed(memory, Short.BYTES * elements).address() : 0;
-            long scalars = zeroed(memory, 8L * Float.BYTES).address();
-            long decayed = zeroed(memory, elements / 128 + Long.BYTES).address();
-            Object[] arguments = new Object[packs.length + 6 + (states == 2 ? 3 : 0)];
-            int at = 0;
-            for (long pack : packs) {
-                arguments[at++] = pack;
-            }
-            for (Object argument : new Object[] {shadow, elements, scalars, decayed, 0L, 0}) {
-                arguments[at++] = argument;
-            }
+            DeviceBlock gradient = filled(memory, Float.BYTES * elements, normal);
+            int[] mask = new int[Math.toIntExact(elements / ELEMENTS_OF_BIT / Integer.SIZE + 1)];
+            Arrays.fill(mask, 0x7FFF_FFFF); // nearly all weights decay
+            DeviceBlock decayed = zeroed(memory, (long) Integer.BYTES * mask.length);
+            backend.transfer().write(mask, decayed.address());
+            arguments.addAll(List.of(
+                    gradient.address(),
+                    shadowed ? zeroed(memory, Short.BYTES * elements).address() : 0L,
+                    elements,
+                    scalars(memory),
+                    decayed.address(),
+                    zeroed(memory, Integer.BYTES).address(),
+                    clears ? 1 : 0));
             if (states == 2) {
-                arguments[at++] = 0.999f;
-                arguments[at++] = 0.001f;
-                arguments[at] = 1e-8f;
+                arguments.addAll(List.of(0.999f, 0.001f, 1e-8f));
             }
             Kernels.Call call =
-                    device.kernels().call("update_" + rule, backend.blocks((elements + 3) / 4), 1, arguments);
-            long bytes = (12L + 8L * states + (shadowed ? 2 : 0)) * elements + elements / 128;
-            return time(bytes, () -> call.enqueue(device.stream()));
+                    device.kernels().call("update_" + rule, backend.blocks((elements + 3) / 4), 1, arguments.toArray());
+            long bytes = (12L + 8L * states + (shadowed ? 2 : 0) + (clears ? 4 : 0)) * elements + elements / 128;
+            return time(bytes, () -> call.enqueue(device.stream()), () -> {
+                if (clears) {
+                    fill(gradient, normal);
+                }
+            });
+        }
+    }
+
+    /** The reading of the gradient before each update: whether it is finite, and its norm. */
+    public Times gradientCheck(long elements) {
+        try (CudaScope memory = device.newScope()) {
+            Kernels.Call call =
+                    check(memory, filled(memory, Float.BYTES * elements, normal).address(), elements);
+            return time(Float.BYTES * elements, () -> call.enqueue(device.stream()));
+        }
+    }
+
+    private Kernels.Call check(CudaScope memory, long gradient, long elements) {
+        int blocks = backend.blocks((elements + 3) / 4);
+        return device.kernels()
+                .call(
+                        "clip_gradient",
+                        blocks,
+                        1,
+                        gradient,
+                        elements,
+                        scalars(memory),
+                        0L,
+                        zeroed(memory, Integer.BYTES).address(),
+                        zeroed(memory, (long) Double.BYTES * blocks).address(),
+                        backend.tickets());
+    }
+
+    /** UpdateScalars of update.cuh at the hundredth update of 128 samples; small steps, for many are made. */
+    private long scalars(CudaScope memory) {
+        DeviceBlock scalars = zeroed(memory, 8L * Float.BYTES);
+        float[] numbers = {1e-4f, 0.9f, 1 / 128f, 5e-4f, 0.1f, 1.00003f, 10.5f, Float.POSITIVE_INFINITY};
+        backend.transfer().write(numbers, scalars.address());
+        return scalars.address();
+    }
+
+    /** Softmax cross-entropy with its gradient. */
+    public Times crossEntropy(int samples, int classes) {
+        try (CudaScope memory = device.newScope()) {
+            long bytes = (long) backend.elementBytes() * samples * classes;
+            int[] labels = new Random(2).ints(samples, 0, classes).toArray();
+            DeviceBlock places = zeroed(memory, (long) Integer.BYTES * samples);
+            backend.transfer().write(labels, places.address());
+            int together = classes < Losses.CLASSES_OF_BLOCK ? Kernels.THREADS / 32 : 1;
+            int blocks = backend.blocksOf((samples + together - 1L) / together);
+            Kernels.Call call = device.kernels()
+                    .call(
+                            named("cross_entropy"),
+                            blocks,
+                            1,
+                            filled(memory, bytes, drawn()).address(),
+                            places.address(),
+                            zeroed(memory, bytes).address(),
+                            zeroed(memory, Double.BYTES).address(),
+                            zeroed(memory, Long.BYTES).address(),
+                            zeroed(memory, 2L * Double.BYTES * blocks).address(),
+                            backend.tickets(),
+                            samples,
+                            classes,
+                            0.1f);
+            return time(2 * bytes, () -> call.enqueue(device.stream()));
+        }
+    }
+
+    /** Dropout of activations of so many rows and columns. */
+    public Times dropout(int samples, int channels, int side) {
+        try (CudaScope memory = device.newScope()) {
+            long elements = (long) samples * channels * side * side;
+            long bytes = backend.elementBytes() * elements;
+            DeviceBlock x = filled(memory, bytes, drawn());
+            Kernels.Call call = device.kernels()
+                    .call(
+                            named("dropout"),
+                            backend.blocks((elements + 3) / 4),
+                            1,
+                            zeroed(memory, bytes).address(),
+                            x.address(),
+                            zeroed(memory, 2L * Long.BYTES).address(),
+                            samples,
+                            channels,
+                            side * side,
+                            1,
+                            1 << 30, // a quarter
+                            4 / 3f);
+            return time(2 * bytes, () -> call.enqueue(device.stream()));
         }
     }
 
@@ -166,7 +302,7 @@ public final class KernelTimes implements AutoCloseable {
         try (CudaScope memory = device.newScope()) {
             int[] addresses = new int[2 * parts];
             for (int k = 0; k < parts; k++) {
-                long part = zeroed(memory, partBytes * elements).address();
+                long part = filled(memory, partBytes * elements, drawn()).address();
                 addresses[2 * k] = (int) part;
                 addresses[2 * k + 1] = (int) (part >>> Integer.SIZE);
             }
@@ -213,22 +349,61 @@ public final class KernelTimes implements AutoCloseable {
         return block;
     }
 
+    /** Normal numbers of this precision's activations. */
+    private DeviceBlock drawn() {
+        return precision == Precision.BF16 ? halfNormal : normal;
+    }
+
+    private DeviceBlock filled(CudaScope memory, long bytes, DeviceBlock pattern) {
+        DeviceBlock block = memory.own(DeviceBlock.allocate("a benchmark", bytes));
+        fill(block, pattern);
+        return block;
+    }
+
+    /** Repeats a pattern: what is there is doubled until all is full. */
+    private void fill(DeviceBlock block, DeviceBlock pattern) {
+        long done = Math.min(block.bytes(), pattern.bytes());
+        if (done > 0) {
+            cuMemcpyDtoDAsync(block.pointer(), pattern.pointer(), done, device.stream());
+        }
+        while (done < block.bytes()) {
+            long more = Math.min(done, block.bytes() - done);
+            cuMemcpyDtoDAsync(DevicePointer.at(block.address() + done), block.pointer(), more, device.stream());
+            done += more;
+        }
+    }
+
     /** Times launches that were prepared. */
     Times time(long bytes, Runnable launches) {
+        return time(bytes, launches, () -> {});
+    }
+
+    /** The same; what comes before each cold repeat is not timed. */
+    private Times time(long bytes, Runnable launches, Runnable before) {
         device.enter();
         try {
-            return new Times(new Time(median(launches, true), bytes), new Time(median(launches, false), bytes));
+            double cold = median(
+                    repeats,
+                    () -> {
+                        before.run();
+                        flush.enqueue(device.stream());
+                    },
+                    launches);
+            double warm = median(Math.max(1, repeats / 3), before, () -> {
+                for (int i = 0; i < LAUNCHES_OF_WARM_REPEAT; i++) {
+                    launches.run();
+                }
+            });
+            return new Times(new Time(cold, bytes), new Time(warm / LAUNCHES_OF_WARM_REPEAT, bytes));
         } catch (jcuda.CudaException e) {
             throw device.health().note(CudaCalls.failure("time a kernel", e));
         }
     }
 
-    private double median(Runnable launches, boolean cold) {
-        double[] seconds = new double[REPEATS];
-        for (int i = -WARM_UP; i < REPEATS; i++) {
-            if (cold) {
-                cuMemsetD8Async(flushed.pointer(), (byte) i, flushed.bytes(), device.stream());
-            }
+    private double median(int count, Runnable before, Runnable launches) {
+        double[] seconds = new double[count];
+        for (int i = -WARM_UP; i < count; i++) {
+            before.run();
             cuEventRecord(begin, device.stream());
             launches.run();
             cuEventRecord(end, device.stream());
@@ -240,7 +415,7 @@ public final class KernelTimes implements AutoCloseable {
             }
         }
         Arrays.sort(seconds);
-        return seconds[REPEATS / 2];
+        return seconds[count / 2];
     }
 
     @Override

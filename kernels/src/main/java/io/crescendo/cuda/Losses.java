@@ -7,8 +7,11 @@ import io.crescendo.autograd.Value;
 
 /** Softmax cross-entropy with its gradient: cross_entropy.cu. */
 final class Losses {
-    /** One warp for each sample. */
+    /** One warp for each sample ... */
     private static final int SAMPLES_OF_BLOCK = Grids.THREADS / 32;
+
+    /** ... unless rows are so long that each is worth a block; as in cross_entropy.cu. */
+    static final int CLASSES_OF_BLOCK = 2048;
 
     private final CudaLowering lowering;
 
@@ -24,7 +27,8 @@ final class Losses {
             plan.allowOverwriting(op.logits());
         }
         Nhwc logits = Nhwc.of(op.logits());
-        Grid grid = lowering.grids().blocks((logits.samples() + SAMPLES_OF_BLOCK - 1L) / SAMPLES_OF_BLOCK);
+        int together = logits.channels() < CLASSES_OF_BLOCK ? SAMPLES_OF_BLOCK : 1;
+        Grid grid = lowering.grids().blocks((logits.samples() + together - 1L) / together);
         long partials = plan.scratch(2L * Double.BYTES * grid.x());
         lowering.launch(
                 plan,

@@ -112,6 +112,11 @@ class CudaKernelsTest {
     }
 
     @Test
+    void sumsOfLossAndHits() {
+        compare(LossCheck::takeSums);
+    }
+
+    @Test
     void gather() {
         compare(DataCheck::gather);
     }
@@ -164,15 +169,15 @@ class CudaKernelsTest {
         changes.put("b * s.secondCorrection", "b");
         changes.put("trust * weightNorm / pull", "trust * weightNorm / gradientNorm");
         changes.put("scale * (clipNorm / length)", "scale * clipNorm");
-        changes.put(
-                "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)", "square = fmaf(loaded[k].at[j], 1, square)");
+        changes.put("square[k] = fmaf(values.at[j], values.at[j]", "square[k] = fmaf(values.at[j], 1");
+        changes.put("*notFinite != 0 ? ", "*notFinite == 2 ? ");
         changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
         changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
         changes.put("dbias[slab.channel + j] += own.at[j]", "dbias[slab.channel + j] = own.at[j]");
-        changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
+        changes.put("word >= threshold", "word < threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
         changes.put("h >= height || w < 0", "h > height || w < 0");
@@ -185,6 +190,7 @@ class CudaKernelsTest {
             requireNoticed(wrong, "ghost norm", GhostNormCheck::forward);
             requireNoticed(wrong, "ghost norm gradient", GhostNormCheck::gradient);
             requireNoticed(wrong, "cross-entropy", LossCheck::crossEntropy);
+            requireNoticed(wrong, "sums of loss and hits", LossCheck::takeSums);
             requireNoticed(wrong, "gather", DataCheck::gather);
             requireNoticed(wrong, "pointwise", PointwiseCheck::elementwise);
             requireNoticed(wrong, "bias", PointwiseCheck::bias);
@@ -193,6 +199,57 @@ class CudaKernelsTest {
             requireNoticed(wrong, "pooling", PoolingCheck::pooling);
             requireNoticed(wrong, "convolution", ConvolutionCheck::convolution);
             requireNoticed(wrong, "margins", ConvolutionCheck::margins);
+        }
+    }
+
+    /** Mistakes of kernels in which another one above would hide them. */
+    @Test
+    void furtherWrongNumbersAreNoticed() {
+        Map<String, String> skip = Map.of(
+                "bool skipped = skip != nullptr && *skip != 0",
+                "bool skipped = skip != nullptr && *skip == 2",
+                "if (sums.top != before) sums.exponentials",
+                "if (sums.top == before) sums.exponentials",
+                "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)",
+                "square = fmaf(loaded[k].at[j], 1, square)",
+                "(unsigned)(c + first) / 4",
+                "(unsigned)c / 4");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-skip", skip)) {
+            requireNoticed(wrong, "updates that ignore the flag", UpdateCheck::rules);
+            requireNoticed(wrong, "layerwise updates that ignore the flag", LayerwiseCheck::rules);
+            requireNoticed(wrong, "cross-entropy of many classes", LossCheck::crossEntropy);
+            requireNoticed(wrong, "gradient sum of many parts", UpdateCheck::gradientSum);
+            requireNoticed(wrong, "dropout of features", PointwiseCheck::dropout);
+        }
+        Map<String, String> shadow = Map.of(
+                "if (shadow != nullptr) store<N>(shadow + i, weights, valid);",
+                "if (shadow != nullptr) store<N>(shadow + i, gradients, valid);",
+                "if (shadow != nullptr) store<4>(shadow + i, weights, valid);",
+                "if (shadow != nullptr) store<4>(shadow + i, Floats<4>{}, valid);",
+                "sums.distances += (float)classes * (first - sums.top);",
+                "",
+                "(unsigned)(c + j) * quadsOfPlane + quad",
+                "(unsigned)c * quadsOfPlane + quad");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-shadow", shadow)) {
+            requireNoticed(wrong, "updates with wrong shadows", UpdateCheck::rules);
+            requireNoticed(wrong, "layerwise updates without shadows", LayerwiseCheck::rules);
+            requireNoticed(wrong, "smoothing of many classes", LossCheck::crossEntropy);
+            requireNoticed(wrong, "dropout of planes", PointwiseCheck::dropout);
+        }
+        Map<String, String> decay =
+                Map.of("w -= s.learningRate * decay * w;", "w -= decay * w;", "!(total - total == 0.0)", "total < 0.0");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-decay", decay)) {
+            requireNoticed(wrong, "decay of AdamW", UpdateCheck::rules);
+            requireNoticed(wrong, "a norm that is not finite", LayerwiseCheck::clipping);
+        }
+        Map<String, String> clear = Map.of(
+                "if (clear) store<N>(dw + i, Floats<N>{}, valid);",
+                "if (clear && !skipped) store<N>(dw + i, Floats<N>{}, valid);",
+                "if (clear) store<4>(dw + i, Floats<4>{}, valid);",
+                "if (!clear) store<4>(dw + i, Floats<4>{}, valid);");
+        try (CudaOnHost wrong = CudaOnHost.compile("wrong-clear", clear)) {
+            requireNoticed(wrong, "skipped updates that leave the gradient", UpdateCheck::rules);
+            requireNoticed(wrong, "layerwise updates that clear when they should not", LayerwiseCheck::rules);
         }
     }
 

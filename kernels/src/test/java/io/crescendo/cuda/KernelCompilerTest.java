@@ -48,6 +48,11 @@ class KernelCompilerTest {
     }
 
     @Test
+    void targetAndLanguageArePartOfTheOptions() {
+        assertEquals(List.of("--gpu-architecture=sm_90", "--std=c++17"), KernelCompiler.options("sm_90"));
+    }
+
+    @Test
     void aDeviceGetsItsOwnMachineCodeOrTheNewestAssembler() {
         assertEquals("sm_90", KernelCompiler.target(9, 0, 75, 80, 86, 90));
         assertEquals("sm_86", KernelCompiler.target(8, 6, 75, 80, 86, 90));

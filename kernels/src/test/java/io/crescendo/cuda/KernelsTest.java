@@ -117,12 +117,18 @@ class KernelsTest {
     void kernelsCanBeTimed() {
         for (Precision precision : new Precision[] {Precision.FP32, Precision.BF16}) {
             CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT.withPrecision(precision));
-            try (KernelTimes times = KernelTimes.open(backend, precision, 1 << 16)) {
+            try (KernelTimes times = KernelTimes.open(backend, precision, 1 << 16, 1)) {
                 assertEquals(2 * 1000, times.copy(1000).warm().bytes());
                 for (String rule : new String[] {"sgd", "momentum", "nesterov", "adam", "adamw"}) {
-                    times.update(rule, 1001);
+                    KernelTimes.Time bare = times.update(rule, 1001).cold();
+                    KernelTimes.Time clearing = times.update(rule, 1001, true).warm();
+                    assertEquals(4 * 1001, clearing.bytes() - bare.bytes(), rule);
                 }
                 times.gradientSum(3, 1001);
+                assertEquals(4 * 1001, times.gradientCheck(1001).cold().bytes());
+                times.crossEntropy(3, 2049);
+                times.crossEntropy(3, 10);
+                times.dropout(2, 5, 2);
                 NormTimes.Activation x = new NormTimes.Activation(5, 9, 3);
                 times.norms().ghostForward(x, 2);
                 times.norms().ghostBackward(x, 2);

@@ -98,7 +98,9 @@ final class LayerwiseCheck {
                 UpdateCheck.set(model.gradients(), gradients);
                 UpdateScalars scalars = new UpdateScalars(0.1, 0.9, 0.5, 0.01, t);
                 twin.apply(scalars);
-                launch(trial, rule, device, scalars, null, true);
+                DeviceBuffer lowered =
+                        trial.random().nextBoolean() ? new DeviceBuffer(ElementType.I32, 1, 0).zero() : null;
+                launch(trial, rule, device, scalars, lowered, true);
             }
             String what = rule + " over " + pack.parameters().size() + " tensors";
             Trial.closeFloats(what, UpdateCheck.values(model.weights()), device.w, TOLERANCE);

@@ -71,4 +71,33 @@ final class LossCheck {
             trial.close("gradient of " + what, twin.of(gradient), output, tolerance);
         }
     }
+
+    /** The sums move on and start anew; once a loss or a gradient was not finite, NaN tells of it. */
+    static void takeSums(Trial trial) {
+        double sum = trial.random().nextGaussian() * 1e6;
+        long correct = trial.random().nextLong() >>> 20;
+        DeviceBuffer loss = new DeviceBuffer(ElementType.F64, 1, 0).write(sum);
+        DeviceBuffer hits = new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(correct);
+        DeviceBuffer taken = new DeviceBuffer(ElementType.F64, 2, 0);
+        DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
+        Trial.closeFloats("taken", new double[] {sum, Double.longBitsToDouble(correct)}, taken, 0);
+        Trial.closeFloats("loss", new double[1], loss, 0);
+        Trial.closeFloats("hits", new double[1], hits, 0);
+        Trial.closeFloats("finite", new double[1], flag, 0);
+
+        double bad = trial.random().nextBoolean() ? Double.NaN : Double.POSITIVE_INFINITY;
+        loss.write(bad);
+        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
+        Trial.closeFloats("a raised flag", new double[] {1}, flag, 0);
+        if (Double.compare(taken.read()[0], bad) != 0) {
+            throw new AssertionError("taken " + taken.read()[0] + ", not " + bad);
+        }
+        loss.write(sum); // of an update that follows, or beside a gradient that was not finite
+        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
+        Trial.closeFloats("a flag that stays", new double[] {1}, flag, 0);
+        if (!Double.isNaN(taken.read()[0])) {
+            throw new AssertionError("with the flag raised the loss taken is " + taken.read()[0] + ", not NaN");
+        }
+    }
 }

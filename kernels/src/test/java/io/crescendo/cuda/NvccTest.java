@@ -8,6 +8,7 @@ import io.crescendo.cuda.FatBinary.Usage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.FileTime;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
@@ -52,6 +53,29 @@ class NvccTest {
                 report.forEach((architecture, kernels) -> assertEquals(compared, kernels.keySet(), architecture));
             }
         }
+    }
+
+    /** What the registers are must be seen in every build's log, also where there was nothing to do. */
+    @Test
+    void aSecondBuildKeepsTheFileAndRepeatsTheReport() throws IOException {
+        needsNvcc();
+        Path packaged = Files.createDirectories(work.resolve("packaged"));
+        String small = "extern \"C\" __global__ void small(float* x) { x[0] = 1; }\n";
+        Files.writeString(packaged.resolve(KernelSources.PROGRAM), small);
+        String[] arguments = {packaged.toString(), work.toString()};
+        FatBinary.main(arguments);
+        String report = Files.readString(work.resolve("report.txt"));
+        assertTrue(report.startsWith("Kernels by nvcc, ") && report.contains("small"), report);
+        Path file = packaged.resolve(KernelSources.packaged().fatBinary());
+        FileTime made = Files.getLastModifiedTime(file);
+        FatBinary.main(arguments);
+        assertEquals(report, Files.readString(work.resolve("report.txt")));
+        assertEquals(made, Files.getLastModifiedTime(file), "nothing was to do");
+
+        Path kept = work.resolve(file.getFileName() + ".txt");
+        Files.writeString(kept, report.replaceFirst("nvcc, .*", "nvcc, an older one"));
+        FatBinary.main(arguments);
+        assertEquals(report, Files.readString(work.resolve("report.txt")), "another compiler builds anew");
     }
 
     @Test

@@ -168,8 +168,9 @@ final class PointwiseCheck {
     static void dropout(Trial trial) {
         int samples = trial.between(1, 4);
         int channels = trial.between(1, 40);
-        int height = trial.between(1, 6);
-        int width = trial.between(1, 6);
+        boolean features = trial.random().nextInt(3) == 0;
+        int height = features ? 1 : trial.between(1, 6);
+        int width = features ? 1 : trial.between(1, 6);
         int count = samples * channels * height * width;
         double rate = 0.9 * trial.random().nextDouble();
         int key = trial.random().nextInt(1000);

@@ -14,6 +14,7 @@ import picocli.CommandLine.Command;
             CurvesCommand.class,
             StepCommand.class,
             ThroughputCommand.class,
+            KernelsCommand.class,
             TableCommand.class
         })
 public final class GpuBench {

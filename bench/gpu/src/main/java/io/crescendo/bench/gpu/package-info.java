@@ -11,6 +11,7 @@
  * gpu gradients --device cuda --precisions fp32,tf32,bf16 --out gradients.json     # a step's gradients beside the CPU's
  * gpu curves --device cuda --updates 200 --out curves.json                         # losses of a run on real images
  * gpu throughput --device cuda --cases wide-resnet-16-4:1024:bf16 --out speed.json # beside bench/peers/torch_step.py
+ * gpu kernels --peer bench/peers/torch_kernels.py --out kernels.json               # kernels alone, beside optimizers
  * gpu table --folder results                                                       # one table in Markdown
  * }</pre>
  *
