@@ -14,10 +14,10 @@ import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
 import io.crescendo.schedule.BatchUse;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -47,7 +47,9 @@ public final class StepPlanner implements AutoCloseable {
     private final MicroBatchCosts costs;
     private final int granule;
     private final ImageShape images;
-    private long budgetBytes;
+    /** Volatile: whoever only asks need not wait for what is being prepared. */
+    private volatile long budgetBytes;
+
     private boolean measuresNoise;
     private @Nullable MicroBatchCover cover;
     private final Map<Variant, Long> trainingBytes = new HashMap<>();
@@ -89,7 +91,7 @@ public final class StepPlanner implements AutoCloseable {
     }
 
     /** What the workspace may hold. */
-    public synchronized long budgetBytes() {
+    public long budgetBytes() {
         return budgetBytes;
     }
 
@@ -193,26 +195,29 @@ public final class StepPlanner implements AutoCloseable {
         }
         int best = 0;
         double bestCost = Double.POSITIVE_INFINITY;
-        @Nullable IllegalArgumentException tooSmall = null;
+        int smallest = Math.min(granule, most);
+        long least = Long.MAX_VALUE;
         for (Recomputation way : ways()) {
             if (costs.overheadSamples() + batch * way.extraTime() >= bestCost) {
                 continue; // more expensive even if the whole batch fits
             }
-            try {
-                int largest = MicroBatches.largest(
-                        most, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, most)), way));
-                int pieces = (batch + largest - 1) / largest;
-                double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
-                if (cost < bestCost) {
-                    best = largest;
-                    bestCost = cost;
-                }
-            } catch (IllegalArgumentException e) {
-                tooSmall = e; // the last way, which needs the least, has the last word
+            long needed = trainingBytes(smallest, way);
+            least = Math.min(least, needed);
+            if (needed > budgetBytes) {
+                continue;
+            }
+            int largest = MicroBatches.largest(
+                    most, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, most)), way));
+            int pieces = (batch + largest - 1) / largest;
+            double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
+            if (cost < bestCost) {
+                best = largest;
+                bestCost = cost;
             }
         }
         if (best == 0) {
-            throw Objects.requireNonNull(tooSmall, "no way was tried");
+            // Ways are in the order of nominal sizes; the backend's own may lie otherwise.
+            throw MicroBatches.tooSmall(budgetBytes, smallest, least);
         }
         return best;
     }
@@ -241,7 +246,9 @@ public final class StepPlanner implements AutoCloseable {
                 return way;
             }
         }
-        return ways().get(ways().size() - 1);
+        return ways().stream()
+                .min(Comparator.comparingLong(way -> trainingBytes(microBatch, way)))
+                .orElse(Recomputation.NONE);
     }
 
     private boolean fits(int microBatch) {
