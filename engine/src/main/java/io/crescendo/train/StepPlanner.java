@@ -59,13 +59,19 @@ public final class StepPlanner implements AutoCloseable {
     private record Variant(int microBatch, Recomputation way) {}
 
     /**
-     * Creates a planner with the costs that are usual on the device.
+     * Creates a planner with the costs that are usual on the device for such a network.
      *
      * @param ghostBatch samples per batch-norm statistic; micro-batches are multiples of it if the network has norms
      * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means most of the device's memory
      */
     public StepPlanner(Backend backend, Network network, int ghostBatch, double labelSmoothing, long budgetBytes) {
-        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, backend.microBatchCosts());
+        this(
+                backend,
+                network,
+                ghostBatch,
+                labelSmoothing,
+                budgetBytes,
+                backend.microBatchCosts().on(network.trainingProgram(1, 1, labelSmoothing, backend.fusions())));
     }
 
     /** Creates a planner with measured costs. */
@@ -170,6 +176,16 @@ public final class StepPlanner implements AutoCloseable {
         boolean prepared =
                 cover == null || !cover.covers(batch) || cover.sizes().containsAll(halves);
         return prepared && halves.stream().allMatch(this::fits) ? halves : List.of(batch);
+    }
+
+    /** Arena bytes of a micro-batch by the way that needs least: no budget below them can be met. */
+    synchronized long leastBytes(int microBatch) {
+        long least = ways().stream()
+                .mapToLong(way -> trainingBytes(microBatch, way))
+                .min()
+                .orElseThrow();
+        discardCandidates();
+        return least;
     }
 
     /** What fills the workspace when a micro-batch runs. */
