@@ -192,8 +192,7 @@ class TrainingTest {
         Run run = withBudget("1KiB", "small");
         assertEquals(1, run.status(), run.err());
         assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
-        Matcher needed =
-                Pattern.compile("needs (\\d+) bytes \\((\\S+MiB)\\)").matcher(run.err());
+        Matcher needed = Pattern.compile("needs (\\d+) bytes \\((\\S+MiB)\\)").matcher(run.err());
         assertTrue(needed.find(), run.err());
         // What it asks for is enough, whichever of the two is given back.
         for (String budget : List.of(needed.group(1), needed.group(2))) {

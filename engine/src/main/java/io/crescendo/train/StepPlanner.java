@@ -312,11 +312,22 @@ public final class StepPlanner implements AutoCloseable {
 
     /** The most samples that evaluation may run at once. */
     synchronized int largestInference(int samples) {
-        return MicroBatches.largest(Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, size -> {
-            try (PlannedProgram program = inference(Math.toIntExact(size))) {
-                return program.plan().totalBytes();
-            }
-        });
+        try {
+            return MicroBatches.largest(
+                    Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, this::inferenceBytes);
+        } catch (IllegalArgumentException e) {
+            // Whoever raises the budget wants to train: one sample's evaluation would not be enough.
+            IllegalArgumentException tooSmall =
+                    MicroBatches.tooSmall(budgetBytes, granule, Math.max(inferenceBytes(1), leastBytes(granule)));
+            tooSmall.initCause(e);
+            throw tooSmall;
+        }
+    }
+
+    private long inferenceBytes(long samples) {
+        try (PlannedProgram program = inference(Math.toIntExact(samples))) {
+            return program.plan().totalBytes();
+        }
     }
 
     /** Forgets programs that were tried on the way to those that fit. */

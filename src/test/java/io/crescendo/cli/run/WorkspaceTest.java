@@ -16,7 +16,9 @@ import io.crescendo.nn.Network;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
-/** Every network that ships, in the sizes that a processor's libraries ask for: they are not as round as nominal ones. */
+/**
+ * Every network that ships, in the sizes that a processor's libraries ask for: they are not as round as nominal ones.
+ */
 class WorkspaceTest {
     private static final double MOST_WASTE = 1.03;
     private static final int GHOST_BATCH = 128;
