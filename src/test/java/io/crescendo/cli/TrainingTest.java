@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -212,16 +213,39 @@ class TrainingTest {
 
     @Test
     void aBudgetTooSmallIsExplained() {
-        Run run = Run.of(
+        Run run = withBudget("1KiB", "small");
+        assertEquals(1, run.status(), run.err());
+        assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
+        Matcher needed = Pattern.compile("needs (\\d+) bytes \\((\\S+MiB)\\)").matcher(run.err());
+        assertTrue(needed.find(), run.err());
+        // What it asks for is enough, whichever of the two is given back.
+        for (String budget : List.of(needed.group(1), needed.group(2))) {
+            Run enough = withBudget(budget, budget);
+            assertEquals(0, enough.status(), enough.err());
+        }
+    }
+
+    private Run withBudget(String budget, String name) {
+        return Run.of(
                 "train",
                 "--device",
                 device(),
+                "--epochs",
+                "0.05",
                 "--memory-budget",
-                "1KiB",
+                budget,
                 "--out",
-                folder.resolve("x").toString());
-        assertEquals(1, run.status(), run.err());
-        assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
+                folder.resolve(name).toString());
+    }
+
+    @Test
+    void aForecastForADeviceThatIsNotHereNamesOneThatIs() {
+        boolean cuda = Backends.providers().stream()
+                .anyMatch(provider -> provider.name().equals("cuda")
+                        && provider.availability().available());
+        Run run = Run.of("plan", "--memory", "--device", "cuda");
+        assertEquals(cuda ? 0 : 1, run.status(), run.err());
+        assertTrue(cuda || run.err().contains("--device reference"), run.err());
     }
 
     /** The fast backend where it runs; the slow one gives the same evidence. */

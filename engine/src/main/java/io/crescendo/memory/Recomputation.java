@@ -96,6 +96,21 @@ public record Recomputation(String name, Set<Integer> released, double extraTime
         return program.ops().stream().mapToDouble(Recomputation::time).sum();
     }
 
+    /** Time as above for what grows with the samples: arena values and multiplications, weights aside. */
+    static double work(Program program) {
+        double work = 0;
+        for (Op op : program.ops()) {
+            for (Value value : op.inputs()) {
+                work += value.home() == Home.ARENA ? value.bytes() : 0;
+            }
+            for (Value value : op.outputs()) {
+                work += value.home() == Home.ARENA ? value.bytes() : 0;
+            }
+            work += multiplications(op) / OPERATIONS_PER_BYTE;
+        }
+        return work;
+    }
+
     private static double time(Op op) {
         double bytes = 0;
         for (Value value : op.inputs()) {

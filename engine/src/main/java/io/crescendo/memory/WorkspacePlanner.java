@@ -16,9 +16,10 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>Placing rectangles (lifetime × bytes) without overlap in the lowest strip is NP-hard; the greedy rule used here,
  * largest first at the lowest free offset that fits tightest, is the one production inference runtimes use (Pisarchyk
- * and Lee 2020, arXiv 2001.03288). Several orders are tried, then improved by placing first what stuck out before, and
- * the smallest result wins. Before that, an output that may overwrite a dying input is merged with it into one block,
- * so in-place operations cost nothing.
+ * and Lee 2020, arXiv 2001.03288). Several orders are tried, then filling the arena from below moment by moment, which
+ * often fits exactly where the greedy rule does not; then orders are improved by placing first what stuck out before,
+ * and the smallest result wins. Before that, an output that may overwrite a dying input is merged with it into one
+ * block, so in-place operations cost nothing.
  */
 public final class WorkspacePlanner {
     /** Every offset is a multiple of this: a cache line, and the widest vector load on either kind of device. */
@@ -53,6 +54,19 @@ public final class WorkspacePlanner {
             }
             if (best == lowerBound) {
                 break;
+            }
+        }
+        List<Comparator<Block>> preferences = List.of(
+                Comparator.<Block>comparingLong(b -> b.bytes * (b.last - b.first + 1L)),
+                Comparator.<Block>comparingInt(b -> b.last - b.first).thenComparingLong(b -> b.bytes),
+                Comparator.<Block>comparingLong(b -> b.bytes).thenComparingInt(b -> b.last - b.first));
+        for (Comparator<Block> preferred : preferences) {
+            if (best > GOOD_ENOUGH * lowerBound) {
+                long total = fill(blocks, program.ops().size(), preferred);
+                if (total < best) {
+                    best = total;
+                    bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
+                }
             }
         }
         Random random = new Random(0); // always the same: a plan is a pure function of its arguments
@@ -177,6 +191,45 @@ public final class WorkspacePlanner {
             most = Math.max(most, alive);
         }
         return most;
+    }
+
+    /**
+     * Fills the arena from below: the lowest stretch of operations takes the block that lives within it and is
+     * preferred to the others, or is raised to its lower neighbour where there is none (Sekiyama, Imamichi, Imai and
+     * Raymond 2018, arXiv 1804.10001).
+     */
+    private static long fill(List<Block> blocks, int ops, Comparator<Block> preferred) {
+        List<Block> left = new ArrayList<>(blocks);
+        long[] filled = new long[ops];
+        long total = 0;
+        while (!left.isEmpty()) {
+            int from = 0;
+            for (int i = 1; i < ops; i++) {
+                from = filled[i] < filled[from] ? i : from;
+            }
+            long height = filled[from];
+            int to = from; // the last operation of the stretch
+            while (to + 1 < ops && filled[to + 1] == height) {
+                to++;
+            }
+            Block best = null;
+            for (Block block : left) {
+                if (from <= block.first && block.last <= to && (best == null || preferred.compare(block, best) > 0)) {
+                    best = block;
+                }
+            }
+            if (best == null) {
+                long before = from > 0 ? filled[from - 1] : Long.MAX_VALUE;
+                long after = to + 1 < ops ? filled[to + 1] : Long.MAX_VALUE;
+                Arrays.fill(filled, from, to + 1, Math.min(before, after));
+            } else {
+                best.offset = height;
+                total = Math.max(total, height + best.bytes);
+                Arrays.fill(filled, best.first, best.last + 1, height + best.bytes);
+                left.remove(best);
+            }
+        }
+        return total;
     }
 
     /** Fewer for large programs: placing takes time in the square of the blocks. */

@@ -34,7 +34,11 @@ public final class Evaluator implements AutoCloseable {
     private final int samples;
     private final Map<Integer, Executable> executables = new HashMap<>();
     private Consumer<Steps.Refusal> onRefusal = refusal -> {};
+    /** As many samples at once as were asked for, or as the device did not refuse. */
+    private int mostAtOnce;
+
     private int evaluationBatch;
+    private long budgetBytes;
     private long workspaceBytes;
 
     /**
@@ -58,7 +62,8 @@ public final class Evaluator implements AutoCloseable {
         this.stream = stream;
         this.resident = backend.residentImages(stream.source());
         this.samples = samples;
-        this.evaluationBatch = planner.largestInference(Math.min(samples, evaluationBatch));
+        this.mostAtOnce = Math.min(samples, evaluationBatch);
+        fitBudget();
     }
 
     /** Calls this when the device refuses memory and evaluation goes on in smaller pieces. */
@@ -68,6 +73,9 @@ public final class Evaluator implements AutoCloseable {
 
     /** Evaluates all samples; {@code update} and {@code epoch} only label the record. */
     public EvaluationRecord evaluate(long update, double epoch) {
+        if (planner.budgetBytes() != budgetBytes) {
+            fitBudget(); // training may have met a refusal since
+        }
         while (true) {
             try {
                 return evaluateOnce(update, epoch);
@@ -75,14 +83,28 @@ public final class Evaluator implements AutoCloseable {
                 if (evaluationBatch == 1) {
                     throw e;
                 }
-                executables.values().forEach(Executable::close);
-                executables.clear();
-                workspaceBytes = 0;
+                forgetExecutables();
                 onRefusal.accept(new Steps.Refusal(
                         evaluationBatch, e.requestedBytes(), Math.min(planner.budgetBytes(), e.requestedBytes() - 1)));
                 evaluationBatch = (evaluationBatch + 1) / 2;
+                mostAtOnce = evaluationBatch;
             }
         }
+    }
+
+    private void fitBudget() {
+        budgetBytes = planner.budgetBytes();
+        int fitting = planner.largestInference(mostAtOnce);
+        if (fitting != evaluationBatch) {
+            forgetExecutables();
+            evaluationBatch = fitting;
+        }
+    }
+
+    private void forgetExecutables() {
+        executables.values().forEach(Executable::close);
+        executables.clear();
+        workspaceBytes = 0;
     }
 
     private EvaluationRecord evaluateOnce(long update, double epoch) {

@@ -14,10 +14,10 @@ import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
 import io.crescendo.schedule.BatchUse;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Objects;
 import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -47,7 +47,9 @@ public final class StepPlanner implements AutoCloseable {
     private final MicroBatchCosts costs;
     private final int granule;
     private final ImageShape images;
-    private long budgetBytes;
+    /** Volatile: whoever only asks need not wait for what is being prepared. */
+    private volatile long budgetBytes;
+
     private boolean measuresNoise;
     private @Nullable MicroBatchCover cover;
     private final Map<Variant, Long> trainingBytes = new HashMap<>();
@@ -57,13 +59,19 @@ public final class StepPlanner implements AutoCloseable {
     private record Variant(int microBatch, Recomputation way) {}
 
     /**
-     * Creates a planner with the costs that are usual on the device.
+     * Creates a planner with the costs that are usual on the device for such a network.
      *
      * @param ghostBatch samples per batch-norm statistic; micro-batches are multiples of it if the network has norms
      * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means most of the device's memory
      */
     public StepPlanner(Backend backend, Network network, int ghostBatch, double labelSmoothing, long budgetBytes) {
-        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, backend.microBatchCosts());
+        this(
+                backend,
+                network,
+                ghostBatch,
+                labelSmoothing,
+                budgetBytes,
+                backend.microBatchCosts().on(network.trainingProgram(1, 1, labelSmoothing, backend.fusions())));
     }
 
     /** Creates a planner with measured costs. */
@@ -89,7 +97,7 @@ public final class StepPlanner implements AutoCloseable {
     }
 
     /** What the workspace may hold. */
-    public synchronized long budgetBytes() {
+    public long budgetBytes() {
         return budgetBytes;
     }
 
@@ -170,6 +178,16 @@ public final class StepPlanner implements AutoCloseable {
         return prepared && halves.stream().allMatch(this::fits) ? halves : List.of(batch);
     }
 
+    /** Arena bytes of a micro-batch by the way that needs least: no budget below them can be met. */
+    synchronized long leastBytes(int microBatch) {
+        long least = ways().stream()
+                .mapToLong(way -> trainingBytes(microBatch, way))
+                .min()
+                .orElseThrow();
+        discardCandidates();
+        return least;
+    }
+
     /** What fills the workspace when a micro-batch runs. */
     public synchronized WorkspaceReport report(int microBatch, int entries) {
         PlannedProgram candidate = candidate(microBatch, way(microBatch));
@@ -193,26 +211,29 @@ public final class StepPlanner implements AutoCloseable {
         }
         int best = 0;
         double bestCost = Double.POSITIVE_INFINITY;
-        @Nullable IllegalArgumentException tooSmall = null;
+        int smallest = Math.min(granule, most);
+        long least = Long.MAX_VALUE;
         for (Recomputation way : ways()) {
             if (costs.overheadSamples() + batch * way.extraTime() >= bestCost) {
                 continue; // more expensive even if the whole batch fits
             }
-            try {
-                int largest = MicroBatches.largest(
-                        most, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, most)), way));
-                int pieces = (batch + largest - 1) / largest;
-                double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
-                if (cost < bestCost) {
-                    best = largest;
-                    bestCost = cost;
-                }
-            } catch (IllegalArgumentException e) {
-                tooSmall = e; // the last way, which needs the least, has the last word
+            long needed = trainingBytes(smallest, way);
+            least = Math.min(least, needed);
+            if (needed > budgetBytes) {
+                continue;
+            }
+            int largest = MicroBatches.largest(
+                    most, granule, budgetBytes, size -> trainingBytes(Math.toIntExact(Math.min(size, most)), way));
+            int pieces = (batch + largest - 1) / largest;
+            double cost = pieces * costs.overheadSamples() + batch * way.extraTime();
+            if (cost < bestCost) {
+                best = largest;
+                bestCost = cost;
             }
         }
         if (best == 0) {
-            throw Objects.requireNonNull(tooSmall, "no way was tried");
+            // Ways are in the order of nominal sizes; the backend's own may lie otherwise.
+            throw MicroBatches.tooSmall(budgetBytes, smallest, least);
         }
         return best;
     }
@@ -241,7 +262,9 @@ public final class StepPlanner implements AutoCloseable {
                 return way;
             }
         }
-        return ways().get(ways().size() - 1);
+        return ways().stream()
+                .min(Comparator.comparingLong(way -> trainingBytes(microBatch, way)))
+                .orElse(Recomputation.NONE);
     }
 
     private boolean fits(int microBatch) {
@@ -289,11 +312,22 @@ public final class StepPlanner implements AutoCloseable {
 
     /** The most samples that evaluation may run at once. */
     synchronized int largestInference(int samples) {
-        return MicroBatches.largest(Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, size -> {
-            try (PlannedProgram program = inference(Math.toIntExact(size))) {
-                return program.plan().totalBytes();
-            }
-        });
+        try {
+            return MicroBatches.largest(
+                    Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, this::inferenceBytes);
+        } catch (IllegalArgumentException e) {
+            // Whoever raises the budget wants to train: one sample's evaluation would not be enough.
+            IllegalArgumentException tooSmall =
+                    MicroBatches.tooSmall(budgetBytes, granule, Math.max(inferenceBytes(1), leastBytes(granule)));
+            tooSmall.initCause(e);
+            throw tooSmall;
+        }
+    }
+
+    private long inferenceBytes(long samples) {
+        try (PlannedProgram program = inference(Math.toIntExact(samples))) {
+            return program.plan().totalBytes();
+        }
     }
 
     /** Forgets programs that were tried on the way to those that fit. */

@@ -150,7 +150,7 @@ public abstract class BackendContract {
     @Test
     public void microBatchesAddUpToTheBatch() {
         try (Backend backend = open()) {
-            for (NetworkCase any : NetworkCase.operations(random)) {
+            for (NetworkCase any : NetworkCase.all(random)) {
                 int ghostBatch = 1 + random.nextInt(3);
                 NetworkCase network = any.withBatch(2 + random.nextInt(9), ghostBatch);
                 int microBatch = ghostBatch * (1 + random.nextInt(3)); // rarely divides the batch: the last is ragged

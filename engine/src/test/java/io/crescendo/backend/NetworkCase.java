@@ -188,6 +188,13 @@ public record NetworkCase(
         return cases;
     }
 
+    /** {@link #operations} and {@link #wide}. */
+    public static List<NetworkCase> all(Random random) {
+        List<NetworkCase> cases = new ArrayList<>(operations(random));
+        cases.addAll(wide(random));
+        return cases;
+    }
+
     /** Small whole networks: a plain one and a residual one with strided shortcuts. */
     public static List<NetworkCase> networks(Random random) {
         List<NetworkCase> cases = new ArrayList<>();

@@ -21,6 +21,10 @@ record RealNetwork(String name, int batch, int extent, BiFunction<Layers, Value,
                 new RealNetwork("inception blocks", 32, 149, RealNetwork::inception));
     }
 
+    RealNetwork withBatch(int newBatch) {
+        return new RealNetwork(name, newBatch, extent, body);
+    }
+
     Program program(Set<Fusion> fusions) {
         Tape tape = Tape.training(batch, 32);
         Layers layers = new Layers(tape);

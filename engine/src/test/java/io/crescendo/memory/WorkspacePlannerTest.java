@@ -137,6 +137,21 @@ class WorkspacePlannerTest {
         }
     }
 
+    /** Odd batches, at which no size is a multiple of another, with every way of computing again. */
+    @Test
+    void oddBatchesStayWithinAFewPercentOfTheBoundToo() {
+        for (RealNetwork network : RealNetwork.all().subList(0, 2)) {
+            for (int batch : new int[] {1, 3, 5, 7, 13, 21, 31, 39, 127}) {
+                Program program = network.withBatch(batch).program(EnumSet.allOf(Fusion.class));
+                for (Recomputation way : Recomputation.ways(program)) {
+                    WorkspacePlan plan = WorkspacePlanner.plan(way.of(program), new Sizes(1, 1, true, 0, true));
+                    double ratio = (double) plan.totalBytes() / plan.lowerBoundBytes();
+                    assertTrue(ratio >= 1 && ratio <= 1.03, network.name() + ", batch " + batch + ", " + way + ratio);
+                }
+            }
+        }
+    }
+
     /** Two values alive at the same operation lie apart, unless one is overwritten by leave of everyone asked. */
     private static WorkspacePlan check(String what, Program program, MemoryRequirements sizes) {
         WorkspacePlan plan = WorkspacePlanner.plan(program, sizes);

@@ -17,7 +17,9 @@ import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.nn.Dense;
+import io.crescendo.nn.Layer;
 import io.crescendo.nn.Network;
+import io.crescendo.nn.Relu;
 import io.crescendo.reference.ReferenceBackend;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -102,5 +104,43 @@ class EvaluatorTest {
         assertEquals(List.of(12, 12, 7, 12, 12, 7), keeping.sizes);
         assertTrue(keeping.closed, "the device's memory is given back");
         assertEquals(DATA.size(), fed.samples());
+    }
+
+    @Test
+    void aSmallerBudgetHoldsForEvaluationToo() {
+        Network network = new Network(
+                "dense", 2, 6, 5, 3, Layer.sequence(new Dense("hidden", 40), new Relu(), new Dense("logits", 3)));
+        Keeping backend = new Keeping();
+        try (backend;
+                StepPlanner planner = new StepPlanner(backend, network, 1, 0, Long.MAX_VALUE);
+                ModelMemory model =
+                        ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
+                Steps steps = new Steps(backend, model, planner);
+                Evaluator evaluator = new Evaluator(
+                        backend,
+                        planner,
+                        model,
+                        BatchStream.evaluation(DATA, Normalization.of(DATA)),
+                        DATA.size(),
+                        12)) {
+            EvaluationRecord whole = evaluator.evaluate(5, 1);
+            long before = planner.budgetBytes();
+            long budget = planner.evaluationBytes(5);
+            assertTrue(budget < planner.evaluationBytes(12));
+            steps.budgetBytes(budget);
+            backend.sizes.clear();
+            EvaluationRecord pieces = evaluator.evaluate(5, 1);
+            int largest = backend.sizes.stream().mapToInt(size -> size).max().orElseThrow();
+            assertTrue(largest >= 5 && largest < 12, backend.sizes.toString());
+            assertTrue(
+                    backend.workspace().capacityBytes() <= budget,
+                    backend.workspace().capacityBytes() + " of " + budget);
+            assertEquals(whole.loss(), pieces.loss(), 1e-12);
+            assertEquals(whole.accuracy(), pieces.accuracy());
+            steps.budgetBytes(before);
+            backend.sizes.clear();
+            assertEquals(whole, evaluator.evaluate(5, 1));
+            assertEquals(List.of(12, 12, 7), backend.sizes);
+        }
     }
 }

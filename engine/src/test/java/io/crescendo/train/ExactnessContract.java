@@ -56,6 +56,10 @@ import org.junit.jupiter.api.Test;
  */
 public abstract class ExactnessContract {
     private static final int ROUNDS = 12;
+
+    /** Rounds go on until each kind of cut occurred, but no further than this. */
+    private static final int MOST_ROUNDS = 60;
+
     private static final int MOVES = 6;
 
     /** Size of the moves in roundings, as in the backend contract. */
@@ -63,6 +67,9 @@ public abstract class ExactnessContract {
 
     /** Splitting costs nothing, so that no budget is met by recomputing instead. */
     private static final MicroBatchCosts FREE_SPLITS = new MicroBatchCosts(0, 0);
+
+    /** Preparing costs so much that batches share sizes wherever they can. */
+    private static final MicroBatchCosts DEAR_PROGRAMS = new MicroBatchCosts(1_000, 0);
 
     private static final ImageShape IMAGES = new ImageShape(2, 7, 6);
     private static final Dataset DATA = new RandomDataset(150, 3, IMAGES, 5);
@@ -77,22 +84,28 @@ public abstract class ExactnessContract {
     public void anySplitGivesTheUnsplitUpdate() {
         long seed = Long.getLong("crescendo.seed", new Random().nextLong());
         Random random = new Random(seed);
-        int split = 0;
-        int recomputed = 0;
-        for (int round = 0; round < ROUNDS; round++) {
-            Network network = network(new Random(random.nextLong()));
+        Count count = new Count();
+        for (int round = 0; round < ROUNDS || (!count.complete() && round < MOST_ROUNDS); round++) {
+            boolean wide = round % 3 == 0;
+            boolean smooth = round % 2 == 0;
+            Network network = network(new Random(random.nextLong()), wide);
             int ghostBatch = 1 + random.nextInt(6);
-            int batch = 2 + random.nextInt(60);
+            int batch = 2 + random.nextInt(wide ? 25 : 60); // the reference takes its time for many channels
             long weightSeed = random.nextLong();
-            MicroBatchCosts costs = new MicroBatchCosts(random.nextInt(100), random.nextInt(20));
-            double share = random.nextDouble();
+            MicroBatchCosts costs = smooth
+                    ? DEAR_PROGRAMS
+                    : new MicroBatchCosts(random.nextInt(100), random.nextInt(random.nextBoolean() ? 20 : 1_000));
+            List<BatchUse> uses = smooth ? smoothUses(batch, random) : List.of(new BatchUse(batch, 1, 0, 0));
+            // A generous budget leaves the whole cut to the cover.
+            double share = random.nextInt(3) == 0 ? 1 : random.nextDouble();
             try (Backend backend = open()) {
                 long budget = budget(backend, network, ghostBatch, batch, share);
                 StepPlanner planner = new StepPlanner(backend, network, ghostBatch, 0.1, budget, costs);
+                StepPlan alone = planner.plan(batch);
+                planner.cover(uses);
                 StepPlan plan = planner.plan(batch);
-                split += plan.microBatches().size() > 1 ? 1 : 0;
-                recomputed += plan.recomputation().extraTime() > 0 ? 1 : 0;
-                Answer candidate = update(backend, network, planner, batch, weightSeed, 0);
+                count.add(wide, alone, plan);
+                Answer candidate = update(backend, network, planner, uses, batch, weightSeed, 0);
                 List<Answer> moved = new ArrayList<>();
                 for (int move = 1; move <= MOVES; move++) {
                     moved.add(whole(network, ghostBatch, batch, weightSeed, move));
@@ -107,13 +120,49 @@ public abstract class ExactnessContract {
                         batch * IMAGES.pixels() + 100.0);
             }
         }
-        assertTrue(split + recomputed > 0, "seed " + seed + ": no budget forced anything");
+        assertTrue(count.complete(), "seed " + seed + ": after " + MOST_ROUNDS + " rounds only " + count);
+    }
+
+    /** What the plans of the rounds had in them. */
+    private static final class Count {
+        private int split;
+        private int recomputed;
+        private int covered;
+        private int wide;
+
+        void add(boolean wideNetwork, StepPlan alone, StepPlan plan) {
+            split += alone.microBatches().size() > 1 ? 1 : 0;
+            recomputed += plan.recomputation().extraTime() > 0 ? 1 : 0;
+            covered += plan.microBatches().equals(alone.microBatches()) ? 0 : 1;
+            wide += wideNetwork && plan.microBatches().size() > 1 ? 1 : 0;
+        }
+
+        boolean complete() {
+            return split > 0 && recomputed > 0 && covered > 0 && wide > 0;
+        }
+
+        @Override
+        public String toString() {
+            return split + " batches were split to fit the budget, " + recomputed + " recomputed, " + covered
+                    + " covered by sizes of others; " + wide + " of wide networks were in pieces";
+        }
+    }
+
+    /** A batch among so many others that each cannot have a program of its own; it comes first, they are not run. */
+    private static List<BatchUse> smoothUses(int batch, Random random) {
+        List<BatchUse> uses = new ArrayList<>(List.of(new BatchUse(batch, 1, 0, 0)));
+        for (int other = 2; other <= 60; other++) {
+            if (other != batch && random.nextBoolean()) {
+                uses.add(new BatchUse(other, 5 + random.nextInt(50), 1_000L * other, 1_000L * other + 999));
+            }
+        }
+        return uses;
     }
 
     @Test
     public void budgetsThatForceMicroBatchesGiveTheSameLearningCurve() {
         long seed = Long.getLong("crescendo.seed", new Random().nextLong());
-        Network network = network(new Random(seed));
+        Network network = network(new Random(seed), false);
         TrainingPlan plan = TrainingPlan.of(
                         Schedule.staircase(0.02, 1.0 / 3, 1), TrainingPlan.batch(14), TrainingPlan.momentum(0.8))
                 .forEpochs(2, DATA.size())
@@ -158,9 +207,9 @@ public abstract class ExactnessContract {
         long seed = Long.getLong("crescendo.seed", new Random().nextLong());
         Random random = new Random(seed);
         for (int round = 0; round < ROUNDS; round++) {
-            Network network = network(new Random(random.nextLong()));
+            Network network = network(new Random(random.nextLong()), round % 4 == 0);
             int ghostBatch = 1 + random.nextInt(6);
-            int batch = ghostBatch + 1 + random.nextInt(50);
+            int batch = ghostBatch + 1 + random.nextInt(round % 4 == 0 ? 20 : 50);
             TrainingPlan plan = TrainingPlan.of(
                             Schedule.constant(0.02), TrainingPlan.batch(batch), TrainingPlan.momentum(0.8))
                     .forEpochs(1, DATA.size());
@@ -253,10 +302,10 @@ public abstract class ExactnessContract {
         }
     }
 
-    /** Between what one ghost batch needs and what the whole batch needs. */
+    /** Between what one ghost batch needs at the least and what the whole batch needs. */
     private static long budget(Backend backend, Network network, int ghostBatch, int batch, double share) {
         try (StepPlanner free = new StepPlanner(backend, network, ghostBatch, 0.1, Long.MAX_VALUE)) {
-            long least = free.plan(Math.min(batch, ghostBatch)).workspaceBytes();
+            long least = free.leastBytes(Math.min(batch, ghostBatch));
             long most = free.plan(batch).workspaceBytes();
             return Math.max(1, (long) (least + share * (most - least)));
         }
@@ -268,6 +317,7 @@ public abstract class ExactnessContract {
                     reference,
                     network,
                     new StepPlanner(reference, network, ghostBatch, 0.1, Long.MAX_VALUE - 1),
+                    List.of(new BatchUse(batch, 1, 0, 0)),
                     batch,
                     weightSeed,
                     move);
@@ -275,7 +325,14 @@ public abstract class ExactnessContract {
     }
 
     /** Gradients, statistics, loss and updated weights of one update in the middle of an epoch. */
-    private Answer update(Backend backend, Network network, StepPlanner planner, int batch, long weightSeed, int move) {
+    private Answer update(
+            Backend backend,
+            Network network,
+            StepPlanner planner,
+            List<BatchUse> uses,
+            int batch,
+            long weightSeed,
+            int move) {
         Program layout = network.inferenceProgram(1, 0, backend.fusions());
         Optimizer optimizer = Optimizer.momentum(1e-3);
         try (ModelMemory model = ModelMemory.allocate(backend, layout, weightSeed);
@@ -285,7 +342,7 @@ public abstract class ExactnessContract {
                 BatchStream stream = new BatchStream(DATA, Normalization.of(DATA), Augmentation.NONE, 3)) {
             move(model, move, 0);
             backend.metrics().clear();
-            steps.expect(List.of(new BatchUse(batch, 1, 0, 0)));
+            steps.expect(uses);
             steps.forBatch(batch).run(stream, 1, 17, weightSeed, () -> {});
             StepMetrics.Sums sums = backend.metrics().read();
             Answer answer = new Answer();
@@ -310,17 +367,22 @@ public abstract class ExactnessContract {
         }
     }
 
-    /** A few blocks of every kind, with odd numbers of channels. */
-    private static Network network(Random random) {
+    /**
+     * A few blocks of every kind.
+     *
+     * @param wide channels fill whole vector registers, for which fast backends have code of their own; otherwise their
+     *     number is odd or small
+     */
+    private static Network network(Random random, boolean wide) {
         List<Layer> layers = new ArrayList<>();
         int blocks = 2 + random.nextInt(3);
-        int channels = 1 + 2 * random.nextInt(4);
+        int channels = wide ? 16 : 1 + 2 * random.nextInt(4);
         layers.add(new Conv2d("stem", channels, Window.square(3, 1, 1)));
         for (int i = 0; i < blocks; i++) {
             String name = "block" + i;
-            switch (random.nextInt(6)) {
+            switch (random.nextInt(wide && i == 0 ? 3 : 6)) {
                 case 0, 1 -> {
-                    channels = 1 + random.nextInt(8);
+                    channels = wide ? 16 * (1 + random.nextInt(2)) : 1 + random.nextInt(8);
                     layers.add(new Conv2d(name + ".conv", channels, Window.square(3, 1 + random.nextInt(2), 1)));
                     layers.add(new BatchNorm(name + ".norm"));
                     layers.add(new Relu());

@@ -47,6 +47,8 @@ import java.util.OptionalLong;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 class StepsTest {
@@ -217,6 +219,17 @@ class StepsTest {
                 String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> hopeless.plan(16))
                         .getMessage());
                 assertTrue(message.contains("4 samples"), message);
+                // What it asks for is enough, in bytes and in the unit that is read.
+                Matcher stated = Pattern.compile("needs (\\d+) bytes \\((\\d+\\.\\d)MiB\\)")
+                        .matcher(message);
+                assertTrue(stated.find(), message);
+                long bytes = Long.parseLong(stated.group(1));
+                assertTrue(Double.parseDouble(stated.group(2)) * (1 << 20) >= bytes, message);
+                hopeless.budgetBytes(bytes);
+                assertEquals(4, hopeless.plan(16).microBatch());
+                assertEquals(bytes, hopeless.plan(16).workspaceBytes());
+                hopeless.budgetBytes(bytes - 1);
+                assertThrows(IllegalArgumentException.class, () -> hopeless.plan(16));
             }
         }
     }

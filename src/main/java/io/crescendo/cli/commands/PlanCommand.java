@@ -31,6 +31,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -163,12 +164,28 @@ public final class PlanCommand implements Callable<Integer> {
         }
         Network network = Experiment.network(run, DataSearch.standard(data));
         MemoryBudget budget = memoryBudget == null ? MemoryBudget.NONE : memoryBudget;
-        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT);
+        try (Backend backend = open();
                 MemoryForecast forecast = new MemoryForecast(backend, network, run, budget.on(backend))) {
             out.println("memory on " + backend.description());
             phases(plans, out, forecast);
             out.println();
             forecast.details(Integer.MAX_VALUE).forEach(out::println);
+        }
+    }
+
+    /** A forecast allocates nothing on the device, but sizes are what its libraries say. */
+    private Backend open() {
+        try {
+            return Backends.open(device, BackendOptions.DEFAULT);
+        } catch (IllegalStateException e) {
+            String others = Backends.providers().stream()
+                    .filter(provider -> provider.availability().available())
+                    .map(provider -> "--device " + provider.name())
+                    .collect(Collectors.joining(" or "));
+            throw UserError.failure(
+                    e.getMessage() + "\nthe sizes of a workspace are those of the device's libraries; " + others
+                            + " works here and gives an idea of them",
+                    e);
         }
     }
 
