@@ -34,9 +34,6 @@ class BadInputTest {
                 Arguments.of(List.of("train", "--threads", "1.5"), "'1.5' must be a whole number"),
                 Arguments.of(List.of("plan", "--epochs", "1e-9"), "--epochs: learningRate is not possible"),
                 Arguments.of(List.of("plan", "--memory", "--json"), "--memory is for people"),
-                Arguments.of(
-                        List.of("plan", "--memory", "--preset", "imagenet-resnet50-large"),
-                        "the images of data set 'imagenet'"),
                 Arguments.of(List.of("profile", "--batch", "0"), "--batch 0: must be at least 1 sample"),
                 Arguments.of(List.of("profile", "--seconds", "-1"), "--seconds -1.0: must be positive"),
                 Arguments.of(List.of("plan", "--presset", "x"), "did you mean '--preset'?"),
@@ -60,7 +57,6 @@ class BadInputTest {
                 Arguments.of(List.of("fetch-cuda", "--repository", "central"), "--repository central"),
                 Arguments.of(
                         List.of("train", "--memory-budget", "8 bananas"), "'8 bananas' is not an amount of memory"),
-                Arguments.of(List.of("train", "--preset", "imagenet-resnet50-large"), "data set 'imagenet'"),
                 Arguments.of(List.of("compare", "--seeds", "1,two"), "'two' must be a whole number"),
                 Arguments.of(List.of("compare", "--seeds", "1,2", "--seed", "3"), "--seed and --seeds"),
                 Arguments.of(List.of("compare", "--seeds", ","), "--seeds: names none"),
@@ -144,6 +140,32 @@ class BadInputTest {
                         && run.err().contains("wide-resnet"),
                 run.err());
         assertFalse(Files.exists(out("never")), "nothing is created before the input is sound");
+    }
+
+    @Test
+    void namesTheDataSetAndListsTheKnownOnes() throws IOException {
+        Path file = folder.resolve("my.yaml");
+        Files.writeString(file, "dataset: imagenett\n");
+        String[] config = {"--preset", "imagenet-resnet50-large", "--config", file.toString()};
+        Run train = Run.of("train", config[0], config[1], config[2], config[3]);
+        assertMessage(train, UserError.USAGE, "data set 'imagenett' of 'imagenet-resnet50-large' cannot be loaded");
+        assertTrue(train.err().contains("did you mean 'imagenet'?"), train.err());
+        Run plan = Run.of("plan", "--memory", config[0], config[1], config[2], config[3]);
+        assertEquals(UserError.USAGE, plan.status());
+        assertTrue(plan.err().contains("--memory: the images of data set 'imagenett'"), plan.err());
+    }
+
+    /** As many classes as ImageNet has, an image each. */
+    @Test
+    void refusesAnImageNetThatIsNotWhole() throws IOException {
+        for (String part : List.of("train", "val")) {
+            for (int label = 1; label <= 1000; label++) {
+                Path directory = Files.createDirectories(folder.resolve(part).resolve(String.format("n%08d", label)));
+                Files.createFile(directory.resolve("1.JPEG"));
+            }
+        }
+        Run run = Run.of("train", "--preset", "imagenet-resnet50-increasing", "--data", folder.toString());
+        assertMessage(run, UserError.USAGE, "trainingSamples is 1281167, but data set 'imagenet' has 1000");
     }
 
     @Test

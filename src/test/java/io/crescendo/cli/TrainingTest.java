@@ -9,16 +9,19 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.backend.Backends;
 import io.crescendo.train.CheckpointFolder;
+import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
+import javax.imageio.ImageIO;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -94,6 +97,67 @@ class TrainingTest {
             assertTrue(line.path("meanVariance").asDouble() > 0, line.toString());
         }
         assertTrue(Files.readString(out.resolve("report.html")).contains("gradient noise scale"), "report");
+    }
+
+    /** Red and blue JPEGs, which even the first few updates of a large network learn to tell apart. */
+    @Test
+    void resNet50TrainsOnAFolderOfJpegs() throws IOException {
+        for (String part : List.of("train", "val")) {
+            for (String label : List.of("blue", "red")) {
+                for (int image = 0; image < (part.equals("train") ? 12 : 2); image++) {
+                    writeJpeg(folder.resolve(part).resolve(label), image, label.equals("red"));
+                }
+            }
+        }
+        Path config = folder.resolve("my.yaml");
+        Files.writeString(config, """
+                name: red-or-blue
+                dataset: image-folder:32
+                model: resnet-50
+                epochs: 2
+                batch: 8
+                ghostBatch: 8
+                learningRate: {schedule: staircase, initial: 0.01, factor: 0.5, epochs: [1]}
+                schedule: increasing
+                batchCap: 12
+                quantum: 4
+                augmentation: {flip: true, pad: 0}
+                """);
+        Path out = folder.resolve("jpegs");
+        Run run = Run.of(
+                "train",
+                "--config",
+                config.toString(),
+                "--data",
+                folder.toString(),
+                "--device",
+                device(),
+                "--checkpoint-every",
+                "never", // 200 MB that this test does not look at
+                "--out",
+                out.toString());
+        assertEquals(0, run.status(), run.err());
+        List<JsonNode> updates = records(out.resolve("metrics.jsonl")).stream()
+                .filter(line -> line.path("type").asText().equals("update"))
+                .toList();
+        assertFalse(updates.isEmpty(), run.out());
+        JsonNode last = updates.get(updates.size() - 1);
+        assertTrue(last.path("loss").asDouble() < updates.get(0).path("loss").asDouble(), updates.toString());
+    }
+
+    private static void writeJpeg(Path directory, int number, boolean red) throws IOException {
+        BufferedImage image = new BufferedImage(40, 36, BufferedImage.TYPE_INT_RGB);
+        Random random = new Random(number);
+        for (int x = 0; x < image.getWidth(); x++) {
+            for (int y = 0; y < image.getHeight(); y++) {
+                int shade = random.nextInt(64);
+                image.setRGB(x, y, (red ? 0xC00000 : 0x0000C0) + shade * 0x010101);
+            }
+        }
+        ImageIO.write(
+                image,
+                "jpeg",
+                Files.createDirectories(directory).resolve(number + ".jpg").toFile());
     }
 
     @Test

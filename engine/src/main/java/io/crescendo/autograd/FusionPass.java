@@ -48,12 +48,14 @@ final class FusionPass {
     }
 
     private void rewrite(Rule rule) {
+        // Found once: a fusion takes over the reads of the operation it swallows, whose output nobody asks for again.
+        Map<Value, Integer> soleProducers = soleProducers();
         for (int i = 0; i < ops.size(); i++) {
             Op op = ops.get(i);
             if (op == null) {
                 continue;
             }
-            Fused fused = rule.fuse(op, soleProducers());
+            Fused fused = rule.fuse(op, soleProducers);
             if (fused != null) {
                 ops.set(fused.swallowed, null);
                 ops.set(i, fused.op);

@@ -25,13 +25,15 @@ public final class Initializers {
 
     /** Uniform in ±1/√fan-in (LeCun et al. 1998, "Efficient BackProp"), for layers not followed by a ReLU. */
     public static Initializer lecunUniform() {
-        return (shape, key, values) -> {
-            double bound = 1 / Math.sqrt(fanIn(shape));
-            SplittableRandom random = new SplittableRandom(key);
-            for (int i = 0; i < values.length; i++) {
-                values[i] = (float) ((2 * random.nextDouble() - 1) * bound);
-            }
-        };
+        return (shape, key, values) -> uniform(key, 1 / Math.sqrt(fanIn(shape)), values);
+    }
+
+    /**
+     * Uniform in ±√(6 / (fan-in + fan-out)), a variance of 2 / (fan-in + fan-out) (Glorot and Bengio 2010,
+     * "Understanding the difficulty of training deep feedforward neural networks").
+     */
+    public static Initializer glorotUniform() {
+        return (shape, key, values) -> uniform(key, Math.sqrt(6 / (fanIn(shape) + fanOut(shape))), values);
     }
 
     private static double fanIn(Shape shape) {
@@ -40,6 +42,13 @@ public final class Initializers {
 
     private static double fanOut(Shape shape) {
         return (double) shape.elements() / shape.dim(1);
+    }
+
+    private static void uniform(long key, double bound, float[] values) {
+        SplittableRandom random = new SplittableRandom(key);
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) ((2 * random.nextDouble() - 1) * bound);
+        }
     }
 
     /** Box and Muller's method with StrictMath, so that every machine and JDK draws the same numbers. */

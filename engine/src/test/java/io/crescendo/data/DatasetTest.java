@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
 import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
 class DatasetTest {
@@ -130,6 +131,53 @@ class DatasetTest {
         assertEquals(0.25f, normalization.mean()[0]);
         assertThrows(IllegalArgumentException.class, () -> new Normalization(new float[1], new float[1]));
         assertThrows(IllegalArgumentException.class, () -> new Normalization(new float[1], new float[2]));
+    }
+
+    /** Sorted by class, as folders are: a beginning alone would see one class only. */
+    @Test
+    void normalizationOfManyImagesLooksAtSomeOfEveryClass() {
+        int images = 80_000;
+        byte[] pixels = new byte[images];
+        Arrays.fill(pixels, 0, images / 2, (byte) 50);
+        Arrays.fill(pixels, images / 2, images, (byte) 150);
+        AtomicInteger decoded = new AtomicInteger();
+        Dataset all = new InMemoryDataset("d", 1, new ImageShape(1, 1, 1), pixels, new byte[images]);
+        Dataset counted = new Dataset() {
+            @Override
+            public String name() {
+                return all.name();
+            }
+
+            @Override
+            public int size() {
+                return all.size();
+            }
+
+            @Override
+            public int classes() {
+                return all.classes();
+            }
+
+            @Override
+            public ImageShape shape() {
+                return all.shape();
+            }
+
+            @Override
+            public int label(int index) {
+                return all.label(index);
+            }
+
+            @Override
+            public void copyImage(int index, byte[] destination, int offset) {
+                decoded.incrementAndGet();
+                all.copyImage(index, destination, offset);
+            }
+        };
+        Normalization normalization = Normalization.of(counted);
+        assertEquals(16_384, decoded.get());
+        assertEquals((float) (100 / 255.0), normalization.mean()[0]);
+        assertEquals((float) (50 / 255.0), normalization.standardDeviation()[0]);
     }
 
     @Test

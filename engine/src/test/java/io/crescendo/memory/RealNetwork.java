@@ -16,9 +16,7 @@ record RealNetwork(String name, int batch, int extent, BiFunction<Layers, Value,
         return List.of(
                 new RealNetwork("plain CNN", 128, 28, RealNetwork::plain),
                 new RealNetwork("wide ResNet 16-4", 128, 32, (l, x) -> wide(l, x, 2, 4)),
-                new RealNetwork("wide ResNet 28-10", 128, 32, (l, x) -> wide(l, x, 4, 10)),
-                new RealNetwork("ResNet-50", 64, 224, RealNetwork::resNet50),
-                new RealNetwork("inception blocks", 32, 149, RealNetwork::inception));
+                new RealNetwork("wide ResNet 28-10", 128, 32, (l, x) -> wide(l, x, 4, 10)));
     }
 
     RealNetwork withBatch(int newBatch) {
@@ -55,45 +53,6 @@ record RealNetwork(String name, int batch, int extent, BiFunction<Layers, Value,
             }
         }
         return l.tape().globalAveragePool(l.tape().relu(l.norm(y)));
-    }
-
-    private static Value resNet50(Layers l, Value x) {
-        Value y = l.tape().relu(l.norm(l.conv(x, 64, 7, 2)));
-        y = l.tape().maxPool(y, Window.square(3, 2, 1));
-        int[] blocks = {3, 4, 6, 3};
-        for (int stage = 0; stage < 4; stage++) {
-            int channels = 64 << stage;
-            for (int block = 0; block < blocks[stage]; block++) {
-                int stride = stage > 0 && block == 0 ? 2 : 1;
-                Value inner = l.tape().relu(l.norm(l.conv(y, channels, 1, 1)));
-                inner = l.tape().relu(l.norm(l.conv(inner, channels, 3, stride)));
-                inner = l.norm(l.conv(inner, 4 * channels, 1, 1));
-                Value shortcut = block == 0 ? l.norm(l.conv(y, 4 * channels, 1, stride)) : y;
-                y = l.tape().relu(l.tape().add(inner, shortcut));
-            }
-        }
-        return l.tape().globalAveragePool(y);
-    }
-
-    private static Value inception(Layers l, Value x) {
-        Value y = unit(l, x, 32, 3, 2);
-        for (int block = 0; block < 8; block++) {
-            if (block % 3 == 2) {
-                Window window = Window.square(3, 2, 1);
-                y = l.tape().concat(List.of(unit(l, y, 96, 3, 2), l.tape().maxPool(y, window)));
-            }
-            Value one = unit(l, y, 32, 1, 1);
-            Value three = unit(l, unit(l, y, 32, 1, 1), 48, 3, 1);
-            Value five = unit(l, unit(l, unit(l, y, 32, 1, 1), 48, 3, 1), 64, 3, 1);
-            Value all = l.tape().concat(List.of(one, three, five));
-            Value up = l.conv(all, (int) y.shape().dim(1), Window.square(1, 1, 0), 1, true);
-            y = l.tape().relu(l.tape().add(y, l.tape().scale(up, 0.17)));
-        }
-        return l.tape().dropout(l.tape().globalAveragePool(y), 0.2);
-    }
-
-    private static Value unit(Layers l, Value x, int channels, int kernel, int stride) {
-        return l.tape().relu(l.norm(l.conv(x, channels, kernel, stride)));
     }
 
     @Override

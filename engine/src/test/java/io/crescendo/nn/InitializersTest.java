@@ -36,6 +36,7 @@ class InitializersTest {
         // A sample variance of n draws has a relative standard error of about sqrt(2/n) = 0.4 %; 2 % is five of them.
         assertEquals(2.0 / (64 * 15), variance(draw(Initializers.heNormalFanIn(), 5)), 0.02 * 2.0 / (64 * 15));
         assertEquals(2.0 / (128 * 15), variance(draw(Initializers.heNormalFanOut(), 5)), 0.02 * 2.0 / (128 * 15));
+        assertEquals(2.0 / (192 * 15), variance(draw(Initializers.glorotUniform(), 5)), 0.02 * 2.0 / (192 * 15));
         assertEquals(1.0 / (64 * 15) / 3, variance(draw(Initializers.lecunUniform(), 5)), 0.02 / (64 * 15) / 3);
     }
 

@@ -27,6 +27,9 @@ class WorkspaceTest {
             WideResNet.of(16, 4, 3, 32, 32, 10),
             WideResNet.of(28, 10, 3, 32, 32, 100));
 
+    private static final List<Network> LARGE_IMAGES =
+            List.of(ResNet50.of(3, 224, 224, 1000), InceptionResNetV2.of(3, 299, 299, 1000));
+
     /** Bytes as on a device: every convolution asks for scratch memory that grows with its output. */
     private record Sizes(Program program, double scratchShare) implements MemoryRequirements {
         @Override
@@ -54,18 +57,56 @@ class WorkspaceTest {
         Random random = new Random(seed);
         for (Network network : ZOO) {
             for (int batch = 1; batch <= 16_384; batch = batch * 3 / 2 + 1 + random.nextInt(batch)) {
-                for (Set<Fusion> fusions : List.of(EnumSet.allOf(Fusion.class), EnumSet.noneOf(Fusion.class))) {
-                    int ghostBatch = 1 + random.nextInt(256);
-                    Program program = network.trainingProgram(batch, ghostBatch, 0, fusions);
-                    double scratch = random.nextInt(3) * random.nextDouble();
-                    String what = "seed " + seed + ", " + network.name() + ", batch " + batch + ", ghost batch "
-                            + ghostBatch + ", scratch " + scratch + (fusions.isEmpty() ? ", unfused" : ", fused");
-                    for (Recomputation way : Recomputation.ways(program)) {
-                        check(what + ", recomputing " + way.name(), way.of(program), scratch);
-                    }
-                    check(what + ", inference", network.inferenceProgram(batch, 0, fusions), scratch);
+                checkAllForms(network, batch, seed, random);
+            }
+        }
+    }
+
+    /** Up to two thousand operations: fewer batches, one of them odd, one as large as anyone's memory. */
+    @Test
+    void networksForLargeImagesStayWithinThreePerCentToo() {
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        for (Network network : LARGE_IMAGES) {
+            for (int batch : new int[] {1, 3 + 2 * random.nextInt(100), 256 + random.nextInt(256)}) {
+                checkAllForms(network, batch, seed, random);
+            }
+        }
+    }
+
+    /** Recomputation is a trade, so a way that costs more must need less. */
+    @Test
+    void laterWaysToRecomputeLargeNetworksCostMoreAndNeedLess() {
+        for (Network network : LARGE_IMAGES) {
+            for (Set<Fusion> fusions : List.of(EnumSet.allOf(Fusion.class), EnumSet.noneOf(Fusion.class))) {
+                Program program = network.trainingProgram(33, 32, 0, fusions);
+                long least = Long.MAX_VALUE;
+                double time = 0;
+                for (Recomputation way : Recomputation.ways(program)) {
+                    String what = network.name() + (fusions.isEmpty() ? " unfused, " : " fused, ") + way.name();
+                    Program recomputing = way.of(program);
+                    long bytes = WorkspacePlanner.plan(recomputing, new Sizes(recomputing, 0))
+                            .totalBytes();
+                    assertTrue(bytes < least, what + ": " + bytes + " bytes, before it " + least);
+                    assertTrue(way.extraTime() >= time && way.extraTime() < 0.5, what + ": " + way.extraTime());
+                    least = bytes;
+                    time = way.extraTime();
                 }
             }
+        }
+    }
+
+    private static void checkAllForms(Network network, int batch, long seed, Random random) {
+        for (Set<Fusion> fusions : List.of(EnumSet.allOf(Fusion.class), EnumSet.noneOf(Fusion.class))) {
+            int ghostBatch = 1 + random.nextInt(256);
+            Program program = network.trainingProgram(batch, ghostBatch, 0, fusions);
+            double scratch = random.nextInt(3) * random.nextDouble();
+            String what = "seed " + seed + ", " + network.name() + ", batch " + batch + ", ghost batch " + ghostBatch
+                    + ", scratch " + scratch + (fusions.isEmpty() ? ", unfused" : ", fused");
+            for (Recomputation way : Recomputation.ways(program)) {
+                check(what + ", recomputing " + way.name(), way.of(program), scratch);
+            }
+            check(what + ", inference", network.inferenceProgram(batch, 0, fusions), scratch);
         }
     }
 

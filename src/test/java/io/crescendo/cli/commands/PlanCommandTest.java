@@ -150,6 +150,18 @@ class PlanCommandTest {
         assertTrue(tight.err().contains("memory budget of 1024"), tight.err());
     }
 
+    /** Nobody has ImageNet at hand while choosing a device, and its form is known without it. */
+    @Test
+    void memoryOfTheImageNetPresetsIsForecastWithoutImages() {
+        for (String preset : List.of("imagenet-resnet50-large", "imagenet-inception-momentum975")) {
+            Run run = Run.of("plan", "--preset", preset, "--schedule", "increasing", "--memory-budget", "16GiB");
+            assertEquals(0, run.status(), run.err());
+            assertEquals("", run.err());
+            assertTrue(run.out().lines().anyMatch(line -> line.matches(".* \\d+ x \\d+ .* MiB.*")), run.out());
+            assertTrue(run.out().contains("no plan can take less than"), run.out());
+        }
+    }
+
     @Test
     void aShorterRunKeepsItsShape() {
         String out = Run.of("plan", "--preset", "cifar10-figure1", "--epochs", "20", "--schedule", "increasing")

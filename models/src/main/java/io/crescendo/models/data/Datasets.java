@@ -5,15 +5,16 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /** The data sets by name. */
 public final class Datasets {
     private Datasets() {}
 
-    /** Every known name; {@code image-folder} may be followed by a size, as in {@code image-folder:64}. */
+    /** Every known name; the last two may be followed by a size, as in {@code image-folder:64}. */
     public static List<String> names() {
-        return List.of(FashionMini.NAME, FashionMnist.NAME, Cifar10.NAME, ImageFolder.NAME);
+        return List.of(FashionMini.NAME, FashionMnist.NAME, Cifar10.NAME, ImageNet.NAME, ImageFolder.NAME);
     }
 
     /** Whether {@link #load} knows this data set. */
@@ -23,7 +24,10 @@ public final class Datasets {
 
     /** The name without a size. */
     private static String kind(String name) {
-        return name.startsWith(ImageFolder.NAME + ":") ? ImageFolder.NAME : name;
+        return Stream.of(ImageNet.NAME, ImageFolder.NAME)
+                .filter(kind -> name.startsWith(kind + ":"))
+                .findFirst()
+                .orElse(name);
     }
 
     /**
@@ -36,6 +40,7 @@ public final class Datasets {
             case FashionMini.NAME -> FashionMini.load();
             case FashionMnist.NAME -> FashionMnist.load(search);
             case Cifar10.NAME -> Cifar10.load(search);
+            case ImageNet.NAME -> ImageNet.load(name, search);
             case ImageFolder.NAME -> ImageFolder.load(name, search);
             default -> throw unknown(name);
         };
@@ -50,6 +55,7 @@ public final class Datasets {
         return switch (kind(name)) {
             case FashionMini.NAME, FashionMnist.NAME -> new DataForm(new ImageShape(1, 28, 28), 10);
             case Cifar10.NAME -> new DataForm(new ImageShape(3, 32, 32), 10);
+            case ImageNet.NAME -> ImageNet.form(name);
             case ImageFolder.NAME -> {
                 Dataset images = ImageFolder.load(name, search).training();
                 yield new DataForm(images.shape(), images.classes());
@@ -69,6 +75,7 @@ public final class Datasets {
             case FashionMini.NAME -> "embedded";
             case FashionMnist.NAME -> text(FashionMnist.find(search));
             case Cifar10.NAME -> text(Cifar10.find(search));
+            case ImageNet.NAME -> text(ImageNet.find(search));
             case ImageFolder.NAME -> text(ImageFolder.find(search));
             default -> throw unknown(name);
         };

@@ -37,7 +37,7 @@ public final class ImageFolder implements Dataset {
 
     private static final int USUAL_SIDE = 224;
     private static final int LARGEST_SIDE = 4096;
-    private static final String TRAINING_FOLDER = "train";
+    static final String TRAINING_FOLDER = "train";
     private static final Set<String> ENDINGS = Set.of("jpg", "jpeg", "png");
     private static final List<String> TEST_FOLDERS = List.of("val", "test");
 
@@ -122,11 +122,16 @@ public final class ImageFolder implements Dataset {
      * @throws DataException if the size is none, or no folder is found, or it is not as {@link #split} wants it
      */
     static DataSplit load(String name, DataSearch search) {
-        int side = side(name);
-        Path root = find(search);
+        return load(NAME, name, search);
+    }
+
+    /** The same for a kind of data set that is found under a name of its own. */
+    static DataSplit load(String kind, String name, DataSearch search) {
+        int side = side(kind, name);
+        Path root = search.findAround(TRAINING_FOLDER, List.of(kind));
         if (root == null) {
             throw new DataException("No folder of images was found. Searched for a folder " + TRAINING_FOLDER
-                    + ", with one subfolder of images per class, in:\n" + search.describe(List.of(NAME))
+                    + ", with one subfolder of images per class, in:\n" + search.describe(List.of(kind))
                     + "Name the folder that holds train and val (or test) with --data DIR or $CRESCENDO_DATA");
         }
         return split(root, side);
@@ -137,15 +142,16 @@ public final class ImageFolder implements Dataset {
         return search.findAround(TRAINING_FOLDER, List.of(NAME));
     }
 
-    private static int side(String name) {
-        if (name.equals(NAME)) {
+    /** Rows and columns of {@code kind} or {@code kind:SIZE}. */
+    static int side(String kind, String name) {
+        if (name.equals(kind)) {
             return USUAL_SIDE;
         }
-        String size = name.substring(NAME.length() + 1);
+        String size = name.substring(kind.length() + 1);
         int side = size.matches("[0-9]{1,4}") ? Integer.parseInt(size) : 0;
         if (side < 1 || side > LARGEST_SIDE) {
             throw new DataException("data set '" + name + "': expected rows and columns from 1 to " + LARGEST_SIDE
-                    + " behind the colon, found '" + size + "'; for example " + NAME + ":64");
+                    + " behind the colon, found '" + size + "'; for example " + kind + ":64");
         }
         return side;
     }

@@ -134,6 +134,32 @@ class ImageFolderTest {
         assertFalse(Datasets.isKnown("image-folders"));
     }
 
+    /** Planning needs the form where there are no images; training needs the thousand classes. */
+    @Test
+    void imageNetIsAFolderOfAThousandClasses() throws IOException {
+        DataSearch nowhere = DataSearch.of(null, Map.of(), root.resolve("home"));
+        assertEquals(new DataForm(new ImageShape(3, 224, 224), 1000), Datasets.form("imagenet", nowhere));
+        assertEquals(new DataForm(new ImageShape(3, 299, 299), 1000), Datasets.form("imagenet:299", nowhere));
+        assertTrue(Datasets.isKnown("imagenet:299"));
+        for (String part : List.of("train", "val")) {
+            for (int label = 0; label < 999; label++) {
+                Path folder = Files.createDirectories(root.resolve(part).resolve(String.format("n%08d", label)));
+                Files.createFile(folder.resolve("1.JPEG")); // listed, never decoded
+            }
+        }
+        DataSearch search = DataSearch.of(root, Map.of(), root.resolve("home"));
+        String fewer = String.valueOf(assertThrows(DataException.class, () -> Datasets.load("imagenet", search))
+                .getMessage());
+        assertTrue(fewer.contains("1000 classes") && fewer.contains("found 999 with 999 images"), fewer);
+        for (String part : List.of("train", "val")) {
+            Files.createFile(Files.createDirectories(root.resolve(part).resolve("n99999999"))
+                    .resolve("1.JPEG"));
+        }
+        DataSplit split = Datasets.load("imagenet:299", search);
+        assertEquals(1000, split.training().size());
+        assertEquals(new ImageShape(3, 299, 299), split.test().shape());
+    }
+
     @Test
     void smallImagesGrow() throws IOException {
         write("a/tiny.png", image(1, 3, BufferedImage.TYPE_INT_RGB, (x, y) -> 0x0A0B0C));
