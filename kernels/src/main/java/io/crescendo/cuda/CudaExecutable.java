@@ -32,6 +32,7 @@ final class CudaExecutable implements Executable {
     private final Inputs inputs;
     private final CudaScope scope;
     private final List<Kept> kept = new ArrayList<>();
+    private final Runnable launch = this::launch; // made once: replaying allocates nothing
     private Enqueued[] launches = {};
     private @Nullable Recording recording;
     private long generation = -1;
@@ -95,7 +96,7 @@ final class CudaExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
-        run(feed, this::launch);
+        run(feed, launch);
     }
 
     @Override
