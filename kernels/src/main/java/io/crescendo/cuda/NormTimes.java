@@ -55,7 +55,6 @@ public final class NormTimes {
             Kernels.Call apply = n.call(
                     "ghost_norm_apply",
                     n.x,
-                    0L,
                     n.scale,
                     n.shift,
                     n.mean,
@@ -207,7 +206,7 @@ public final class NormTimes {
             this.shape = shape;
             this.ghostBatch = Math.min(ghostBatch, shape.samples);
             this.groups = (shape.samples + this.ghostBatch - 1) / this.ghostBatch;
-            this.splits = grids.splits((long) this.ghostBatch * shape.side * shape.side, shape.channels, groups);
+            this.splits = grids.splits((long) this.ghostBatch * shape.side * shape.side, shape.channels, groups, 4, 3);
             x = buffer(elementBytes * shape.elements());
             y = buffer(elementBytes * shape.elements());
             dx = buffer(elementBytes * shape.elements());

@@ -167,11 +167,11 @@ class CudaKernelsTest {
         changes.put(
                 "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)", "square = fmaf(loaded[k].at[j], 1, square)");
         changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
-        changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
+        changes.put("slope.at[j] *= -share", "slope.at[j] *= share");
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
-        changes.put("dbias[slab.channel + j] += own.at[j]", "dbias[slab.channel + j] = own.at[j]");
+        changes.put("dbias[quads.channel + j] += all.at[j]", "dbias[quads.channel + j] = all.at[j]");
         changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
@@ -204,8 +204,8 @@ class CudaKernelsTest {
             requireNoticed(wrong, "statistics", GhostNormCheck::forward);
         }
         Map<String, String> others = Map.of(
-                "finish(row + i * slab.rows, to_floats(packs[i])", "finish(row + i * slab.rows, to_floats(packs[0])",
-                "masked(to_floats(gradients[i]), positive[i])", "masked(to_floats(gradients[0]), positive[i])");
+                "normalised(to_floats<N>(packs[i])", "normalised(to_floats<N>(packs[0])",
+                "masked(to_floats<N>(gradients[i]), positive[i])", "masked(to_floats<N>(gradients[0]), positive[i])");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-rows-ahead", others)) {
             requireNoticed(wrong, "normalisation", GhostNormCheck::forward);
             requireNoticed(wrong, "gradient", GhostNormCheck::gradient);
