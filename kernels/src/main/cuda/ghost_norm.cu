@@ -333,6 +333,11 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
     }
 }
 
+// What makes the variance of M numbers that of what they are drawn from.
+__device__ __forceinline__ float unbiasing(int count) {
+    return count > 1 ? (float)count / ((float)count - 1.0f) : 1.0f;
+}
+
 // The running averages of all channels after all groups, by the warps of the first slab's blocks: a
 // warp per channel, a group per lane and round, from the last group to the first. Group after group
 // by a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
@@ -341,6 +346,8 @@ __device__ __forceinline__ void update_running(float* runningMean, float* runnin
                                                int samples, int channels, int plane,
                                                int ghostBatch, float momentum) {
     const int groups = groups_of(samples, ghostBatch), lane = threadIdx.x % LANES;
+    const float unbias = unbiasing(ghostBatch * plane);
+    const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
     // (1 - momentum)^lane and ^32, by squaring: they are multiplied by what is about 1 only.
     float keep = 1.0f - momentum, weight = momentum;
 #pragma unroll
@@ -354,10 +361,8 @@ __device__ __forceinline__ void update_running(float* runningMean, float* runnin
         float meanMoved = 0.0f, varianceMoved = 0.0f, share = weight;
 #pragma unroll 4
         for (int group = groups - 1 - lane; group >= 0; group -= LANES) {
-            int left = samples - group * ghostBatch;
-            float count = (float)((left < ghostBatch ? left : ghostBatch) * plane);
             float unbiased = variance[(long long)group * channels + c];
-            if (count > 1.0f) unbiased *= count / (count - 1.0f);
+            unbiased *= group == groups - 1 ? lastUnbias : unbias;
             meanMoved += share * (mean[(long long)group * channels + c] - oldMean);
             varianceMoved += share * (unbiased - oldVariance);
             share *= keep;

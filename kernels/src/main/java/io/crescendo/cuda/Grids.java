@@ -51,7 +51,14 @@ final class Grids {
 
     /** For slab kernels over a matrix of rows by channels. */
     Grid rows(long rows, int channels) {
-        long wanted = Math.min(ceil(rows, rowsOfBlock(channels)), blocks / slabs(channels));
+        return rows(rows, channels, 1);
+    }
+
+    /** For kernels that let so many threads share a row if there is room; at most those of a block. */
+    Grid rows(long rows, int channels, long threadsOfRow) {
+        int rowsOfBlock = rowsOfBlock(channels);
+        long places = Math.multiplyExact(rows, Math.min(threadsOfRow, rowsOfBlock));
+        long wanted = Math.min(ceil(places, rowsOfBlock), blocks / slabs(channels));
         return new Grid((int) Math.max(1, wanted), slabs(channels));
     }
 

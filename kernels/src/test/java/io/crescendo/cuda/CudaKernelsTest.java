@@ -166,7 +166,7 @@ class CudaKernelsTest {
         changes.put("scale * (clipNorm / length)", "scale * clipNorm");
         changes.put(
                 "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)", "square = fmaf(loaded[k].at[j], 1, square)");
-        changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
+        changes.put("(float)count / ((float)count - 1.0f)", "1.0f");
         changes.put("slope.at[j] *= -share", "slope.at[j] *= share");
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
@@ -174,7 +174,7 @@ class CudaKernelsTest {
         changes.put("dbias[quads.channel + j] += all.at[j]", "dbias[quads.channel + j] = all.at[j]");
         changes.put("words.at[j] >= threshold", "words.at[3 - j] >= threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
-        changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
+        changes.put("values.at[j] > largest.at[j]", "values.at[j] >= largest.at[j]");
         changes.put("h >= height || w < 0", "h > height || w < 0");
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
