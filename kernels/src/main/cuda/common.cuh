@@ -206,7 +206,8 @@ __device__ __forceinline__ V warp_sum(V value) {
 }
 
 // True for all threads of the last of `blocks` blocks that come here: what the others wrote before
-// is visible to it (through fetch_written and volatile reads). The ticket starts at zero and ends at zero.
+// is visible to it (through fetch_written and volatile reads). The ticket starts at zero and ends
+// at zero.
 __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     __shared__ bool last;
     __threadfence();

@@ -36,9 +36,9 @@
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
 // partials    (G * splits, 2, C) float32, scratch; not touched if splits = 1.
 // tickets     (G * slabs) unsigned, zero before and after; not touched if splits = 1.
-// Launch      grid (G * splits, slabs), slabs = ceil(packs / 8): `splits` blocks share the rows of a
-//             group; meant: as many as the device holds at once, with 8 rows or more for each
-//             thread, because the last block of a group merges what all of them left.
+// Launch      grid (G * splits, slabs), slabs = ceil(packs / 8): `splits` blocks share the rows of
+//             a group; meant: as many as the device holds at once, with 8 packs to read or more for
+//             each thread, because the last block of a group merges what all of them left.
 //             ghostBatch * plane < 2^31, splits * C < 2^30. Two launches each way: a group spread
 //             over many blocks must be summed before its first element can be done. The second
 //             goes from the last row to the first.
@@ -212,8 +212,8 @@ __device__ __forceinline__ void leave(float* partials, const float (&a)[N], cons
     store<N>(partial + channels, second, slab.valid);
 }
 
-// Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them. A few
-// are under way at once, or the loads would take longer one after the other than the rows took.
+// Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them. A
+// few are under way at once, or the loads would take longer one after the other than the rows took.
 template <class F>
 __device__ __forceinline__ void for_splits(const float* partials, int channels,
                                            const Slab<QUAD>& slab, const Rows& rows, F f) {

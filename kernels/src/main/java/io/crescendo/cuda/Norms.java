@@ -16,9 +16,9 @@ import org.jspecify.annotations.Nullable;
  */
 final class Norms {
     /** AHEAD of common.cuh: rows that a thread of a kernel which reads one activation has under way at once. */
-    private static final int AHEAD = 4;
+    static final int AHEAD = 4;
     /** And of a kernel that reads two. */
-    private static final int BOTH_AHEAD = AHEAD / 2;
+    static final int BOTH_AHEAD = AHEAD / 2;
 
     private final CudaLowering lowering;
 
