@@ -6,11 +6,12 @@
 // x, y, dy    (rows, C) T; y may lie on x. A convolution has rows = N * H * W.
 // bias, dbias (C) float32.
 // partials    (blocks, C) float32, scratch.
-// tickets     (ceil(packs / 32)) unsigned, zero before and after; packs = ceil(C / N), N = 16 / S.
-// Launch      grid (blocks, ceil(packs / 32)), stride over rows < 2^31; meant: add_bias as many
-// blocks
-//             as fill the device, bias_gradient a block for 64 rows of each thread, at most 256.
-// Traffic     per element: add_bias 2 S, bias_gradient S.
+// tickets     (slabs) unsigned, zero before and after.
+// Launch      grid (blocks, slabs), slabs = ceil(packs / 8), packs = ceil(C / N), N = 16 / S;
+//             stride over rows < 2^31. Meant: as many blocks as the device holds at once,
+//             bias_gradient with 8 rows or more for each thread, because the last block adds what
+//             all of them left; its blocks * C < 2^31.
+// Traffic     per element: add_bias 2 S, bias_gradient S and 8 bytes per block and channel.
 // Twin        io.crescendo.reference.DenseLayer
 #include "common.cuh"
 
@@ -22,7 +23,7 @@ __device__ __forceinline__ void add_bias(T* y, const T* x, const float* __restri
     if (!slab.active) return;
     const Floats<N> added = load<N>(bias + slab.channel, slab.valid);
     const long long stride = (long long)gridDim.x * slab.rows;
-    for (long long row = (long long)blockIdx.x * slab.rows + slab.row; row < rows; row += stride) {
+    for (long long row = (long long)slab.part * slab.rows + slab.row; row < rows; row += stride) {
         long long at = row * channels + slab.channel;
         Floats<N> values = load<N>(x + at, slab.valid);
 #pragma unroll
@@ -58,28 +59,58 @@ __device__ __forceinline__ void bias_gradient(float* dbias, const T* __restrict_
                                               int channels) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ Floats<N> shared[THREADS];
+    __shared__ Floats<QUAD> added[THREADS];
     const Slab<N> slab(channels);
-    const long long stride = (long long)gridDim.x * slab.rows;
+    const bool whole = slab.moves_whole(dy, channels);
+    const long long step = (long long)slab.rows * channels, chunk = AHEAD * (long long)slab.rows;
     Floats<N> own{};
-    for (long long row = (long long)blockIdx.x * slab.rows + slab.row; slab.active && row < rows;
-         row += stride) {
-        Floats<N> gradients = load<N>(dy + row * channels + slab.channel, slab.valid);
+    for (long long row = slab.part * chunk + slab.row; row < rows; row += gridDim.x * chunk) {
+        const T* at = dy + row * channels + slab.channel;
+        const auto exists = [&](int i) { return row + i * slab.rows < rows; };
+        if (whole) {
+            Fetched<T> packs[AHEAD]{};
 #pragma unroll
-        for (int j = 0; j < N; j++) own.at[j] += gradients.at[j];
+            for (int i = 0; i < AHEAD; i++)
+                if (exists(i)) packs[i] = fetch(at + i * step);
+#pragma unroll
+            for (int i = 0; i < AHEAD; i++)  // what is not there is zero
+#pragma unroll
+                for (int j = 0; j < N; j++) own.at[j] += packs[i].at(j);
+        } else if (slab.active) {
+#pragma unroll 1
+            for (int i = 0; i < AHEAD && exists(i); i++) {
+                Floats<N> gradients = load<N>(at + i * step, slab.valid);
+#pragma unroll
+                for (int j = 0; j < N; j++) own.at[j] += gradients.at[j];
+            }
+        }
     }
     add_rows(shared, own, slab);
     if (slab.row == 0)
-        store<N>(partials + (long long)blockIdx.x * channels + slab.channel, own, slab.valid);
-    if (!last_block(tickets + blockIdx.y, gridDim.x)) return;
-    own = Floats<N>{};
-    for (int block = slab.row; slab.active && block < (int)gridDim.x; block += slab.rows) {
-        const volatile float* written = partials + (long long)block * channels + slab.channel;
+        store<N>(partials + (long long)slab.part * channels + slab.channel, own, slab.valid);
+    if (!last_block(tickets + slab.number, gridDim.x)) return;
+
+    const Slab<QUAD> quads(channels, slab);
+    const bool aligned = quads.moves_whole(partials, channels);
+    const int blocks = (int)gridDim.x;
+    Floats<QUAD> all{};
+#pragma unroll 1
+    for (int begin = quads.row; quads.active && begin < blocks; begin += AHEAD * quads.rows) {
+        Floats<QUAD> parts[AHEAD]{};
 #pragma unroll
-        for (int j = 0; j < N; j++)
-            if (j < slab.valid) own.at[j] += written[j];
+        for (int i = 0; i < AHEAD; i++) {
+            int block = begin + i * quads.rows;
+            if (block >= blocks) continue;
+            const float* from = partials + block * channels + quads.channel;
+            parts[i] = aligned ? fetch_written(from) : load_written(from, quads.valid);
+        }
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+#pragma unroll
+            for (int j = 0; j < QUAD; j++) all.at[j] += parts[i].at[j];
     }
-    add_rows(shared, own, slab);
-    for (int j = 0; slab.row == 0 && j < slab.valid; j++) dbias[slab.channel + j] += own.at[j];
+    add_rows(added, all, quads);
+    for (int j = 0; quads.row == 0 && j < quads.valid; j++) dbias[quads.channel + j] += all.at[j];
 }
 
 #define BIAS(DTYPE, T)                                                                          \

@@ -6,7 +6,7 @@
 //                  back, from the one type to the other as the name says.
 //
 // copy_channels   x (rows, xChannels) T, y (rows, yChannels) T; rows < 2^31.
-//     Launch      grid (blocks, ceil(ceil(channels / N) / 32)), N = 16 / S; stride over rows.
+//     Launch      grid (blocks, ceil(ceil(channels / N) / 8)), N = 16 / S; stride over rows.
 // transpose       x (batch, rows, columns), y (batch, columns, rows).
 //     Launch      1-D, stride over tiles of 32 x 32 elements.
 // Traffic         2 S per element copied; transpose the size of both types.
@@ -21,7 +21,7 @@ __device__ __forceinline__ void copy_channels(T* __restrict__ y, const T* __rest
     const Slab<N> slab(channels);
     if (!slab.active) return;
     const long long stride = (long long)gridDim.x * slab.rows;
-    for (long long row = (long long)blockIdx.x * slab.rows + slab.row; row < rows; row += stride) {
+    for (long long row = (long long)slab.part * slab.rows + slab.row; row < rows; row += stride) {
         const T* from = x + row * xChannels + xFirst + slab.channel;
         store<N>(y + row * yChannels + yFirst + slab.channel, load<N>(from, slab.valid),
                  slab.valid);

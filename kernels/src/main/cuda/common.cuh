@@ -100,29 +100,71 @@ __device__ __forceinline__ Floats<N> load(const T* from, int valid) {
     return values;
 }
 
-// A whole pack on an aligned address, as it lies there: many may be on their way before the first is
-// looked at.
-template <int N, class T>
-__device__ __forceinline__ Pack<T, N> fetch(const T* from) {
-    return *reinterpret_cast<const Pack<T, N>*>(from);
+// A whole pack as it lies in memory: many may be on their way before the first is looked at. Words,
+// because of smaller elements each would take a register of its own.
+template <class T>
+struct alignas(16) Fetched {
+    unsigned word[4];
+
+    __device__ __forceinline__ float at(int j) const {
+        if constexpr (sizeof(T) == sizeof(float)) {
+            return __uint_as_float(word[j]);
+        } else {
+            return __uint_as_float(j % 2 == 0 ? word[j / 2] << 16 : word[j / 2] & 0xffff0000u);
+        }
+    }
+};
+
+// From an aligned address.
+template <class T>
+__device__ __forceinline__ Fetched<T> fetch(const T* from) {
+#ifdef __CUDA_ARCH__
+    return *reinterpret_cast<const Fetched<T>*>(from);
+#else
+    Fetched<T> pack;
+    memcpy(&pack, from, sizeof pack);
+    return pack;
+#endif
 }
 
-template <class T, int N>
-__device__ __forceinline__ Floats<N> to_floats(const Pack<T, N>& pack) {
+// The same where nobody reads the pack again soon: what is written meanwhile takes its place in the
+// caches rather than that of packs that are still to be read.
+template <class T>
+__device__ __forceinline__ Fetched<T> fetch_last(const T* from) {
+#ifdef __CUDA_ARCH__
+    Fetched<T> pack;
+    asm volatile("ld.global.cs.v4.u32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(pack.word[0]), "=r"(pack.word[1]), "=r"(pack.word[2]), "=r"(pack.word[3])
+                 : "l"(from)
+                 : "memory");
+    return pack;
+#else
+    return fetch(from);
+#endif
+}
+
+template <int N, class T>
+__device__ __forceinline__ Floats<N> to_floats(const Fetched<T>& pack) {
     Floats<N> values;
 #pragma unroll
-    for (int j = 0; j < N; j++) values.at[j] = to_float(pack.at[j]);
+    for (int j = 0; j < N; j++) values.at[j] = pack.at(j);
     return values;
+}
+
+// Writes a whole pack to an aligned address.
+template <int N, class T>
+__device__ __forceinline__ void put(T* to, const Floats<N>& values) {
+    Pack<T, N> pack;
+#pragma unroll
+    for (int j = 0; j < N; j++) pack.at[j] = from_float<T>(values.at[j]);
+    *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
 // Writes the first `valid` of N values.
 template <int N, class T>
 __device__ __forceinline__ void store(T* to, const Floats<N>& values, int valid) {
     if (valid >= N && is_aligned<N>(to)) {
-        Pack<T, N> pack;
-#pragma unroll
-        for (int j = 0; j < N; j++) pack.at[j] = from_float<T>(values.at[j]);
-        *reinterpret_cast<Pack<T, N>*>(to) = pack;
+        put<N>(to, values);
     } else {
 #pragma unroll
         for (int j = 0; j < N; j++)
@@ -164,7 +206,8 @@ __device__ __forceinline__ V warp_sum(V value) {
 }
 
 // True for all threads of the last of `blocks` blocks that come here: what the others wrote before
-// is visible to it (through volatile reads). The ticket starts at zero and ends at zero.
+// is visible to it (through fetch_written and volatile reads). The ticket starts at zero and ends
+// at zero.
 __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     __shared__ bool last;
     __threadfence();
@@ -176,6 +219,33 @@ __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     __syncthreads();
     __threadfence();
     return last;
+}
+
+// Numbers per channel that blocks leave for each other move in packs of float32, for every T: a
+// thread that took the channels of a bf16 pack would have too many of them under way.
+constexpr int QUAD = Width<float>::OF_PACK;
+
+// A pack on an aligned address that another block of this launch wrote, after last_block: past
+// the level 1 cache, which does not know of them.
+__device__ __forceinline__ Floats<QUAD> fetch_written(const float* from) {
+    Floats<QUAD> values;
+#ifdef __CUDA_ARCH__
+    asm volatile("ld.relaxed.gpu.global.v4.f32 {%0, %1, %2, %3}, [%4];"
+                 : "=f"(values.at[0]), "=f"(values.at[1]), "=f"(values.at[2]), "=f"(values.at[3])
+                 : "l"(from)
+                 : "memory");
+#else
+    memcpy(&values, from, sizeof values);
+#endif
+    return values;
+}
+
+// The first `valid` of such numbers, wherever they lie; the rest are zero.
+__device__ __forceinline__ Floats<QUAD> load_written(const volatile float* from, int valid) {
+    Floats<QUAD> values;
+#pragma unroll
+    for (int j = 0; j < QUAD; j++) values.at[j] = j < valid ? from[j] : 0.0f;
+    return values;
 }
 
 // What the blocks left, added by one warp of the last block: sum of written[i * stride] over i <
@@ -199,38 +269,76 @@ __device__ __forceinline__ double sum_of_blocks(const volatile V* written, int c
 
 // ---- Blocks over a matrix of rows by channels.
 
-// A block covers up to 32 packs of N channels side by side ("a slab", blockIdx.y) and as many rows
-// below each other as its threads allow. A thread keeps its channels, so that what belongs to a
-// channel is read once, and neighbouring threads touch neighbouring memory.
+// 128 bytes of a row: a line of the caches, of which nothing is fetched in vain. A wider slab would
+// leave a block fewer rows below each other, and sums over rows more blocks to be merged.
+constexpr int PACKS_OF_SLAB = 8;
+
+// A block covers up to PACKS_OF_SLAB packs of N channels side by side ("a slab") and as many rows
+// below each other as its threads allow, 32 of a whole slab. A thread keeps its channels, so that
+// what belongs to a channel is read once, and neighbouring threads touch neighbouring memory.
+//
+// The grid is (parts, slabs), slabs = ceil(packs / PACKS_OF_SLAB), parts * slabs < 2^31. Blocks
+// are numbered in the order in which they start, slabs first: rows that are wider than a slab are
+// read whole at about one time. Backwards, the last rows come first: those that the pass before
+// has left in the level 2 cache.
+enum Order { FORWARDS, BACKWARDS };
+
 template <int N>
 struct Slab {
-    int width;    // packs side by side
+    int number;   // which slab, in [0, gridDim.y)
+    int part;     // which of the gridDim.x blocks that share the rows of the slab
+    int first;    // number of its first pack in the row
+    int width;    // packs side by side: the same in all slabs but the last
     int rows;     // rows below each other
     int row;      // this thread's row, in [0, rows)
     int channel;  // its first channel
-    int valid;    // how many of its N channels exist
+    int valid;    // how many of its N channels exist, none if not positive
     int pack;     // number of its pack in the row
     int packs;    // packs in a whole row
     bool active;  // whether it has a place at all: 256 is no multiple of most widths
 
-    __device__ __forceinline__ explicit Slab(int channels) {
+    __device__ __forceinline__ explicit Slab(int channels, Order order = FORWARDS) {
+        unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
+        if (order == BACKWARDS) block = gridDim.x * gridDim.y - 1 - block;
+        part = (int)(block / gridDim.y);
+        number = (int)(block % gridDim.y);
         packs = (channels + N - 1) / N;
-        int first = (int)blockIdx.y * LANES;
-        width = packs - first < LANES ? packs - first : LANES;
+        int widest = (packs + (int)gridDim.y - 1) / (int)gridDim.y;
+        first = number * widest;
+        width = packs - first < widest ? packs - first : widest;
+        place_thread(channels);
+    }
+
+    // The same channels in packs of fewer, for what is float32 whatever T is.
+    template <int M>
+    __device__ __forceinline__ Slab(int channels, const Slab<M>& of) {
+        number = of.number;
+        part = of.part;
+        packs = (channels + N - 1) / N;
+        first = of.first * (M / N);
+        width = of.width * (M / N);
+        place_thread(channels);
+    }
+
+    __device__ __forceinline__ void place_thread(int channels) {
         rows = THREADS / width;
         row = (int)threadIdx.x / width;
         pack = first + (int)threadIdx.x % width;
         channel = pack * N;
         valid = channels - channel < N ? channels - channel : N;
-        active = row < rows;
+        active = row < rows && valid > 0;
     }
 
     // Whether this thread's packs of a matrix are whole and aligned in every row.
     template <class T>
-    __device__ __forceinline__ bool fetches(const T* matrix, int channels) const {
+    __device__ __forceinline__ bool moves_whole(const T* matrix, int channels) const {
         return active && valid == N && channels % N == 0 && is_aligned<N>(matrix);
     }
 };
+
+// Rows that a thread has under way at once, where no address is in the way: one 16-byte load for
+// each of the thousand threads that fit on a multiprocessor does not keep its memory busy.
+constexpr int AHEAD = 4;
 
 // ---- Philox4x32-10: the numbers of io.crescendo.tensor.Philox, bit for bit.
 

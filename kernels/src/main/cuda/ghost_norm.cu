@@ -6,7 +6,8 @@
 //   ghost_norm_statistics
 //       mean[g,c] = sum(x) / M
 //       variance[g,c] = sum((x - mean)^2) / M
-//   ghost_norm_apply
+//   ghost_norm_apply, ghost_norm_apply_add
+//       y = relu?(scale[c] * (x - mean) / sqrt(variance + epsilon) + shift[c])
 //       y = relu?(scale[c] * (x - mean) / sqrt(variance + epsilon) + shift[c] + addend)
 //       group after group: running <- (1 - momentum) * running + momentum * s, where s = mean, or
 //       s = variance * M / (M - 1) (for M = 1 the variance itself)
@@ -25,8 +26,7 @@
 // running averages as mean and variance, ghostBatch = samples, and null for what is to be updated.
 //
 // x, y, addend, dx, dy, daddend
-//             (samples, plane, C) T; y may lie on x or addend, dx on dy. addend, daddend: null if
-//             there is none.
+//             (samples, plane, C) T; y may lie on x or addend, dx on dy. daddend null: none.
 // scale, shift, dscale, dshift, runningMean, runningVariance
 //             (C) float32. runningMean null: no update.
 // mean, variance
@@ -35,43 +35,78 @@
 // mask        which outputs are positive, or null. A byte per pack of N = 16 / S channels: byte
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
 // partials    (G * splits, 2, C) float32, scratch; not touched if splits = 1.
-// tickets     (G * ceil(packs / 32)) unsigned, zero before and after; not touched if splits = 1.
-// Launch      grid (G * splits, ceil(packs / 32)): `splits` blocks share the rows of a group;
-//             meant: as many as fill the device. ghostBatch * plane < 2^31. Two launches each way:
-//             a group spread over many blocks must be summed before its first element can be done.
+// tickets     (G * slabs) unsigned, zero before and after; not touched if splits = 1.
+// Launch      grid (G * splits, slabs), slabs = ceil(packs / 8): `splits` blocks share the rows of
+//             a group; meant: as many as the device holds at once, with 8 packs to read or more for
+//             each thread, because the last block of a group merges what all of them left.
+//             ghostBatch * plane < 2^31, splits * C < 2^30. Two launches each way: a group spread
+//             over many blocks must be summed before its first element can be done. The second
+//             goes from the last row to the first.
 // Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; gradient 5 S
 //             (x and dy twice, dx), + S with daddend, + 2/N with mask. What the level 2 cache still
-//             holds of the first reading does not move again: floors 2 S and 3 S.
+//             holds of the first reading does not move again: floors 2 S and 3 S. Per block and
+//             channel 16 bytes of partials.
 // Twin        io.crescendo.reference.BatchNorm
 #include "common.cuh"
 
-// Which rows a block has: its share of one group.
+// Which rows a block has: every so many chunks of its group. At any time the blocks of a group are
+// at neighbouring chunks, so that what is read last is the end of the group, however many share it.
 struct Rows {
     int group;
-    int split;
-    int count;        // rows of the whole group: M
+    int split;        // which of the blocks that share the group
+    int splits;       // and how many they are
+    unsigned count;   // rows of the whole group: M
     long long first;  // the group's first row
-    int begin, end;   // this block's rows, within the group
+    unsigned chunk;   // rows that a block has under way at once
+    unsigned chunks;  // of the group; the last may be cut off
 
-    __device__ __forceinline__ Rows(int samples, int plane, int ghostBatch, int splits) {
-        group = (int)(blockIdx.x / (unsigned)splits);
-        split = (int)(blockIdx.x % (unsigned)splits);
+    // `ahead` rows of each thread are under way at once.
+    template <int N>
+    __device__ __forceinline__ Rows(const Slab<N>& slab, int ahead, int samples, int plane,
+                                    int ghostBatch, int blocks) {
+        group = slab.part / blocks;
+        split = slab.part % blocks;
+        splits = blocks;
         int firstSample = group * ghostBatch;
         int size = samples - firstSample < ghostBatch ? samples - firstSample : ghostBatch;
-        count = size * plane;
+        count = (unsigned)size * (unsigned)plane;
         first = (long long)firstSample * plane;
-        begin = start_of(split, splits);
-        end = start_of(split + 1, splits);
+        chunk = (unsigned)(ahead * slab.rows);
+        chunks = (count + chunk - 1) / chunk;
     }
 
-    __device__ __forceinline__ int start_of(int part, int splits) const {
-        return (int)((long long)count * part / splits);
+    // Calls f(first row) for the chunks of this block.
+    template <class F>
+    __device__ __forceinline__ void for_chunks(Order order, F f) const {
+        const unsigned begin = (unsigned)split * chunk, step = (unsigned)splits * chunk;
+        const int mine = chunks_of(split);
+#pragma unroll 1
+        for (int k = 0; k < mine; k++)
+            f(begin + (unsigned)(order == FORWARDS ? k : mine - 1 - k) * step);
     }
+
+    __device__ __forceinline__ int chunks_of(int part) const {
+        return ((int)chunks - part + splits - 1) / splits;
+    }
+
+    // How many rows each of the blocks has.
+    struct Counts {
+        int chunk, each, more;   // the first `more` blocks have one chunk more than `each`
+        int shortened, missing;  // and one block has the chunk that is cut off
+
+        __device__ __forceinline__ explicit Counts(const Rows& rows) {
+            chunk = (int)rows.chunk;
+            each = (int)rows.chunks / rows.splits;
+            more = (int)rows.chunks % rows.splits;
+            shortened = ((int)rows.chunks - 1) % rows.splits;
+            missing = (int)(rows.chunks * rows.chunk - rows.count);
+        }
+
+        __device__ __forceinline__ int of(int part) const {
+            return (each + (part < more)) * chunk - (part == shortened ? missing : 0);
+        }
+    };
 };
-
-// Rows that a thread has under way at once, where no end and no address is in the way: one 16-byte
-// load for each of the thousand threads that fit on a multiprocessor does not keep its memory busy.
-constexpr int AHEAD = 4;
 
 // 1 / sqrt(variance + epsilon) for the channels of one pack. Slabs cut off at the last channel read
 // zeros.
@@ -126,17 +161,17 @@ __device__ __forceinline__ void add(Moments<N>& into, const Floats<N>& values) {
 
 // The moments of a few rows at once: one division, and sums that do not wait for each other.
 template <int ROWS, class T, int N>
-__device__ __forceinline__ void add(Moments<N>& into, const Pack<T, N> (&packs)[ROWS]) {
+__device__ __forceinline__ void add(Moments<N>& into, const Fetched<T> (&packs)[ROWS]) {
     float count = into.count + ROWS;
     float share = (float)ROWS / count;
 #pragma unroll
     for (int j = 0; j < N; j++) {
         float mean = 0.0f, squares = 0.0f;
 #pragma unroll
-        for (int i = 0; i < ROWS; i++) mean += to_float(packs[i].at[j]) * (1.0f / ROWS);
+        for (int i = 0; i < ROWS; i++) mean += packs[i].at(j) * (1.0f / ROWS);
 #pragma unroll
         for (int i = 0; i < ROWS; i++) {
-            float distance = to_float(packs[i].at[j]) - mean;
+            float distance = packs[i].at(j) - mean;
             squares += distance * distance;
         }
         float distance = mean - into.mean[j];
@@ -161,6 +196,81 @@ __device__ __forceinline__ void merge_rows(V (&shared)[THREADS], V& own, const S
     own = shared[threadIdx.x];
 }
 
+// Leaves two numbers per channel for the block of the group that finishes last.
+template <int N>
+__device__ __forceinline__ void leave(float* partials, const float (&a)[N], const float (&b)[N],
+                                      int channels, const Slab<N>& slab) {
+    if (slab.row != 0) return;
+    float* partial = partials + (long long)slab.part * 2 * channels + slab.channel;
+    Floats<N> first, second;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        first.at[j] = a[j];
+        second.at[j] = b[j];
+    }
+    store<N>(partial, first, slab.valid);
+    store<N>(partial + channels, second, slab.valid);
+}
+
+// Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them. A
+// few are under way at once, or the loads would take longer one after the other than the rows took.
+template <class F>
+__device__ __forceinline__ void for_splits(const float* partials, int channels,
+                                           const Slab<QUAD>& slab, const Rows& rows, F f) {
+    constexpr int AT_ONCE = 4;
+    if (!slab.active) return;
+    const Rows::Counts counts(rows);
+    const bool whole = slab.moves_whole(partials, channels);
+    const float* own = partials + (long long)rows.group * rows.splits * 2 * channels + slab.channel;
+#pragma unroll 1
+    for (int begin = slab.row; begin < rows.splits; begin += AT_ONCE * slab.rows) {
+        // What is not there is the last, once more, and not looked at.
+        const auto place = [&](int i) {
+            int split = begin + i * slab.rows;
+            return own + (split < rows.splits ? split : rows.splits - 1) * 2 * channels;
+        };
+        Floats<QUAD> a[AT_ONCE], b[AT_ONCE];
+        if (whole) {
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                a[i] = fetch_written(place(i));
+                b[i] = fetch_written(place(i) + channels);
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                a[i] = load_written(place(i), slab.valid);
+                b[i] = load_written(place(i) + channels, slab.valid);
+            }
+        }
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++) {
+            int split = begin + i * slab.rows;
+            if (split < rows.splits && counts.of(split) > 0)
+                f(a[i], b[i], (float)counts.of(split));
+        }
+    }
+}
+
+__device__ __forceinline__ unsigned* ticket_of(unsigned* tickets, int group, int slab) {
+    return tickets + (long long)group * gridDim.y + slab;
+}
+
+template <int N>
+__device__ __forceinline__ void write_moments(float* mean, float* variance, const Moments<N>& all,
+                                              int channels, const Slab<N>& slab, const Rows& rows) {
+    if (slab.row != 0) return;
+    long long at = (long long)rows.group * channels + slab.channel;
+    Floats<N> means, variances;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        means.at[j] = all.mean[j];
+        variances.at[j] = all.squares[j] / (float)rows.count;
+    }
+    store<N>(mean + at, means, slab.valid);
+    store<N>(variance + at, variances, slab.valid);
+}
+
 template <class T>
 __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, float* mean,
                                                       float* variance, float* partials,
@@ -168,69 +278,114 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
                                                       int plane, int ghostBatch, int splits) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ Moments<N> moments[THREADS];
+    __shared__ Moments<QUAD> merged[THREADS];
     const Slab<N> slab(channels);
-    const Rows rows(samples, plane, ghostBatch, splits);
+    const Rows rows(slab, AHEAD, samples, plane, ghostBatch, splits);
 
     Moments<N> own{};
-    if (slab.active) {
-        const T* at = x + rows.first * channels + slab.channel;
-        int row = rows.begin + slab.row;
-        if (slab.fetches(x, channels)) {
-            for (; rows.end - row > (AHEAD - 1) * slab.rows; row += AHEAD * slab.rows) {
-                Pack<T, N> packs[AHEAD];
+    const bool whole = slab.moves_whole(x, channels);
+    const long long step = (long long)slab.rows * channels;
+    rows.for_chunks(FORWARDS, [&](unsigned begin) {
+        const unsigned row = begin + slab.row;
+        const T* at = x + (rows.first + row) * channels + slab.channel;
+        const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
+        if (whole) {
+            Fetched<T> packs[AHEAD]{};
 #pragma unroll
-                for (int i = 0; i < AHEAD; i++)
-                    packs[i] = fetch<N>(at + (long long)(row + i * slab.rows) * channels);
+            for (int i = 0; i < AHEAD; i++)
+                if (exists(i)) packs[i] = fetch(at + i * step);
+            if (exists(AHEAD - 1)) {
                 add(own, packs);
+            } else {
+#pragma unroll
+                for (int i = 0; i < AHEAD - 1; i++)
+                    if (exists(i)) add(own, to_floats<N>(packs[i]));
             }
+        } else if (slab.active) {
+#pragma unroll 1
+            for (int i = 0; i < AHEAD && exists(i); i++)
+                add(own, load<N>(at + i * step, slab.valid));
         }
-        for (; row < rows.end; row += slab.rows)
-            add(own, load<N>(at + (long long)row * channels, slab.valid));
-    }
+    });
     merge_rows(moments, own, slab);
 
     if (splits > 1) {
-        if (slab.row == 0) {
-            float* partial = partials + (long long)blockIdx.x * 2 * channels + slab.channel;
-            for (int j = 0; j < slab.valid; j++) {
-                partial[j] = own.mean[j];
-                partial[channels + j] = own.squares[j];
-            }
-        }
-        unsigned* ticket = tickets + (long long)rows.group * gridDim.y + blockIdx.y;
-        if (!last_block(ticket, (unsigned)splits)) return;
-        own = Moments<N>{};
-        for (int split = slab.row; slab.active && split < splits; split += slab.rows) {
-            const volatile float* partial =
-                partials + ((long long)rows.group * splits + split) * 2 * channels + slab.channel;
-            Moments<N> part{};
-            part.count = (float)(rows.start_of(split + 1, splits) - rows.start_of(split, splits));
-            for (int j = 0; j < slab.valid; j++) {
-                part.mean[j] = partial[j];
-                part.squares[j] = partial[channels + j];
-            }
-            merge(own, part);
-        }
-        merge_rows(moments, own, slab);
+        leave(partials, own.mean, own.squares, channels, slab);
+        if (!last_block(ticket_of(tickets, rows.group, slab.number), (unsigned)splits)) return;
+        const Slab<QUAD> quads(channels, slab);
+        Moments<QUAD> all{};
+        for_splits(
+            partials, channels, quads, rows,
+            [&](const Floats<QUAD>& means, const Floats<QUAD>& squares, float count) {
+                Moments<QUAD> one;
+                one.count = count;
+#pragma unroll
+                for (int j = 0; j < QUAD; j++) {
+                    one.mean[j] = means.at[j];
+                    one.squares[j] = squares.at[j];
+                }
+                merge(all, one);
+            });
+        merge_rows(merged, all, quads);
+        write_moments(mean, variance, all, channels, quads, rows);
+    } else {
+        write_moments(mean, variance, own, channels, slab, rows);
     }
-    if (slab.row == 0) {
-        long long at = (long long)rows.group * channels + slab.channel;
-        for (int j = 0; j < slab.valid; j++) {
-            mean[at + j] = own.mean[j];
-            variance[at + j] = own.squares[j] / (float)rows.count;
+}
+
+// What makes the variance of M numbers that of what they are drawn from.
+__device__ __forceinline__ float unbiasing(int count) {
+    return count > 1 ? (float)count / ((float)count - 1.0f) : 1.0f;
+}
+
+// The running averages of all channels after all groups, by the warps of the first slab's blocks: a
+// warp per channel, a group per lane and round, from the last group to the first. Group after group
+// by a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
+__device__ __forceinline__ void update_running(float* runningMean, float* runningVariance,
+                                               const float* mean, const float* variance, int part,
+                                               int samples, int channels, int plane,
+                                               int ghostBatch, float momentum) {
+    const int groups = groups_of(samples, ghostBatch), lane = threadIdx.x % LANES;
+    const float unbias = unbiasing(ghostBatch * plane);
+    const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
+    // (1 - momentum)^lane and ^32, by squaring: they are multiplied by what is about 1 only.
+    float keep = 1.0f - momentum, weight = momentum;
+#pragma unroll
+    for (int bit = 1; bit < LANES; bit *= 2) {
+        if (lane & bit) weight *= keep;
+        keep *= keep;
+    }
+    const int warps = (int)gridDim.x * WARPS;
+    for (int c = part * WARPS + (int)threadIdx.x / LANES; c < channels; c += warps) {
+        const float oldMean = runningMean[c], oldVariance = runningVariance[c];
+        float meanMoved = 0.0f, varianceMoved = 0.0f, share = weight;
+#pragma unroll 4
+        for (int group = groups - 1 - lane; group >= 0; group -= LANES) {
+            float unbiased = variance[(long long)group * channels + c];
+            unbiased *= group == groups - 1 ? lastUnbias : unbias;
+            meanMoved += share * (mean[(long long)group * channels + c] - oldMean);
+            varianceMoved += share * (unbiased - oldVariance);
+            share *= keep;
+        }
+        meanMoved = warp_sum(meanMoved);
+        varianceMoved = warp_sum(varianceMoved);
+        if (lane == 0) {
+            runningMean[c] = oldMean + meanMoved;
+            runningVariance[c] = oldVariance + varianceMoved;
         }
     }
 }
 
-template <class T>
+template <class T, bool ADDEND>
 __device__ __forceinline__ void ghost_norm_apply(
     const T* x, const T* addend, const float* __restrict__ scale, const float* __restrict__ shift,
     const float* mean, const float* variance, T* y, unsigned char* __restrict__ mask,
     float* runningMean, float* runningVariance, int samples, int channels, int plane,
     int ghostBatch, int splits, float epsilon, float momentum, int relu) {
     constexpr int N = Width<T>::OF_PACK;
-    const Slab<N> slab(channels);
-    const Rows rows(samples, plane, ghostBatch, splits);
+    constexpr int ROWS = ADDEND ? AHEAD / 2 : AHEAD;  // as many loads either way
+    const Slab<N> slab(channels, BACKWARDS);
+    const Rows rows(slab, ROWS, samples, plane, ghostBatch, splits);
 
     // y = x * factor + offset would lose digits where the mean is large: the mean is taken off
     // first.
@@ -241,68 +396,59 @@ __device__ __forceinline__ void ghost_norm_apply(
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
 #pragma unroll
     for (int j = 0; j < N; j++) factor.at[j] *= deviation.at[j];
-    const auto finish = [&](int row, Floats<N> values, const Floats<N>& added) {
-        unsigned positive = 0;
+    const auto normalised = [&](Floats<N> values, const Floats<N>& added) {
 #pragma unroll
         for (int j = 0; j < N; j++) {
-            float z = (values.at[j] - average.at[j]) * factor.at[j] + offset.at[j] + added.at[j];
-            if (z > 0.0f && j < slab.valid) positive |= 1u << j;
+            float z = (values.at[j] - average.at[j]) * factor.at[j] + offset.at[j];
+            if (ADDEND) z += added.at[j];
             values.at[j] = relu ? rectified(z) : z;
         }
-        store<N>(y + (rows.first + row) * channels + slab.channel, values, slab.valid);
-        if (mask != nullptr)
-            mask[(rows.first + row) * slab.packs + slab.pack] = (unsigned char)positive;
+        return values;
     };
-    int row = rows.begin + slab.row;
-    if (slab.fetches(x, channels) && (addend == nullptr || slab.fetches(addend, channels))) {
-        for (; rows.end - row > (AHEAD - 1) * slab.rows; row += AHEAD * slab.rows) {
-            Pack<T, N> packs[AHEAD], others[AHEAD]{};
+    const auto mark = [&](unsigned row, const Floats<N>& values) {
+        if (mask == nullptr) return;
+        unsigned positive = 0;
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++) {
-                long long at = (rows.first + row + i * slab.rows) * channels + slab.channel;
-                packs[i] = fetch<N>(x + at);
-                if (addend != nullptr) others[i] = fetch<N>(addend + at);
+        for (int j = 0; j < N; j++)
+            if (values.at[j] > 0.0f && j < slab.valid) positive |= 1u << j;
+        mask[(rows.first + row) * slab.packs + slab.pack] = (unsigned char)positive;
+    };
+    const bool whole = slab.moves_whole(x, channels) && slab.moves_whole(y, channels) &&
+                       (!ADDEND || slab.moves_whole(addend, channels));
+    const long long step = (long long)slab.rows * channels;
+    rows.for_chunks(BACKWARDS, [&](unsigned begin) {
+        const unsigned row = begin + slab.row;
+        const long long at = (rows.first + row) * channels + slab.channel;
+        const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
+        if (whole) {
+            Fetched<T> packs[ROWS]{}, others[ROWS]{};
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                if (!exists(i)) continue;
+                packs[i] = fetch_last(x + at + i * step);
+                if (ADDEND) others[i] = fetch_last(addend + at + i * step);
             }
 #pragma unroll
-            for (int i = 0; i < AHEAD; i++)
-                finish(row + i * slab.rows, to_floats(packs[i]), to_floats(others[i]));
-        }
-    }
-    for (; slab.active && row < rows.end; row += slab.rows) {
-        long long at = (rows.first + row) * channels + slab.channel;
-        Floats<N> values = load<N>(x + at, slab.valid), added{};
-        if (addend != nullptr) added = load<N>(addend + at, slab.valid);
-        finish(row, values, added);
-    }
-
-    if (runningMean == nullptr || blockIdx.y != 0) return;
-    // A warp per channel: its lanes read the statistics of 32 groups at once, and then all of them
-    // go through the groups in order.
-    const int groups = groups_of(samples, ghostBatch), lane = threadIdx.x % LANES;
-    const int warps = (int)gridDim.x * WARPS;
-    for (int c = (int)thread_of_grid() / LANES; c < channels; c += warps) {
-        float newMean = runningMean[c], newVariance = runningVariance[c];
-        for (int begin = 0; begin < groups; begin += LANES) {
-            int group = begin + lane;
-            float groupMean = 0.0f, unbiased = 0.0f;
-            if (group < groups) {
-                int left = samples - group * ghostBatch;
-                float count = (float)((left < ghostBatch ? left : ghostBatch) * plane);
-                groupMean = mean[(long long)group * channels + c];
-                unbiased = variance[(long long)group * channels + c];
-                if (count > 1.0f) unbiased *= count / (count - 1.0f);
+            for (int i = 0; i < ROWS; i++) {
+                if (!exists(i)) continue;
+                Floats<N> values = normalised(to_floats<N>(packs[i]), to_floats<N>(others[i]));
+                put<N>(y + at + i * step, values);
+                mark(row + i * slab.rows, values);
             }
-            int end = groups - begin < LANES ? groups - begin : LANES;
-            for (int g = 0; g < end; g++) {
-                newMean += momentum * (__shfl_sync(ALL_LANES, groupMean, g) - newMean);
-                newVariance += momentum * (__shfl_sync(ALL_LANES, unbiased, g) - newVariance);
+        } else if (slab.active) {
+#pragma unroll 1
+            for (int i = 0; i < ROWS && exists(i); i++) {
+                Floats<N> values = load<N>(x + at + i * step, slab.valid), added{};
+                if (ADDEND) added = load<N>(addend + at + i * step, slab.valid);
+                values = normalised(values, added);
+                store<N>(y + at + i * step, values, slab.valid);
+                mark(row + i * slab.rows, values);
             }
         }
-        if (lane == 0) {
-            runningMean[c] = newMean;
-            runningVariance[c] = newVariance;
-        }
-    }
+    });
+    if (runningMean != nullptr && slab.number == 0)
+        update_running(runningMean, runningVariance, mean, variance, slab.part, samples, channels,
+                       plane, ghostBatch, momentum);
 }
 
 // ---- Backward.
@@ -316,36 +462,47 @@ __device__ __forceinline__ Floats<N> masked(Floats<N> dy, unsigned positive) {
     return dy;
 }
 
-// Calls f(row, x, dz) for the rows of a thread.
-template <class T, int N, class F>
+constexpr int BOTH_AHEAD = AHEAD / 2;  // rows of x and of dy: as many loads
+
+// Calls f(row, x, dz, whether the pack is whole) for the rows of a thread. Backwards is the last
+// time that they are read. `whole`: whether what is written takes whole packs.
+template <Order ORDER, class T, int N, class F>
 __device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned char* mask,
-                                         int channels, const Slab<N>& slab, const Rows& rows, F f) {
-    constexpr int BOTH_AHEAD = AHEAD / 2;  // two loads a row
-    constexpr unsigned ALL = ~0u;
-    const auto place = [&](int row) { return (rows.first + row) * channels + slab.channel; };
-    const auto bits = [&](int row) {
-        return mask == nullptr ? ALL : mask[(rows.first + row) * slab.packs + slab.pack];
+                                         int channels, bool whole, const Slab<N>& slab,
+                                         const Rows& rows, F f) {
+    const auto bits = [&](unsigned row) {
+        return mask == nullptr ? ~0u : mask[(rows.first + row) * slab.packs + slab.pack];
     };
-    int row = rows.begin + slab.row;
-    if (slab.fetches(x, channels) && slab.fetches(dy, channels)) {
-        for (; rows.end - row > (BOTH_AHEAD - 1) * slab.rows; row += BOTH_AHEAD * slab.rows) {
-            Pack<T, N> values[BOTH_AHEAD], gradients[BOTH_AHEAD];
-            unsigned positive[BOTH_AHEAD];
+    whole = whole && slab.moves_whole(x, channels) && slab.moves_whole(dy, channels);
+    const long long step = (long long)slab.rows * channels;
+    rows.for_chunks(ORDER, [&](unsigned begin) {
+        const unsigned row = begin + slab.row;
+        const long long at = (rows.first + row) * channels + slab.channel;
+        const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
+        if (whole) {
+            Fetched<T> values[BOTH_AHEAD]{}, gradients[BOTH_AHEAD]{};
+            unsigned positive[BOTH_AHEAD]{};
 #pragma unroll
             for (int i = 0; i < BOTH_AHEAD; i++) {
-                values[i] = fetch<N>(x + place(row + i * slab.rows));
-                gradients[i] = fetch<N>(dy + place(row + i * slab.rows));
+                if (!exists(i)) continue;
+                const T *from = x + at + i * step, *other = dy + at + i * step;
+                values[i] = ORDER == BACKWARDS ? fetch_last(from) : fetch(from);
+                gradients[i] = ORDER == BACKWARDS ? fetch_last(other) : fetch(other);
                 positive[i] = bits(row + i * slab.rows);
             }
 #pragma unroll
             for (int i = 0; i < BOTH_AHEAD; i++)
-                f(row + i * slab.rows, to_floats(values[i]),
-                  masked(to_floats(gradients[i]), positive[i]));
+                if (exists(i))
+                    f(at + i * step, to_floats<N>(values[i]),
+                      masked(to_floats<N>(gradients[i]), positive[i]), true);
+        } else if (slab.active) {
+#pragma unroll 1
+            for (int i = 0; i < BOTH_AHEAD && exists(i); i++)
+                f(at + i * step, load<N>(x + at + i * step, slab.valid),
+                  masked(load<N>(dy + at + i * step, slab.valid), bits(row + i * slab.rows)),
+                  false);
         }
-    }
-    for (; slab.active && row < rows.end; row += slab.rows)
-        f(row, load<N>(x + place(row), slab.valid),
-          masked(load<N>(dy + place(row), slab.valid), bits(row)));
+    });
 }
 
 template <int N>
@@ -363,6 +520,24 @@ __device__ __forceinline__ void merge(GradientSums<N>& into, const GradientSums<
     }
 }
 
+template <int N>
+__device__ __forceinline__ void write_sums(float* sums, const float* variance,
+                                           const GradientSums<N>& all, int samples, int channels,
+                                           int ghostBatch, float epsilon, const Slab<N>& slab,
+                                           const Rows& rows) {
+    if (slab.row != 0) return;
+    const long long at = (long long)rows.group * channels + slab.channel;
+    const Floats<N> inverse = inverse_deviation<N>(variance + at, slab.valid, epsilon);
+    Floats<N> dz, dots;
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        dz.at[j] = all.dz[j];
+        dots.at[j] = all.dot[j] * inverse.at[j];
+    }
+    store<N>(sums + at, dz, slab.valid);
+    store<N>(sums + (long long)groups_of(samples, ghostBatch) * channels + at, dots, slab.valid);
+}
+
 template <class T>
 __device__ __forceinline__ void ghost_norm_gradient_sums(
     const T* __restrict__ x, const T* __restrict__ dy, const float* __restrict__ mean,
@@ -371,50 +546,40 @@ __device__ __forceinline__ void ghost_norm_gradient_sums(
     int splits, float epsilon) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ GradientSums<N> shared[THREADS];
+    __shared__ GradientSums<QUAD> merged[THREADS];
     const Slab<N> slab(channels);
-    const Rows rows(samples, plane, ghostBatch, splits);
+    const Rows rows(slab, BOTH_AHEAD, samples, plane, ghostBatch, splits);
     const long long statistic = (long long)rows.group * channels + slab.channel;
 
     const Floats<N> average = load<N>(mean + statistic, slab.valid);
-    const Floats<N> inverse = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
-    GradientSums<N> own{};
-    for_rows(x, dy, mask, channels, slab, rows,
-             [&](int, const Floats<N>& values, const Floats<N>& dz) {
+    GradientSums<N> own{};  // of dz * (x - mean): all rows have one deviation
+    for_rows<FORWARDS>(x, dy, mask, channels, true, slab, rows,
+                       [&](long long, const Floats<N>& values, const Floats<N>& dz, bool) {
 #pragma unroll
-                 for (int j = 0; j < N; j++) {
-                     own.dz[j] += dz.at[j];
-                     own.dot[j] += dz.at[j] * ((values.at[j] - average.at[j]) * inverse.at[j]);
-                 }
-             });
+                           for (int j = 0; j < N; j++) {
+                               own.dz[j] += dz.at[j];
+                               own.dot[j] += dz.at[j] * (values.at[j] - average.at[j]);
+                           }
+                       });
     merge_rows(shared, own, slab);
 
     if (splits > 1) {
-        if (slab.row == 0) {
-            float* partial = partials + (long long)blockIdx.x * 2 * channels + slab.channel;
-            for (int j = 0; j < slab.valid; j++) {
-                partial[j] = own.dz[j];
-                partial[channels + j] = own.dot[j];
-            }
-        }
-        unsigned* ticket = tickets + (long long)rows.group * gridDim.y + blockIdx.y;
-        if (!last_block(ticket, (unsigned)splits)) return;
-        own = GradientSums<N>{};
-        for (int split = slab.row; slab.active && split < splits; split += slab.rows) {
-            const volatile float* partial =
-                partials + ((long long)rows.group * splits + split) * 2 * channels + slab.channel;
-            for (int j = 0; j < slab.valid; j++) {
-                own.dz[j] += partial[j];
-                own.dot[j] += partial[channels + j];
-            }
-        }
-        merge_rows(shared, own, slab);
-    }
-    if (slab.row == 0) {
-        long long dots = (long long)groups_of(samples, ghostBatch) * channels;
-        for (int j = 0; j < slab.valid; j++) {
-            sums[statistic + j] = own.dz[j];
-            sums[dots + statistic + j] = own.dot[j];
-        }
+        leave(partials, own.dz, own.dot, channels, slab);
+        if (!last_block(ticket_of(tickets, rows.group, slab.number), (unsigned)splits)) return;
+        const Slab<QUAD> quads(channels, slab);
+        GradientSums<QUAD> all{};
+        for_splits(partials, channels, quads, rows,
+                   [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, float) {
+#pragma unroll
+                       for (int j = 0; j < QUAD; j++) {
+                           all.dz[j] += dz.at[j];
+                           all.dot[j] += dots.at[j];
+                       }
+                   });
+        merge_rows(merged, all, quads);
+        write_sums(sums, variance, all, samples, channels, ghostBatch, epsilon, quads, rows);
+    } else {
+        write_sums(sums, variance, own, samples, channels, ghostBatch, epsilon, slab, rows);
     }
 }
 
@@ -426,41 +591,46 @@ __device__ __forceinline__ void ghost_norm_gradient(
     T* __restrict__ daddend, float* dscale, float* dshift, int samples, int channels, int plane,
     int ghostBatch, int splits, float epsilon) {
     constexpr int N = Width<T>::OF_PACK;
-    const Slab<N> slab(channels);
-    const Rows rows(samples, plane, ghostBatch, splits);
+    const Slab<N> slab(channels, BACKWARDS);
+    const Rows rows(slab, BOTH_AHEAD, samples, plane, ghostBatch, splits);
     const int groups = groups_of(samples, ghostBatch);
     const long long statistic = (long long)rows.group * channels + slab.channel;
     const long long dots = (long long)groups * channels;
 
+    // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x.
     const Floats<N> average = load<N>(mean + statistic, slab.valid);
     const Floats<N> inverse = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
-    Floats<N> dzMean = load<N>(sums + statistic, slab.valid);
-    Floats<N> dotMean = load<N>(sums + dots + statistic, slab.valid);
+    Floats<N> offset = load<N>(sums + statistic, slab.valid);
+    Floats<N> slope = load<N>(sums + dots + statistic, slab.valid);
     const float share = 1.0f / (float)rows.count;
 #pragma unroll
     for (int j = 0; j < N; j++) {
         factor.at[j] *= inverse.at[j];
-        dzMean.at[j] *= share;
-        dotMean.at[j] *= share;
+        offset.at[j] *= -share * factor.at[j];
+        slope.at[j] *= -share * inverse.at[j] * factor.at[j];
     }
-    for_rows(x, dy, mask, channels, slab, rows,
-             [&](int row, const Floats<N>& values, const Floats<N>& dz) {
-                 long long at = (rows.first + row) * channels + slab.channel;
-                 if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
-                 Floats<N> gradients;
+    for_rows<BACKWARDS>(
+        x, dy, mask, channels,
+        slab.moves_whole(dx, channels) && slab.moves_whole(daddend, channels), slab, rows,
+        [&](long long at, const Floats<N>& values, const Floats<N>& dz, bool whole) {
+            Floats<N> gradients;
 #pragma unroll
-                 for (int j = 0; j < N; j++) {
-                     float normalised = (values.at[j] - average.at[j]) * inverse.at[j];
-                     gradients.at[j] =
-                         factor.at[j] * (dz.at[j] - dzMean.at[j] - normalised * dotMean.at[j]);
-                 }
-                 store<N>(dx + at, gradients, slab.valid);
-             });
+            for (int j = 0; j < N; j++)
+                gradients.at[j] = factor.at[j] * dz.at[j] +
+                                  slope.at[j] * (values.at[j] - average.at[j]) + offset.at[j];
+            if (whole) {
+                if (daddend != nullptr) put<N>(daddend + at, dz);
+                put<N>(dx + at, gradients);
+            } else {
+                if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
+                store<N>(dx + at, gradients, slab.valid);
+            }
+        });
 
-    if (blockIdx.y != 0) return;
+    if (slab.number != 0) return;
     const int lane = threadIdx.x % LANES, warps = (int)gridDim.x * WARPS;
-    for (int c = (int)thread_of_grid() / LANES; c < channels; c += warps) {
+    for (int c = slab.part * WARPS + (int)threadIdx.x / LANES; c < channels; c += warps) {
         float shiftSum = 0.0f, scaleSum = 0.0f;
         for (int g = lane; g < groups; g += LANES) {
             shiftSum += sums[(long long)g * channels + c];
@@ -475,30 +645,47 @@ __device__ __forceinline__ void ghost_norm_gradient(
     }
 }
 
+// Three blocks on a multiprocessor keep its memory busy. The gradients need more registers for that
+// than architectures before 9.0 have without spills.
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
+#define KERNEL_OF_GRADIENT KERNEL_OF(2)
+#else
+#define KERNEL_OF_GRADIENT KERNEL_OF(3)
+#endif
+
 #define GHOST_NORM(DTYPE, T)                                                                       \
-    KERNEL ghost_norm_statistics_##DTYPE(const T* x, float* mean, float* variance,                 \
+    KERNEL_OF(3) ghost_norm_statistics_##DTYPE(const T* x, float* mean, float* variance,                 \
                                          float* partials, unsigned* tickets, int samples,          \
                                          int channels, int plane, int ghostBatch, int splits) {    \
         ghost_norm_statistics<T>(x, mean, variance, partials, tickets, samples, channels, plane,   \
                                  ghostBatch, splits);                                              \
     }                                                                                              \
-    KERNEL ghost_norm_apply_##DTYPE(                                                               \
+    KERNEL_OF(3) ghost_norm_apply_##DTYPE(                                                               \
+        const T* x, const float* scale, const float* shift, const float* mean,                     \
+        const float* variance, T* y, unsigned char* mask, float* runningMean,                      \
+        float* runningVariance, int samples, int channels, int plane, int ghostBatch, int splits,  \
+        float epsilon, float momentum, int relu) {                                                 \
+        ghost_norm_apply<T, false>(x, nullptr, scale, shift, mean, variance, y, mask, runningMean, \
+                                   runningVariance, samples, channels, plane, ghostBatch, splits,  \
+                                   epsilon, momentum, relu);                                       \
+    }                                                                                              \
+    KERNEL_OF(3) ghost_norm_apply_add_##DTYPE(                                                           \
         const T* x, const T* addend, const float* scale, const float* shift, const float* mean,    \
         const float* variance, T* y, unsigned char* mask, float* runningMean,                      \
         float* runningVariance, int samples, int channels, int plane, int ghostBatch, int splits,  \
         float epsilon, float momentum, int relu) {                                                 \
-        ghost_norm_apply<T>(x, addend, scale, shift, mean, variance, y, mask, runningMean,         \
-                            runningVariance, samples, channels, plane, ghostBatch, splits,         \
-                            epsilon, momentum, relu);                                              \
+        ghost_norm_apply<T, true>(x, addend, scale, shift, mean, variance, y, mask, runningMean,   \
+                                  runningVariance, samples, channels, plane, ghostBatch, splits,   \
+                                  epsilon, momentum, relu);                                        \
     }                                                                                              \
-    KERNEL_OF(3) ghost_norm_gradient_sums_##DTYPE(                                                       \
+    KERNEL_OF_GRADIENT ghost_norm_gradient_sums_##DTYPE(                                                       \
         const T* x, const T* dy, const float* mean, const float* variance,                         \
         const unsigned char* mask, float* sums, float* partials, unsigned* tickets, int samples,   \
         int channels, int plane, int ghostBatch, int splits, float epsilon) {                      \
         ghost_norm_gradient_sums<T>(x, dy, mean, variance, mask, sums, partials, tickets, samples, \
                                     channels, plane, ghostBatch, splits, epsilon);                 \
     }                                                                                              \
-    KERNEL ghost_norm_gradient_##DTYPE(                                                            \
+    KERNEL_OF_GRADIENT ghost_norm_gradient_##DTYPE(                                                            \
         const T* x, const T* dy, const float* scale, const float* mean, const float* variance,     \
         const unsigned char* mask, const float* sums, T* dx, T* daddend, float* dscale,            \
         float* dshift, int samples, int channels, int plane, int ghostBatch, int splits,           \

@@ -12,10 +12,12 @@
 // x, dx       (N, H, W, C) T.
 // y, dy       (N, outH, outW, C) T.
 // indices     (N, outH, outW, C) int32; max_pool also takes null.
-// Launch      grid (blocks, ceil(ceil(C / V) / 32)) with V = 16 / S channels per thread, stride
+// Launch      grid (blocks, ceil(ceil(C / V) / 8)) with V = 16 / S channels per thread, stride
 //             over the rows of the result, below 2^31: N * outH * outW forward, N * H * W for
-//             gradients. Gradients gather, in the order of the windows: nothing is cleared before,
-//             and there are no atomics.
+//             gradients. average_pool shares a window out among the threads of a block where the
+//             grid has more places than windows, as it should have where a window is the whole
+//             image: the sum's order, and so its last bit, is the grid's. Gradients gather, in the
+//             order of the windows: nothing is cleared before, and there are no atomics.
 // Traffic     S per element of x and of y, + 4 per element of y with indices; overlapping windows
 //             meet in the caches.
 // Twin        io.crescendo.reference.Pooling
@@ -47,60 +49,156 @@ struct Span {
     }
 };
 
-// Calls f(sample, line, column, row) for every row of a (samples, lines, columns) result that this
-// thread has.
-template <int N, class F>
-__device__ __forceinline__ void for_rows(const Slab<N>& slab, int samples, int lines, int columns,
-                                         F f) {
-    if (!slab.active) return;
-    const unsigned count = (unsigned)samples * lines * columns, stride = gridDim.x * slab.rows;
-    for (unsigned row = blockIdx.x * slab.rows + slab.row; row < count; row += stride) {
-        unsigned column = row % columns, line = row / columns % lines,
-                 sample = row / columns / lines;
-        f((long long)sample, (int)line, (int)column, (long long)row);
+// Where a row of a (samples, lines, columns) result lies.
+struct Place {
+    long long sample;
+    int line, column;
+
+    __device__ __forceinline__ Place(unsigned row, int lines, int columns)
+        : sample(row / columns / lines),
+          line((int)(row / columns % lines)),
+          column((int)(row % columns)) {}
+};
+
+// A pack wherever it lies: the first `valid` of its elements, the rest zero.
+template <class T, int N>
+__device__ __forceinline__ Fetched<T> fetch_some(const T* from, int valid) {
+    Fetched<T> pack{};
+    if constexpr (sizeof(T) == sizeof(float)) {
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            if (j < valid) pack.word[j] = __float_as_uint(from[j]);
+    } else {
+#pragma unroll
+        for (int j = 0; j < N; j++)
+            if (j < valid) pack.word[j / 2] |= (unsigned)from[j].bits << (j % 2 * 16);
+    }
+    return pack;
+}
+
+// The elements of one window that one of the threads that share it has: every so many, row by row.
+// Calls f(values, place) with a few under way at once.
+template <class T, int N, class F>
+__device__ __forceinline__ void for_window(const T* image, int channels, int width,
+                                           const Span& lines, const Span& columns, int member,
+                                           int sharing, bool whole, const Slab<N>& slab, F f) {
+    if (lines.begin >= lines.end || columns.begin >= columns.end) return;
+    int h = lines.begin, w = columns.begin;
+    const auto advance = [&](int elements) {
+        for (w += elements; w >= columns.end; h++) w -= columns.end - columns.begin;
+    };
+    advance(member);
+#pragma unroll 1
+    while (h < lines.end) {
+        Fetched<T> packs[AHEAD]{};
+        int places[AHEAD];
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) {
+            places[i] = h < lines.end ? h * width + w : -1;
+            if (places[i] >= 0) {
+                const T* from = image + (long long)places[i] * channels;
+                packs[i] = whole ? fetch(from) : fetch_some<T, N>(from, slab.valid);
+            }
+            advance(sharing);
+        }
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++)
+            if (places[i] >= 0) f(to_floats<N>(packs[i]), places[i]);
     }
 }
 
-template <class T, bool MAX>
-__device__ __forceinline__ void pool(const T* __restrict__ x, T* __restrict__ y,
-                                     int* __restrict__ indices, int samples, int channels,
-                                     Window window) {
+template <class T>
+__device__ __forceinline__ void max_pool(const T* __restrict__ x, T* __restrict__ y,
+                                         int* __restrict__ indices, int samples, int channels,
+                                         Window window) {
     constexpr int N = Width<T>::OF_PACK;
     const Slab<N> slab(channels);
-    auto one = [&](long long n, int p, int q, long long row) {
-        Span lines(p, window.strideH, window.padTop, window.kernelH, window.height);
-        Span columns(q, window.strideW, window.padLeft, window.kernelW, window.width);
-        Floats<N> result{};
-        int winner[N];
+    if (!slab.active) return;
+    const bool whole = slab.moves_whole(x, channels);
+    const bool wholeIndices = slab.moves_whole(indices, channels);
+    const unsigned count = (unsigned)samples * window.outHeight * window.outWidth;
+    for (unsigned row = slab.part * slab.rows + slab.row; row < count;
+         row += gridDim.x * slab.rows) {
+        const Place place(row, window.outHeight, window.outWidth);
+        const Span lines(place.line, window.strideH, window.padTop, window.kernelH, window.height);
+        const Span columns(place.column, window.strideW, window.padLeft, window.kernelW,
+                           window.width);
+        Floats<N> largest{};
+        Pack<int, N> winner;
 #pragma unroll
-        for (int j = 0; j < N; j++) winner[j] = -1;
-        for (int h = lines.begin; h < lines.end; h++) {
-            for (int w = columns.begin; w < columns.end; w++) {
-                int place = h * window.width + w;
-                long long at = (n * window.height * window.width + place) * channels + slab.channel;
-                Floats<N> values = load<N>(x + at, slab.valid);
+        for (int j = 0; j < N; j++) winner.at[j] = -1;
+        for_window(x + place.sample * window.height * window.width * channels + slab.channel,
+                   channels, window.width, lines, columns, 0, 1, whole, slab,
+                   [&](const Floats<N>& values, int at) {
 #pragma unroll
-                for (int j = 0; j < N; j++) {
-                    if (!MAX) result.at[j] += values.at[j];
-                    if (MAX && (winner[j] < 0 || values.at[j] > result.at[j])) {
-                        result.at[j] = values.at[j];
-                        winner[j] = place;
-                    }
-                }
-            }
-        }
-        if (!MAX) {
-            float inside = (float)((lines.end - lines.begin) * (columns.end - columns.begin));
+                       for (int j = 0; j < N; j++) {
+                           if (winner.at[j] < 0 || values.at[j] > largest.at[j]) {
+                               largest.at[j] = values.at[j];
+                               winner.at[j] = at;
+                           }
+                       }
+                   });
+        const long long out = (long long)row * channels + slab.channel;
+        store<N>(y + out, largest, slab.valid);
+        if (indices == nullptr) continue;
+        if (wholeIndices) {
+            *reinterpret_cast<Pack<int, N>*>(indices + out) = winner;
+        } else {
 #pragma unroll
-            for (int j = 0; j < N; j++) result.at[j] /= inside;
-        }
-        long long out = row * channels + slab.channel;
-        store<N>(y + out, result, slab.valid);
-        if (MAX && indices != nullptr)
             for (int j = 0; j < N; j++)
-                if (j < slab.valid) indices[out + j] = winner[j];
-    };
-    for_rows(slab, samples, window.outHeight, window.outWidth, one);
+                if (j < slab.valid) indices[out + j] = winner.at[j];
+        }
+    }
+}
+
+template <class T>
+__device__ __forceinline__ void average_pool(const T* __restrict__ x, T* __restrict__ y,
+                                             int samples, int channels, Window window) {
+    constexpr int N = Width<T>::OF_PACK;
+    __shared__ Floats<N> sums[THREADS];
+    const Slab<N> slab(channels);
+    const bool whole = slab.moves_whole(x, channels);
+    const unsigned count = (unsigned)samples * window.outHeight * window.outWidth;
+    // Where the grid has more places than there are windows, a few threads below each other share
+    // one.
+    const unsigned places = gridDim.x * slab.rows / count;
+    const int sharing = (int)(places < 1 ? 1 : places < (unsigned)slab.rows ? places : slab.rows);
+    const int windows = slab.rows / sharing;  // of the block at once
+    const int own = slab.row / sharing, member = slab.row % sharing;
+    for (unsigned first = slab.part * windows; first < count; first += gridDim.x * windows) {
+        const unsigned row = first + own;
+        const bool mine = slab.active && own < windows && row < count;
+        Floats<N> sum{};
+        float inside = 1.0f;
+        if (mine) {
+            const Place place(row, window.outHeight, window.outWidth);
+            const Span lines(place.line, window.strideH, window.padTop, window.kernelH,
+                             window.height);
+            const Span columns(place.column, window.strideW, window.padLeft, window.kernelW,
+                               window.width);
+            inside = (float)((lines.end - lines.begin) * (columns.end - columns.begin));
+            for_window(x + place.sample * window.height * window.width * channels + slab.channel,
+                       channels, window.width, lines, columns, member, sharing, whole, slab,
+                       [&](const Floats<N>& values, int) {
+#pragma unroll
+                           for (int j = 0; j < N; j++) sum.at[j] += values.at[j];
+                       });
+        }
+        if (sharing > 1) {
+            sums[threadIdx.x] = sum;
+            __syncthreads();
+            for (int i = 1; mine && member == 0 && i < sharing; i++)
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    sum.at[j] += sums[threadIdx.x + i * slab.width].at[j];
+            __syncthreads();
+        }
+        if (!mine || member != 0) continue;
+        const float share = 1.0f / inside;
+#pragma unroll
+        for (int j = 0; j < N; j++) sum.at[j] *= share;
+        store<N>(y + (long long)row * channels + slab.channel, sum, slab.valid);
+    }
 }
 
 template <class T, bool MAX>
@@ -109,32 +207,52 @@ __device__ __forceinline__ void pool_gradient(const T* __restrict__ dy,
                                               int samples, int channels, Window window) {
     constexpr int N = Width<T>::OF_PACK;
     const Slab<N> slab(channels);
-    auto one = [&](long long n, int h, int w, long long row) {
-        int firstP = Window::first_over(h, window.padTop, window.kernelH, window.strideH);
-        int lastP = Window::last_over(h, window.padTop, window.strideH, window.outHeight);
-        int firstQ = Window::first_over(w, window.padLeft, window.kernelW, window.strideW);
-        int lastQ = Window::last_over(w, window.padLeft, window.strideW, window.outWidth);
-        int place = h * window.width + w;
+    if (!slab.active) return;
+    const bool whole = slab.moves_whole(dy, channels) &&
+                       (!MAX || slab.moves_whole(indices, channels));
+    const unsigned count = (unsigned)samples * window.height * window.width;
+    for (unsigned row = slab.part * slab.rows + slab.row; row < count;
+         row += gridDim.x * slab.rows) {
+        const Place x(row, window.height, window.width);
+        const int h = x.line, w = x.column;
+        const int firstP = Window::first_over(h, window.padTop, window.kernelH, window.strideH);
+        const int lastP = Window::last_over(h, window.padTop, window.strideH, window.outHeight);
+        const int firstQ = Window::first_over(w, window.padLeft, window.kernelW, window.strideW);
+        const int lastQ = Window::last_over(w, window.padLeft, window.strideW, window.outWidth);
+        const int place = h * window.width + w;
         Floats<N> total{};
         for (int p = firstP; p <= lastP; p++) {
-            Span lines(p, window.strideH, window.padTop, window.kernelH, window.height);
+            const Span lines(p, window.strideH, window.padTop, window.kernelH, window.height);
             for (int q = firstQ; q <= lastQ; q++) {
-                Span columns(q, window.strideW, window.padLeft, window.kernelW, window.width);
-                long long at =
-                    ((n * window.outHeight + p) * window.outWidth + q) * channels + slab.channel;
-                Floats<N> gradients = load<N>(dy + at, slab.valid);
-                float inside = (float)((lines.end - lines.begin) * (columns.end - columns.begin));
+                const long long at =
+                    ((x.sample * window.outHeight + p) * window.outWidth + q) * channels +
+                    slab.channel;
+                const Fetched<T> pack =
+                    whole ? fetch(dy + at) : fetch_some<T, N>(dy + at, slab.valid);
+                if (MAX) {
+                    Pack<int, N> winner;
+                    if (whole) {
+                        winner = *reinterpret_cast<const Pack<int, N>*>(indices + at);
+                    } else {
 #pragma unroll
-                for (int j = 0; j < N; j++) {
-                    if (!MAX) total.at[j] += gradients.at[j] / inside;
-                    if (MAX && j < slab.valid && indices[at + j] == place)
-                        total.at[j] += gradients.at[j];
+                        for (int j = 0; j < N; j++)
+                            winner.at[j] = j < slab.valid ? indices[at + j] : -1;
+                    }
+#pragma unroll
+                    for (int j = 0; j < N; j++)
+                        if (winner.at[j] == place) total.at[j] += pack.at(j);
+                } else {
+                    const Span columns(q, window.strideW, window.padLeft, window.kernelW,
+                                       window.width);
+                    const float share = 1.0f / (float)((lines.end - lines.begin) *
+                                                       (columns.end - columns.begin));
+#pragma unroll
+                    for (int j = 0; j < N; j++) total.at[j] += pack.at(j) * share;
                 }
             }
         }
-        store<N>(dx + row * channels + slab.channel, total, slab.valid);
-    };
-    for_rows(slab, samples, window.height, window.width, one);
+        store<N>(dx + (long long)row * channels + slab.channel, total, slab.valid);
+    }
 }
 
 #define WINDOW_PARAMETERS                                                                       \
@@ -146,13 +264,13 @@ __device__ __forceinline__ void pool_gradient(const T* __restrict__ dy,
     }
 #define POOLING(DTYPE, T)                                                                         \
     KERNEL max_pool_##DTYPE(const T* x, T* y, int* indices, WINDOW_PARAMETERS) {                  \
-        pool<T, true>(x, y, indices, WINDOW);                                                     \
+        max_pool<T>(x, y, indices, WINDOW);                                                     \
     }                                                                                             \
     KERNEL max_pool_gradient_##DTYPE(const T* dy, const int* indices, T* dx, WINDOW_PARAMETERS) { \
         pool_gradient<T, true>(dy, indices, dx, WINDOW);                                          \
     }                                                                                             \
     KERNEL average_pool_##DTYPE(const T* x, T* y, WINDOW_PARAMETERS) {                            \
-        pool<T, false>(x, y, nullptr, WINDOW);                                                    \
+        average_pool<T>(x, y, WINDOW);                                                    \
     }                                                                                             \
     KERNEL average_pool_gradient_##DTYPE(const T* dy, T* dx, WINDOW_PARAMETERS) {                 \
         pool_gradient<T, false>(dy, nullptr, dx, WINDOW);                                         \

@@ -50,6 +50,7 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(gather),
     BOTH(ghost_norm_statistics),
     BOTH(ghost_norm_apply),
+    BOTH(ghost_norm_apply_add),
     BOTH(ghost_norm_gradient_sums),
     BOTH(ghost_norm_gradient),
     BOTH(gradient_sum),

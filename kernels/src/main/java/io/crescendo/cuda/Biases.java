@@ -6,19 +6,22 @@ import io.crescendo.autograd.Value;
 
 /** The bias of convolutions and dense layers, whose products come from libraries: bias.cu. */
 final class Biases {
-    private static final int ROWS_OF_THREAD = 64;
-    private static final int MOST_BLOCKS = 256;
+    private static final String GRADIENT = "bias_gradient";
+    /** AHEAD of common.cuh. */
+    private static final int AHEAD = 4;
 
     private Biases() {}
 
     /** Appends dbias[c] += Σ dy[row, c]. */
     static void appendGradient(CudaLowering lowering, OpPlan plan, Value outputGradient, Value biasGradient) {
         Nhwc dy = Nhwc.of(outputGradient);
-        Grid grid = lowering.grids().rows(dy.rows(), dy.channels(), ROWS_OF_THREAD, MOST_BLOCKS);
+        Grids grids = lowering.grids();
+        int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(GRADIENT));
+        Grid grid = new Grid(grids.splits(dy.rows(), dy.channels(), 1, AHEAD, places), grids.slabs(dy.channels()));
         long partials = plan.scratch((long) Float.BYTES * grid.x() * dy.channels());
         lowering.launch(
                 plan,
-                "bias_gradient",
+                GRADIENT,
                 grid,
                 at -> arguments(
                         at.gradients(biasGradient),

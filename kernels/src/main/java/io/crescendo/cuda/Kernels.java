@@ -4,6 +4,7 @@ import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
 import static jcuda.driver.JCudaDriver.cuModuleUnload;
+import static jcuda.driver.JCudaDriver.cuOccupancyMaxActiveBlocksPerMultiprocessor;
 
 import com.sun.jna.Memory;
 import java.io.IOException;
@@ -37,6 +38,7 @@ final class Kernels implements AutoCloseable {
 
     private final CUmodule module;
     private final Map<String, CUfunction> functions = new HashMap<>();
+    private final Map<String, Integer> places = new HashMap<>();
     private boolean closed;
 
     private Kernels(CUmodule module) {
@@ -106,6 +108,24 @@ final class Kernels implements AutoCloseable {
                     + MOST_BLOCKS_BESIDE + " blocks, not " + gridX + " by " + gridY);
         }
         return new Call(name, function(name), gridX, gridY, arguments);
+    }
+
+    /**
+     * How many blocks of a kernel a multiprocessor holds at once: its registers and shared memory decide.
+     *
+     * @param name for example {@code relu_f32}
+     * @return at least 1
+     * @throws CudaException if there is no such kernel
+     */
+    synchronized int blocksOfMultiprocessor(String name) {
+        CUfunction function = function(name);
+        return places.computeIfAbsent(name, asked -> {
+            int[] blocks = new int[1];
+            CudaCalls.run(
+                    () -> "ask how many blocks of " + asked + " fit on a multiprocessor",
+                    () -> cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, THREADS, 0));
+            return Math.max(1, blocks[0]);
+        });
     }
 
     private synchronized CUfunction function(String name) {

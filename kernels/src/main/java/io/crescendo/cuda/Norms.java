@@ -4,6 +4,9 @@ import static io.crescendo.cuda.CudaLowering.arguments;
 
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -12,33 +15,82 @@ import org.jspecify.annotations.Nullable;
  * <p>Mean and variance are float32; a ReLU's mask takes one byte for each pack of 16 bytes of channels.
  */
 final class Norms {
+    /** AHEAD of common.cuh: rows that a thread of a kernel which reads one activation has under way at once. */
+    static final int AHEAD = 4;
+    /** And of a kernel that reads two. */
+    static final int BOTH_AHEAD = AHEAD / 2;
+
     private final CudaLowering lowering;
 
     Norms(CudaLowering lowering) {
         this.lowering = lowering;
     }
 
-    /** How the rows of x are shared out: groups of samples, and blocks for each group. */
+    /**
+     * How the rows of x are shared out: groups of samples, and blocks for each group.
+     *
+     * @param groups how many
+     * @param splits blocks of each
+     */
+    record Shares(int groups, int splits, Grid grid, int channels) {
+        /**
+         * For one kernel.
+         *
+         * @param kernel its full name
+         * @param ahead rows that a thread of it has under way at once
+         */
+        static Shares of(
+                Kernels kernels, Grids grids, String kernel, int ahead, int groups, long rowsOfGroup, int channels) {
+            int places = kernels.blocksOfMultiprocessor(kernel);
+            int splits = grids.splits(rowsOfGroup, channels, groups, ahead, places);
+            Grid grid = new Grid(Math.multiplyExact(groups, splits), grids.slabs(channels));
+            return new Shares(groups, splits, grid, channels);
+        }
+
+        /** Bytes of two float32 numbers per channel and block that shares a group; none if blocks share nothing. */
+        long partialBytes() {
+            return splits == 1 ? 0 : 2L * Float.BYTES * groups * splits * channels;
+        }
+    }
+
+    /** The groups of an operation's samples. */
     private final class Groups {
         final Nhwc x;
         final int ghostBatch;
         final int groups;
-        final int splits;
-        final Grid grid;
 
         Groups(Value input, int ghostBatch) {
             x = Nhwc.of(input);
             this.ghostBatch = Math.min(ghostBatch, x.samples());
             groups = (x.samples() + this.ghostBatch - 1) / this.ghostBatch;
-            Grids grids = lowering.grids();
-            splits = grids.splits((long) this.ghostBatch * x.plane(), x.channels(), groups);
-            grid = new Grid(Math.multiplyExact(groups, splits), grids.slabs(x.channels()));
         }
 
-        /** Bytes of two float32 numbers per channel and block that shares a group; none if blocks share nothing. */
-        long partialBytes() {
-            return splits == 1 ? 0 : 2L * Float.BYTES * groups * splits * x.channels();
+        Shares shares(String kernel, int ahead) {
+            return Shares.of(
+                    lowering.device().kernels(),
+                    lowering.grids(),
+                    lowering.named(kernel),
+                    ahead,
+                    groups,
+                    (long) ghostBatch * x.plane(),
+                    x.channels());
         }
+    }
+
+    /** The launch that normalises, with or without an addend. */
+    private void apply(
+            OpPlan plan, Groups g, @Nullable Value addend, Function<Addresses, Object[]> pointers, Object... settings) {
+        String kernel = addend == null ? "ghost_norm_apply" : "ghost_norm_apply_add";
+        Shares shares = g.shares(kernel, addend == null ? AHEAD : BOTH_AHEAD);
+        lowering.launch(plan, kernel, shares.grid(), at -> {
+            List<Object> all = new ArrayList<>(List.of(pointers.apply(at)));
+            if (addend != null) {
+                all.add(1, at.value(addend));
+            }
+            all.addAll(List.of(g.x.samples(), g.x.channels(), g.x.plane(), g.ghostBatch, shares.splits()));
+            all.addAll(List.of(settings));
+            return all.toArray();
+        });
     }
 
     OpPlan forward(Op.GhostBatchNorm op) {
@@ -56,11 +108,12 @@ final class Norms {
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
-        long partials = plan.scratch(g.partialBytes());
+        Shares shares = g.shares("ghost_norm_statistics", AHEAD);
+        long partials = plan.scratch(shares.partialBytes());
         lowering.launch(
                 plan,
                 "ghost_norm_statistics",
-                g.grid,
+                shares.grid(),
                 at -> arguments(
                         at.value(op.input()),
                         at.value(op.mean()),
@@ -71,14 +124,13 @@ final class Norms {
                         x.channels(),
                         x.plane(),
                         g.ghostBatch,
-                        g.splits));
-        lowering.launch(
+                        shares.splits()));
+        apply(
                 plan,
-                "ghost_norm_apply",
-                g.grid,
+                g,
+                addend,
                 at -> arguments(
                         at.value(op.input()),
-                        orNull(at, addend),
                         at.weights(op.scale()),
                         at.weights(op.shift()),
                         at.value(op.mean()),
@@ -86,15 +138,10 @@ final class Norms {
                         at.value(op.output()),
                         orNull(at, mask),
                         at.statistics(op.runningMean()),
-                        at.statistics(op.runningVariance()),
-                        x.samples(),
-                        x.channels(),
-                        x.plane(),
-                        g.ghostBatch,
-                        g.splits,
-                        (float) op.epsilon(),
-                        (float) op.momentum(),
-                        op.relu() ? 1 : 0));
+                        at.statistics(op.runningVariance())),
+                (float) op.epsilon(),
+                (float) op.momentum(),
+                op.relu() ? 1 : 0);
         return plan;
     }
 
@@ -109,11 +156,12 @@ final class Norms {
             lowering.define(plan, addendGradient);
         }
         long sums = plan.scratch(2L * Float.BYTES * g.groups * x.channels());
-        long partials = plan.scratch(g.partialBytes());
+        Shares shares = g.shares("ghost_norm_gradient_sums", BOTH_AHEAD);
+        long partials = plan.scratch(shares.partialBytes());
         lowering.launch(
                 plan,
                 "ghost_norm_gradient_sums",
-                g.grid,
+                shares.grid(),
                 at -> arguments(
                         at.value(op.input()),
                         at.value(op.outputGradient()),
@@ -127,12 +175,13 @@ final class Norms {
                         x.channels(),
                         x.plane(),
                         g.ghostBatch,
-                        g.splits,
+                        shares.splits(),
                         (float) op.epsilon()));
+        Shares gradientShares = g.shares("ghost_norm_gradient", BOTH_AHEAD);
         lowering.launch(
                 plan,
                 "ghost_norm_gradient",
-                g.grid,
+                gradientShares.grid(),
                 at -> arguments(
                         at.value(op.input()),
                         at.value(op.outputGradient()),
@@ -149,7 +198,7 @@ final class Norms {
                         x.channels(),
                         x.plane(),
                         g.ghostBatch,
-                        g.splits,
+                        gradientShares.splits(),
                         (float) op.epsilon()));
         return plan;
     }
@@ -158,20 +207,18 @@ final class Norms {
     OpPlan inference(Op.BatchNormInference op) {
         OpPlan plan = lowering.plan();
         Groups g = new Groups(op.input(), Integer.MAX_VALUE);
-        Nhwc x = g.x;
         lowering.define(plan, op.output());
         plan.allowOverwriting(op.input());
         Value addend = op.addend();
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
-        lowering.launch(
+        apply(
                 plan,
-                "ghost_norm_apply",
-                g.grid,
+                g,
+                addend,
                 at -> arguments(
                         at.value(op.input()),
-                        orNull(at, addend),
                         at.weights(op.scale()),
                         at.weights(op.shift()),
                         at.statistics(op.runningMean()),
@@ -179,15 +226,10 @@ final class Norms {
                         at.value(op.output()),
                         0L,
                         0L,
-                        0L,
-                        x.samples(),
-                        x.channels(),
-                        x.plane(),
-                        g.ghostBatch,
-                        g.splits,
-                        (float) op.epsilon(),
-                        0f,
-                        op.relu() ? 1 : 0));
+                        0L),
+                (float) op.epsilon(),
+                0f,
+                op.relu() ? 1 : 0);
         return plan;
     }
 

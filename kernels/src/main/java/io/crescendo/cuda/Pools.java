@@ -8,6 +8,8 @@ import io.crescendo.autograd.Window;
 
 /** Max and average pooling: pooling.cu. The indices of max pooling are int32, h·W + w of the winner. */
 final class Pools {
+    private static final int AHEAD = 4;
+
     private final CudaLowering lowering;
 
     Pools(CudaLowering lowering) {
@@ -51,7 +53,7 @@ final class Pools {
         lowering.launch(
                 plan,
                 "average_pool",
-                grid(shapes.output),
+                lowering.grids().rows(shapes.output.rows(), shapes.output.channels(), threadsOf(op.window())),
                 at -> shapes.behind(at.value(op.input()), at.value(op.output())));
         return plan;
     }
@@ -66,6 +68,11 @@ final class Pools {
                 grid(shapes.input),
                 at -> shapes.behind(at.value(op.outputGradient()), at.value(op.inputGradient())));
         return plan;
+    }
+
+    /** How many threads find enough to do in one window: each has AHEAD of common.cuh elements under way at once. */
+    private static long threadsOf(Window window) {
+        return ((long) window.kernelHeight() * window.kernelWidth() + AHEAD - 1) / AHEAD;
     }
 
     private Grid grid(Nhwc result) {

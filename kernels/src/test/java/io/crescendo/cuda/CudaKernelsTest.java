@@ -171,15 +171,15 @@ class CudaKernelsTest {
         changes.put("scale * (clipNorm / length)", "scale * clipNorm");
         changes.put("square[k] = fmaf(values.at[j], values.at[j]", "square[k] = fmaf(values.at[j], 1");
         changes.put("*notFinite != 0 ? ", "*notFinite == 2 ? ");
-        changes.put("unbiased *= count / (count - 1.0f)", "unbiased *= 1.0f");
-        changes.put("- normalised * dotMean.at[j]", "+ normalised * dotMean.at[j]");
+        changes.put("(float)count / ((float)count - 1.0f)", "1.0f");
+        changes.put("slope.at[j] *= -share", "slope.at[j] *= share");
         changes.put("other < largest", "other > largest");
         changes.put("2u * (unsigned)padding + 1u", "2u * (unsigned)padding + 2u");
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
-        changes.put("dbias[slab.channel + j] += own.at[j]", "dbias[slab.channel + j] = own.at[j]");
+        changes.put("dbias[quads.channel + j] += all.at[j]", "dbias[quads.channel + j] = all.at[j]");
         changes.put("word >= threshold", "word < threshold");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
-        changes.put("values.at[j] > result.at[j]", "values.at[j] >= result.at[j]");
+        changes.put("values.at[j] > largest.at[j]", "values.at[j] >= largest.at[j]");
         changes.put("h >= height || w < 0", "h > height || w < 0");
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
@@ -261,8 +261,8 @@ class CudaKernelsTest {
             requireNoticed(wrong, "statistics", GhostNormCheck::forward);
         }
         Map<String, String> others = Map.of(
-                "finish(row + i * slab.rows, to_floats(packs[i])", "finish(row + i * slab.rows, to_floats(packs[0])",
-                "masked(to_floats(gradients[i]), positive[i])", "masked(to_floats(gradients[0]), positive[i])");
+                "normalised(to_floats<N>(packs[i])", "normalised(to_floats<N>(packs[0])",
+                "masked(to_floats<N>(gradients[i]), positive[i])", "masked(to_floats<N>(gradients[0]), positive[i])");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-rows-ahead", others)) {
             requireNoticed(wrong, "normalisation", GhostNormCheck::forward);
             requireNoticed(wrong, "gradient", GhostNormCheck::gradient);

@@ -130,8 +130,10 @@ class KernelsTest {
                 times.crossEntropy(3, 10);
                 times.dropout(2, 5, 2);
                 NormTimes.Activation x = new NormTimes.Activation(5, 9, 3);
-                times.norms().ghostForward(x, 2);
-                times.norms().ghostBackward(x, 2);
+                for (NormTimes.Form form : NormTimes.Form.values()) {
+                    times.norms().ghostForward(x, 2, form);
+                    times.norms().ghostBackward(x, 2, form);
+                }
                 assertThrows(IllegalArgumentException.class, () -> times.update("rms", 10));
             }
         }

@@ -111,7 +111,7 @@ record Trial(CudaOnHost device, Random random, ElementType type) {
     /** Blocks that lie side by side over so many channels. */
     int slabs(int channels) {
         int packs = (channels + packed() - 1) / packed();
-        return (packs + 31) / 32;
+        return (packs + 7) / 8;
     }
 
     /** Channels of every kind: few, ragged, whole packs, more than one slab. */
