@@ -37,9 +37,9 @@ KERNEL clip_gradient(const float* dw, long long count, UpdateScalars* scalars, d
     const long long stride = threads_of_grid() * 4;
     long long i = thread_of_grid() * 4;
     for (; is_aligned<4>(dw) && i + stride + 4 <= count; i += 2 * stride) {
-        const Pack<float, 4> here = fetch<4>(dw + i), there = fetch<4>(dw + i + stride);
-        add(to_floats(here));
-        add(to_floats(there));
+        const Fetched<float> here = fetch(dw + i), there = fetch(dw + i + stride);
+        add(to_floats<4>(here));
+        add(to_floats<4>(there));
     }
     for (; i < count; i += stride) add(load<4>(dw + i, valid_of<4>(i, count)));
     square = warp_sum(square);

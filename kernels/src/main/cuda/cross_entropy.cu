@@ -89,12 +89,12 @@ __device__ __forceinline__ RowSums row_sums(const T* row, int lead, int classes)
         add_logits(sums, Floats<1>{{to_float(row[thread])}}, thread, 1, classes, first);
     int k = lead + thread * N;
     for (; k + (ROW_PACKS - 1) * THREADS * N + N <= classes; k += ROW_PACKS * THREADS * N) {
-        Pack<T, N> packs[ROW_PACKS];
+        Fetched<T> packs[ROW_PACKS];
 #pragma unroll
-        for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch<N>(row + k + i * THREADS * N);
+        for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch(row + k + i * THREADS * N);
 #pragma unroll
         for (int i = 0; i < ROW_PACKS; i++)
-            add_logits(sums, to_floats(packs[i]), k + i * THREADS * N, N, classes, first);
+            add_logits(sums, to_floats<N>(packs[i]), k + i * THREADS * N, N, classes, first);
     }
     for (; k < classes; k += THREADS * N) {
         const int valid = classes - k < N ? classes - k : N;
@@ -159,12 +159,12 @@ __device__ __forceinline__ double long_rows(const T* logits, const int* __restri
         };
         int k = lead + (int)threadIdx.x * N;
         for (; k + (ROW_PACKS - 1) * THREADS * N + N <= classes; k += ROW_PACKS * THREADS * N) {
-            Pack<T, N> packs[ROW_PACKS];
+            Fetched<T> packs[ROW_PACKS];
 #pragma unroll
-            for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch<N>(row + k + i * THREADS * N);
+            for (int i = 0; i < ROW_PACKS; i++) packs[i] = fetch(row + k + i * THREADS * N);
 #pragma unroll
             for (int i = 0; i < ROW_PACKS; i++)
-                gradients(to_floats(packs[i]), k + i * THREADS * N, N);
+                gradients(to_floats<N>(packs[i]), k + i * THREADS * N, N);
         }
         for (; k < classes; k += THREADS * N) {
             const int valid = classes - k < N ? classes - k : N;

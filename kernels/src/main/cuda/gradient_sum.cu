@@ -35,9 +35,9 @@ __device__ __forceinline__ Floats<N> fetch_floats(const float* from) {
     Floats<N> values;
 #pragma unroll
     for (int first = 0; first < N; first += 4) {
-        const Pack<float, 4> pack = fetch<4>(from + first);
+        const Fetched<float> pack = fetch(from + first);
 #pragma unroll
-        for (int j = 0; j < 4; j++) values.at[first + j] = pack.at[j];
+        for (int j = 0; j < 4; j++) values.at[first + j] = pack.at(j);
     }
     return values;
 }
@@ -46,10 +46,10 @@ template <int N>
 __device__ __forceinline__ void put_floats(float* to, const Floats<N>& values) {
 #pragma unroll
     for (int first = 0; first < N; first += 4) {
-        Pack<float, 4> pack;
+        Floats<4> pack;
 #pragma unroll
         for (int j = 0; j < 4; j++) pack.at[j] = values.at[first + j];
-        *reinterpret_cast<Pack<float, 4>*>(to + first) = pack;
+        put<4>(to + first, pack);
     }
 }
 
@@ -106,18 +106,18 @@ __device__ __forceinline__ void sum_of(float* __restrict__ sum, const T* const* 
     const long long stride = threads_of_grid() * N;
     long long i = thread_of_grid() * N;
     for (; aligned && i + (U - 1) * stride + N <= count; i += U * stride) {
-        Pack<T, N> packs[U][K];
+        Fetched<T> packs[U][K];
         Floats<N> totals[U];
 #pragma unroll
         for (int u = 0; u < U; u++) {
 #pragma unroll
-            for (int k = 0; k < K; k++) packs[u][k] = fetch<N>(part[k] + i + u * stride);
+            for (int k = 0; k < K; k++) packs[u][k] = fetch(part[k] + i + u * stride);
             totals[u] = accumulate ? fetch_floats<N>(sum + i + u * stride) : Floats<N>{};
         }
 #pragma unroll
         for (int u = 0; u < U; u++) {
 #pragma unroll
-            for (int k = 0; k < K; k++) add(k, to_floats(packs[u][k]), totals[u]);
+            for (int k = 0; k < K; k++) add(k, to_floats<N>(packs[u][k]), totals[u]);
             close(totals[u]);
             put_floats<N>(sum + i + u * stride, totals[u]);
         }

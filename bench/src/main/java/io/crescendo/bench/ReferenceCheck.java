@@ -30,7 +30,7 @@ public final class ReferenceCheck {
      * Of a gradient, relative to its norm. Rounding to float32 leaves about 1e-6; a ReLU whose input is so close to
      * zero that rounding decides its sign adds single elements. A forgotten or doubled term shows at 1e-1.
      */
-    static final double GRADIENT_TOLERANCE = 1e-2;
+    private static final double GRADIENT_TOLERANCE = 1e-2;
 
     /** Of the loss, which no single rounding decides. */
     private static final double LOSS_TOLERANCE = 1e-4;

@@ -46,7 +46,7 @@ class ImageNetNetworksTest {
         Network network = ResNet50.of(3, 32, 32, CLASSES);
         ReferenceCheck.requireClose(
                 network.name(),
-                ReferenceCheck.GRADIENT_TOLERANCE,
+                "fp32",
                 gradients("reference", network, 4),
                 gradients("cpu", network, 4));
     }
