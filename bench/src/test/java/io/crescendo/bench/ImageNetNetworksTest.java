@@ -45,10 +45,7 @@ class ImageNetNetworksTest {
     void resNet50HasTheGradientsOfTheReference() {
         Network network = ResNet50.of(3, 32, 32, CLASSES);
         ReferenceCheck.requireClose(
-                network.name(),
-                "fp32",
-                gradients("reference", network, 4),
-                gradients("cpu", network, 4));
+                network.name(), "fp32", gradients("reference", network, 4), gradients("cpu", network, 4));
     }
 
     private static ReferenceCheck.Result gradients(String device, Network network, int batch) {

@@ -55,7 +55,6 @@ import org.junit.jupiter.api.Test;
  * {@link Answer}. Every failure names the seed; run again with {@code -Dcrescendo.seed=…}.
  */
 public abstract class ExactnessContract {
-    private static final int ROUNDS = 12;
 
     /** Rounds go on until each kind of cut occurred, but no further than this. */
     private static final int MOST_ROUNDS = 60;
@@ -80,12 +79,17 @@ public abstract class ExactnessContract {
     /** Unit roundoff of the backend's arithmetic. */
     protected abstract double tolerance();
 
+    /** How many random networks are drawn at the least. */
+    protected int rounds() {
+        return 12;
+    }
+
     @Test
     public void anySplitGivesTheUnsplitUpdate() {
         long seed = Long.getLong("crescendo.seed", new Random().nextLong());
         Random random = new Random(seed);
         Count count = new Count();
-        for (int round = 0; round < ROUNDS || (!count.complete() && round < MOST_ROUNDS); round++) {
+        for (int round = 0; round < rounds() || (!count.complete() && round < MOST_ROUNDS); round++) {
             boolean wide = round % 3 == 0;
             boolean smooth = round % 2 == 0;
             Network network = network(new Random(random.nextLong()), wide);
@@ -99,7 +103,7 @@ public abstract class ExactnessContract {
             // A generous budget leaves the whole cut to the cover.
             double share = random.nextInt(3) == 0 ? 1 : random.nextDouble();
             try (Backend backend = open()) {
-                long budget = budget(backend, network, ghostBatch, batch, share);
+                long budget = budget(backend, network, ghostBatch, batch, uses, share);
                 StepPlanner planner = new StepPlanner(backend, network, ghostBatch, 0.1, budget, costs);
                 StepPlan alone = planner.plan(batch);
                 planner.cover(uses);
@@ -206,7 +210,7 @@ public abstract class ExactnessContract {
     public void theGradientsNoiseIsMeasuredAlike() {
         long seed = Long.getLong("crescendo.seed", new Random().nextLong());
         Random random = new Random(seed);
-        for (int round = 0; round < ROUNDS; round++) {
+        for (int round = 0; round < rounds(); round++) {
             Network network = network(new Random(random.nextLong()), round % 4 == 0);
             int ghostBatch = 1 + random.nextInt(6);
             int batch = ghostBatch + 1 + random.nextInt(round % 4 == 0 ? 20 : 50);
@@ -302,11 +306,14 @@ public abstract class ExactnessContract {
         }
     }
 
-    /** Between what one ghost batch needs at the least and what the whole batch needs. */
-    private static long budget(Backend backend, Network network, int ghostBatch, int batch, double share) {
+    /** Between what one ghost batch of any use needs at the least and what the whole batch needs. */
+    private static long budget(
+            Backend backend, Network network, int ghostBatch, int batch, List<BatchUse> uses, double share) {
         try (StepPlanner free = new StepPlanner(backend, network, ghostBatch, 0.1, Long.MAX_VALUE)) {
-            long least = free.leastBytes(Math.min(batch, ghostBatch));
-            long most = free.plan(batch).workspaceBytes();
+            long largest = uses.stream().mapToLong(BatchUse::samples).max().orElse(batch);
+            long least = Math.max(
+                    free.leastBytes(Math.min(batch, ghostBatch)), free.leastBytes((int) Math.min(largest, ghostBatch)));
+            long most = Math.max(least, free.plan(batch).workspaceBytes());
             return Math.max(1, (long) (least + share * (most - least)));
         }
     }

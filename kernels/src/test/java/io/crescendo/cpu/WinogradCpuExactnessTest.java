@@ -15,6 +15,12 @@ class WinogradCpuExactnessTest extends ExactnessContract {
         return new CpuBackend(new BackendOptions(3), SHARD_BYTES, Double.POSITIVE_INFINITY);
     }
 
+    /** More threads than cores wait for each other. */
+    @Override
+    protected int rounds() {
+        return 4;
+    }
+
     @Override
     protected double tolerance() {
         return 0x1p-24; // float32 rounds to 24 binary digits
