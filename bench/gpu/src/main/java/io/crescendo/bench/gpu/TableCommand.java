@@ -53,6 +53,7 @@ final class TableCommand implements Callable<Integer> {
         gradients(read(folder.resolve("gradients.json")), lines);
         curves(read(folder.resolve("curves.json")), lines);
         throughput(read(folder.resolve("throughput.json")), lines);
+        kernels(folder, lines);
         profiles(folder, lines);
         convolutions(folder, lines);
         return String.join("\n", lines) + "\n";
@@ -195,6 +196,18 @@ final class TableCommand implements Callable<Integer> {
         return node.path(field).isNumber()
                 ? String.format(Locale.ROOT, "%.0f", node.path(field).asDouble() / unit)
                 : "";
+    }
+
+    /** The table that the part itself has printed. */
+    private static void kernels(Path folder, List<String> lines) throws IOException {
+        Path log = folder.resolve("kernels.log");
+        if (Files.exists(log)) {
+            List<String> table = Files.readAllLines(log).stream()
+                    .filter(line -> line.startsWith("|") || line.startsWith("Kernels alone"))
+                    .flatMap(line -> line.startsWith("|") ? Stream.of(line) : Stream.of("", line, ""))
+                    .toList();
+            lines.addAll(table);
+        }
     }
 
     /** The beginning of each profile: the kinds of operations that take longest. */
