@@ -152,7 +152,7 @@ class BadInputTest {
         assertTrue(train.err().contains("did you mean 'imagenet'?"), train.err());
         Run plan = Run.of("plan", "--memory", config[0], config[1], config[2], config[3]);
         assertEquals(UserError.USAGE, plan.status());
-        assertTrue(plan.err().contains("--memory: the images of data set 'imagenett'"), plan.err());
+        assertTrue(plan.err().contains("the images of data set 'imagenett'"), plan.err());
     }
 
     /** As many classes as ImageNet has, an image each. */
