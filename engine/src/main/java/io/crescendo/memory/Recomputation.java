@@ -12,6 +12,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.Predicate;
+import java.util.stream.Stream;
 
 /**
  * Ways to trade time for memory: what to compute again in the backward pass instead of keeping it.
@@ -98,50 +100,22 @@ public record Recomputation(String name, Set<Integer> released, double extraTime
 
     /** Time as above for what grows with the samples: arena values and multiplications, weights aside. */
     static double work(Program program) {
-        double work = 0;
-        for (Op op : program.ops()) {
-            for (Value value : op.inputs()) {
-                work += value.home() == Home.ARENA ? value.bytes() : 0;
-            }
-            for (Value value : op.outputs()) {
-                work += value.home() == Home.ARENA ? value.bytes() : 0;
-            }
-            work += multiplications(op) / OPERATIONS_PER_BYTE;
-        }
-        return work;
+        return program.ops().stream()
+                .mapToDouble(op -> time(op, value -> value.home() == Home.ARENA))
+                .sum();
     }
 
     private static double time(Op op) {
-        double bytes = 0;
-        for (Value value : op.inputs()) {
-            bytes += value.bytes();
-        }
-        for (Value value : op.outputs()) {
-            bytes += value.bytes();
-        }
-        return bytes + multiplications(op) / OPERATIONS_PER_BYTE;
+        return time(op, value -> true);
     }
 
-    /** Every output element of a product is a sum over the weight's elements for its channel. */
-    private static double multiplications(Op op) {
-        if (op instanceof Op.Conv2d conv) {
-            return product(conv.output(), conv.weight());
-        } else if (op instanceof Op.Conv2dInputGradient conv) {
-            return product(conv.outputGradient(), conv.weight());
-        } else if (op instanceof Op.Conv2dWeightGradient conv) {
-            return product(conv.outputGradient(), conv.weightGradient());
-        } else if (op instanceof Op.Dense dense) {
-            return product(dense.output(), dense.weight());
-        } else if (op instanceof Op.DenseInputGradient dense) {
-            return product(dense.outputGradient(), dense.weight());
-        } else if (op instanceof Op.DenseWeightGradient dense) {
-            return product(dense.outputGradient(), dense.weightGradient());
-        }
-        return 0;
-    }
-
-    private static double product(Value output, Value weight) {
-        return (double) output.shape().elements() * weight.shape().elementsPerSample();
+    private static double time(Op op, Predicate<Value> counted) {
+        double bytes = Stream.of(op.inputs(), op.outputs())
+                .flatMap(List::stream)
+                .filter(counted)
+                .mapToDouble(Value::bytes)
+                .sum();
+        return bytes + op.flops() / 2 / OPERATIONS_PER_BYTE; // two of them are one multiplication with its addition
     }
 
     private static boolean isProduct(Op op) {

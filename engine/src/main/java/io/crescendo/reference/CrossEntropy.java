@@ -40,7 +40,7 @@ final class CrossEntropy {
                     operands.at(gradient).set(row + k, Math.exp(logProbability) - target);
                 }
             }
-            operands.metrics().add(loss, largest == label);
+            operands.metrics().add(loss, largest == label ? 1 : 0);
         }
     }
 }

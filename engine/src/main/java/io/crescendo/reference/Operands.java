@@ -2,14 +2,15 @@ package io.crescendo.reference;
 
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.HostStepMetrics;
 
 /** What an operation finds when it runs. */
 final class Operands {
     private final Tensor[] tensors; // by value id
     private final Feed feed;
-    private final ReferenceMetrics metrics;
+    private final HostStepMetrics metrics;
 
-    Operands(Tensor[] tensors, Feed feed, ReferenceMetrics metrics) {
+    Operands(Tensor[] tensors, Feed feed, HostStepMetrics metrics) {
         this.tensors = tensors;
         this.feed = feed;
         this.metrics = metrics;
@@ -23,7 +24,7 @@ final class Operands {
         return feed;
     }
 
-    ReferenceMetrics metrics() {
+    HostStepMetrics metrics() {
         return metrics;
     }
 }

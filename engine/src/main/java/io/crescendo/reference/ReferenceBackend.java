@@ -4,6 +4,7 @@ import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.GradientNorms;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.StepMetrics;
@@ -22,7 +23,7 @@ public final class ReferenceBackend implements Backend {
     private final Set<Fusion> fusions;
     private final boolean poison;
     private final ReferenceWorkspace workspace = new ReferenceWorkspace();
-    private final ReferenceMetrics metrics = new ReferenceMetrics();
+    private final HostStepMetrics metrics = new HostStepMetrics();
 
     /** All fusions, no poison. */
     public ReferenceBackend() {

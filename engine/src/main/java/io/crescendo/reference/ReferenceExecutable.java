@@ -6,6 +6,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.memory.Liveness;
 import io.crescendo.memory.MemoryRequirements;
@@ -13,6 +14,7 @@ import io.crescendo.memory.WorkspacePlan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Runs a program's operations one after another on views of the planned memory. */
 public final class ReferenceExecutable implements Executable {
@@ -20,7 +22,7 @@ public final class ReferenceExecutable implements Executable {
     private final MemoryRequirements requirements;
     private final WorkspacePlan plan;
     private final ReferenceWorkspace workspace;
-    private final ReferenceMetrics metrics;
+    private final HostStepMetrics metrics;
     private final boolean poison;
     private final double[] weights;
     private final double[] gradients;
@@ -39,7 +41,7 @@ public final class ReferenceExecutable implements Executable {
             WorkspacePlan plan,
             ModelMemory model,
             ReferenceWorkspace workspace,
-            ReferenceMetrics metrics,
+            HostStepMetrics metrics,
             boolean poison) {
         this.program = program;
         this.requirements = requirements;
@@ -126,7 +128,7 @@ public final class ReferenceExecutable implements Executable {
 
     @Override
     public void run(Feed feed) {
-        run(feed, new double[kernels.size()]);
+        run(feed, null);
     }
 
     @Override
@@ -135,7 +137,7 @@ public final class ReferenceExecutable implements Executable {
         run(feed, seconds);
     }
 
-    private void run(Feed feed, double[] seconds) {
+    private void run(Feed feed, double @Nullable [] seconds) {
         readInputs(feed);
         if (workspace.capacityBytes() < plan.totalBytes()) {
             throw new IllegalStateException("the program needs a workspace of " + plan.totalBytes()
@@ -154,7 +156,9 @@ public final class ReferenceExecutable implements Executable {
             }
             long started = System.nanoTime();
             kernels.get(i).run(operands);
-            seconds[i] += (System.nanoTime() - started) * 1e-9;
+            if (seconds != null) {
+                seconds[i] += (System.nanoTime() - started) * 1e-9;
+            }
             if (poison) {
                 for (Value value : dyingAfter.get(i)) {
                     poison(plan.offset(value), requirements.bytes(value));

@@ -2,6 +2,7 @@ package io.crescendo.reference;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.memory.MemoryRequirements;
@@ -14,10 +15,10 @@ final class ReferenceProgram implements LoweredProgram {
 
     private final Program program;
     private final ReferenceWorkspace workspace;
-    private final ReferenceMetrics metrics;
+    private final HostStepMetrics metrics;
     private final boolean poison;
 
-    ReferenceProgram(Program program, ReferenceWorkspace workspace, ReferenceMetrics metrics, boolean poison) {
+    ReferenceProgram(Program program, ReferenceWorkspace workspace, HostStepMetrics metrics, boolean poison) {
         this.program = program;
         this.workspace = workspace;
         this.metrics = metrics;

@@ -1,6 +1,7 @@
 package io.crescendo.reference;
 
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
@@ -17,7 +18,7 @@ final class ReferenceUpdate implements UpdateKernel {
     private final UpdateRule rule;
     private final ParameterPack parameters;
     private final Predicate<Parameter> decayed;
-    private final ReferenceMetrics metrics;
+    private final HostStepMetrics metrics;
     private final double[] weights;
     private final double[] gradients;
     private final List<ReferenceMemory> state = new ArrayList<>();
@@ -27,7 +28,7 @@ final class ReferenceUpdate implements UpdateKernel {
             ModelMemory model,
             ParameterPack parameters,
             Predicate<Parameter> decayed,
-            ReferenceMetrics metrics) {
+            HostStepMetrics metrics) {
         this.rule = rule;
         this.parameters = parameters;
         this.decayed = decayed;

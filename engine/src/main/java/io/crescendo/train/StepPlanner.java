@@ -19,6 +19,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -65,13 +66,7 @@ public final class StepPlanner implements AutoCloseable {
      * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means most of the device's memory
      */
     public StepPlanner(Backend backend, Network network, int ghostBatch, double labelSmoothing, long budgetBytes) {
-        this(
-                backend,
-                network,
-                ghostBatch,
-                labelSmoothing,
-                budgetBytes,
-                backend.microBatchCosts().on(network.trainingProgram(1, 1, labelSmoothing, backend.fusions())));
+        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, backend.microBatchCosts()::on);
     }
 
     /** Creates a planner with measured costs. */
@@ -82,12 +77,22 @@ public final class StepPlanner implements AutoCloseable {
             double labelSmoothing,
             long budgetBytes,
             MicroBatchCosts costs) {
+        this(backend, network, ghostBatch, labelSmoothing, budgetBytes, program -> costs);
+    }
+
+    private StepPlanner(
+            Backend backend,
+            Network network,
+            int ghostBatch,
+            double labelSmoothing,
+            long budgetBytes,
+            Function<Program, MicroBatchCosts> costs) {
         this.backend = backend;
         this.network = network;
         this.ghostBatch = ghostBatch;
         this.labelSmoothing = labelSmoothing;
-        this.costs = costs;
         Program smallest = network.trainingProgram(1, 1, 0, backend.fusions());
+        this.costs = costs.apply(smallest);
         this.granule = smallest.usesGhostBatches() ? ghostBatch : 1;
         this.images = new ImageShape(network.channels(), network.height(), network.width());
         OptionalLong device = backend.memoryBytes();

@@ -36,7 +36,7 @@ import java.util.Optional;
  *     two operations, and without what a step gains where they overlap
  */
 public record StepProfile(Program program, double stepSeconds, double updateSeconds, List<Double> operationSeconds) {
-    /** Rounds of measuring; each also warms up what the next one measures. */
+    /** For a median that one slow round does not move. */
     private static final int FEWEST_ROUNDS = 5;
 
     /** Steps between two readings of a device's clock, so that the device never waits for the host. */
@@ -64,8 +64,7 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
      * Trains on one batch for a while.
      *
      * @param ghostBatch samples per batch-norm statistic
-     * @param seconds how long, preparing and the first half for warming up not counted; at least five rounds in any
-     *     case
+     * @param seconds how long it is measured, after half as long for warming up; five rounds in any case
      * @throws io.crescendo.backend.DeviceMemoryException if the batch does not fit the device in one piece
      */
     public static StepProfile measure(

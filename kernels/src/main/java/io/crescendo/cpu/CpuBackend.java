@@ -7,6 +7,7 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.GradientNorms;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
@@ -40,7 +41,7 @@ final class CpuBackend implements Backend {
     private final int threads;
     private final OneDnn oneDnn;
     private final CpuWorkspace workspace = new CpuWorkspace();
-    private final CpuStepMetrics metrics = new CpuStepMetrics();
+    private final HostStepMetrics metrics = new HostStepMetrics();
 
     private final boolean setsThreads;
     private final Workers workers;
@@ -185,7 +186,7 @@ final class CpuBackend implements Backend {
     }
 
     @Override
-    public CpuStepMetrics metrics() {
+    public HostStepMetrics metrics() {
         return metrics;
     }
 

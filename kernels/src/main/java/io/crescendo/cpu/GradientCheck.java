@@ -1,5 +1,6 @@
 package io.crescendo.cpu;
 
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.UpdateScalars;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
@@ -18,7 +19,7 @@ final class GradientCheck implements Workers.Task {
     private static final int CHUNK = 2048;
 
     private final Workers workers;
-    private final CpuStepMetrics metrics;
+    private final HostStepMetrics metrics;
     private final FloatBuffer gradients;
     private final double[] squares;
     private final float[][] copies;

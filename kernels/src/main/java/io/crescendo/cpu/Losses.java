@@ -1,6 +1,7 @@
 package io.crescendo.cpu;
 
 import io.crescendo.autograd.Op;
+import io.crescendo.backend.HostStepMetrics;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import org.jspecify.annotations.Nullable;
@@ -11,7 +12,7 @@ import org.jspecify.annotations.Nullable;
 final class Losses {
     private Losses() {}
 
-    static OpPlan softmaxCrossEntropy(SectionLowering section, CpuStepMetrics metrics, Op.SoftmaxCrossEntropy op) {
+    static OpPlan softmaxCrossEntropy(SectionLowering section, HostStepMetrics metrics, Op.SoftmaxCrossEntropy op) {
         OpPlan plan = section.plan();
         Layout plain = Layout.plain(section.scope(), section.extents(op.logits()));
         Operand given = section.operand(op.logits());
@@ -36,7 +37,7 @@ final class Losses {
     }
 
     private static final class Softmax implements Step {
-        private final CpuStepMetrics metrics;
+        private final HostStepMetrics metrics;
         private final int samples;
         private final int classes;
         private final double smoothing;
@@ -45,7 +46,7 @@ final class Losses {
         private final double[] exponentials;
 
         Softmax(
-                CpuStepMetrics metrics,
+                HostStepMetrics metrics,
                 int samples,
                 int classes,
                 double smoothing,

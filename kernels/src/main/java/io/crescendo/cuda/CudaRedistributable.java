@@ -6,6 +6,7 @@ import java.io.FilterInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UncheckedIOException;
 import java.net.URI;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
@@ -19,10 +20,12 @@ import java.util.HashSet;
 import java.util.HexFormat;
 import java.util.List;
 import java.util.Locale;
+import java.util.Properties;
 import java.util.Set;
 import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipInputStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * NVIDIA's CUDA 12.6 and cuDNN 9.5 as Bytedeco publishes them in one jar: for machines that have only the driver.
@@ -92,7 +95,19 @@ public final class CudaRedistributable implements LibraryDownload {
 
     @Override
     public URI repository() {
-        return URI.create("https://repo1.maven.org/maven2/");
+        Properties properties = new Properties();
+        try (@Nullable InputStream input = CudaRedistributable.class.getResourceAsStream("repository.properties")) {
+            if (input != null) {
+                properties.load(input);
+            }
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        String address = properties.getProperty("address");
+        if (address == null) {
+            throw new IllegalStateException("the build left no address of a Maven repository; name one");
+        }
+        return URI.create(address.endsWith("/") ? address : address + "/");
     }
 
     @Override

@@ -156,4 +156,11 @@ class CudaRedistributableTest {
         IOException e = assertThrows(IOException.class, () -> redistributable.fetch(from, (step, done, total) -> {}));
         assertTrue(String.valueOf(e.getMessage()).contains(expected), e.getMessage());
     }
+
+    /** What the build has written down; a mirror of the builder's own is none of this program's business. */
+    @Test
+    void theRepositoryIsTheOneOfTheBuild() {
+        URI repository = new CudaRedistributable().repository();
+        assertTrue(repository.isAbsolute() && repository.getPath().endsWith("/maven2/"), repository.toString());
+    }
 }

@@ -4,6 +4,7 @@ import io.crescendo.autograd.Home;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.tensor.DType;
 import io.crescendo.tensor.Shape;
@@ -49,7 +50,7 @@ public final class Twin {
     /** Runs an operation that reads the feed's clock. */
     public StepMetrics.Sums run(Op op, long seed, long firstSample) {
         Feed feed = new Feed(FloatBuffer.allocate(0), IntBuffer.allocate(0), 0, firstSample, seed);
-        ReferenceMetrics metrics = new ReferenceMetrics();
+        HostStepMetrics metrics = new HostStepMetrics();
         op.accept(new Kernels()).run(new Operands(tensors.toArray(Tensor[]::new), feed, metrics));
         return metrics.read();
     }

@@ -69,24 +69,18 @@ final class Standing {
 
     /** The same in few columns. */
     synchronized String shortText() {
-        return String.format(
-                Locale.ROOT,
-                "ep %.1f/%s upd %d B %d loss %s acc %s %s/s %s",
-                epoch,
-                PlanTable.number(epochs),
-                updates,
-                batch,
-                known("%.3f", loss),
-                known("%.1f%%", 100 * accuracy),
-                known("%.0f", imagesPerSecond),
-                time());
+        return text("ep %.1f/%s upd %d B %d loss %s acc %s %s/s %s", time());
     }
 
     /** The same for narrow terminals; the percentage is the accuracy, the time what is left. */
     synchronized String shortestText() {
+        return text("%.1f/%s ep %,d upd B %d loss %s %s %s/s %s", time().replaceAll("[ a-z]", ""));
+    }
+
+    private String text(String pattern, String time) {
         return String.format(
                 Locale.ROOT,
-                "%.1f/%s ep %,d upd B %d loss %s %s %s/s %s",
+                pattern,
                 epoch,
                 PlanTable.number(epochs),
                 updates,
@@ -94,7 +88,7 @@ final class Standing {
                 known("%.3f", loss),
                 known("%.1f%%", 100 * accuracy),
                 known("%.0f", imagesPerSecond),
-                time().replaceAll("[ a-z]", ""));
+                time);
     }
 
     private String time() {

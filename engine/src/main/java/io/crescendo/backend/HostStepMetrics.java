@@ -1,24 +1,24 @@
-package io.crescendo.cpu;
+package io.crescendo.backend;
 
-import io.crescendo.backend.StepMetrics;
-
-/** Loss in double precision and hits; the loss step adds to them on the thread that runs the program. */
-final class CpuStepMetrics implements StepMetrics {
+/** The sums of a backend that computes on the host: they are there when a run returns. */
+public final class HostStepMetrics implements StepMetrics {
     private double loss;
     private long hits;
     private boolean gradientWasNotFinite;
 
-    void add(double moreLoss, long moreHits) {
+    /** Adds the loss and the hits of some samples. */
+    public void add(double moreLoss, long moreHits) {
         loss += moreLoss;
         hits += moreHits;
     }
 
-    void gradientWasNotFinite() {
+    /** An update has met a gradient that is infinite or NaN. */
+    public void gradientWasNotFinite() {
         gradientWasNotFinite = true;
     }
 
     /** Whether updates are skipped. */
-    boolean skips() {
+    public boolean skips() {
         return gradientWasNotFinite;
     }
 
@@ -37,8 +37,7 @@ final class CpuStepMetrics implements StepMetrics {
 
     @Override
     public void clear() {
-        loss = 0;
-        hits = 0;
+        take();
         gradientWasNotFinite = false;
     }
 }
