@@ -16,14 +16,14 @@
 //                dy[n,p,q,k] * x[n, p * strideH + r - padTop, q * strideW + s - padLeft, c]
 //
 // pad         x (N, H, W, C) T, y (N, yHeight, yWidth, C) T.
-// accumulate  sum (count) float32, x (count) T.
+// accumulate  sum (count) float32, x (count) bf16.
 // x, dx       (N, H, W, C) T.
 // w           (K, R, S, C / groups) T; dw the same in float32.
 // y, dy       (N, outHeight, outWidth, K) T.
 // Launch      1-D, grid-stride. pad: 16 bytes of T per thread; accumulate: the same; convolution
 //             and its input gradient: one element of the result per thread; its weight gradient:
 //             one element per block.
-// Traffic     pad S per element of x and of y, accumulate 8 + S. The convolutions read from the
+// Traffic     pad S per element of x and of y, accumulate 10. The convolutions read from the
 //             caches, window by window: slow, meant for shapes that nothing else takes.
 // Twin        io.crescendo.reference.Convolution
 #include "common.cuh"
@@ -47,18 +47,6 @@ __device__ __forceinline__ void pad(T* __restrict__ y, const T* __restrict__ x, 
             values = load<N>(x + ((n * height + h) * width + w) * channels + channel, valid);
         store<N>(y + pixel * channels + channel, values, valid);
     }
-}
-
-template <class T>
-__device__ __forceinline__ void accumulate(float* __restrict__ sum, const T* __restrict__ x,
-                                           long long count) {
-    constexpr int N = Width<T>::OF_PACK;
-    for_packs<N>(count, [&](long long i, int valid) {
-        Floats<N> total = load<N>(sum + i, valid), added = load<N>(x + i, valid);
-#pragma unroll
-        for (int j = 0; j < N; j++) total.at[j] += added.at[j];
-        store<N>(sum + i, total, valid);
-    });
 }
 
 struct Filter {
@@ -168,12 +156,21 @@ __device__ __forceinline__ void convolution_weight_gradient(const T* __restrict_
     KERNEL pad_##DTYPE(T* y, const T* x, int samples, int channels, int height, int width, \
                        int yHeight, int yWidth, int top, int left) {                       \
         pad<T>(y, x, samples, channels, height, width, yHeight, yWidth, top, left);        \
-    }                                                                                      \
-    KERNEL accumulate_##DTYPE(float* sum, const T* x, long long count) {                   \
-        accumulate<T>(sum, x, count);                                                      \
     }
 PADDING(f32, float)
 PADDING(bf16, bf16)
+#undef PADDING
+
+// Float32 needs no such kernel: the library adds to the pack itself.
+KERNEL accumulate_bf16(float* sum, const bf16* x, long long count) {
+    constexpr int N = Width<bf16>::OF_PACK;
+    for_packs<N>(count, [&](long long i, int valid) {
+        Floats<N> total = load<N>(sum + i, valid), added = load<N>(x + i, valid);
+#pragma unroll
+        for (int j = 0; j < N; j++) total.at[j] += added.at[j];
+        store<N>(sum + i, total, valid);
+    });
+}
 
 #define FILTER_PARAMETERS                                                                       \
     int samples, int channels, int height, int width, int filters, int outHeight, int outWidth, \

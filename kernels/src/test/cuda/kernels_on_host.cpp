@@ -41,7 +41,7 @@ static const cuda_on_host::Entry ENTRIES[] = {
     ENTRY(transpose_f32_to_bf16),
     ENTRY(transpose_bf16_to_f32),
     BOTH(pad),
-    BOTH(accumulate),
+    ENTRY(accumulate_bf16),
     BOTH(convolution),
     BOTH(convolution_input_gradient),
     BOTH(convolution_weight_gradient),

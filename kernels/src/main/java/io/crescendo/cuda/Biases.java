@@ -7,8 +7,6 @@ import io.crescendo.autograd.Value;
 /** The bias of convolutions and dense layers, whose products come from libraries: bias.cu. */
 final class Biases {
     private static final String GRADIENT = "bias_gradient";
-    /** AHEAD of common.cuh. */
-    private static final int AHEAD = 4;
 
     private Biases() {}
 
@@ -17,7 +15,8 @@ final class Biases {
         Nhwc dy = Nhwc.of(outputGradient);
         Grids grids = lowering.grids();
         int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(GRADIENT));
-        Grid grid = new Grid(grids.splits(dy.rows(), dy.channels(), 1, AHEAD, places), grids.slabs(dy.channels()));
+        Grid grid =
+                new Grid(grids.splits(dy.rows(), dy.channels(), 1, Grids.AHEAD, places), grids.slabs(dy.channels()));
         long partials = plan.scratch((long) Float.BYTES * grid.x() * dy.channels());
         lowering.launch(
                 plan,

@@ -49,7 +49,7 @@ final class ClassicConvolution implements ConvolutionMethod {
     private final int algorithm;
     private final Descriptors descriptors;
     private final Epilogue epilogue;
-    private final Grids grids;
+    private final NarrowGradient narrow;
     private final long libraryBytes;
 
     private ClassicConvolution(
@@ -58,7 +58,7 @@ final class ClassicConvolution implements ConvolutionMethod {
         this.algorithm = algorithm;
         this.descriptors = descriptors;
         this.epilogue = new Epilogue(problem, grids);
-        this.grids = grids;
+        this.narrow = new NarrowGradient(problem, grids, libraryBytes);
         this.libraryBytes = libraryBytes;
     }
 
@@ -143,18 +143,9 @@ final class ClassicConvolution implements ConvolutionMethod {
         return PREFIX + algorithm;
     }
 
-    /** A bf16 weight gradient waits behind the library's workspace to be added to the pack. */
-    private boolean gradientWaits() {
-        return problem.direction() == Direction.WEIGHT_GRADIENT && problem.precision() == Precision.BF16;
-    }
-
-    private long waitingOffset() {
-        return (libraryBytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
-    }
-
     @Override
     public long workspaceBytes() {
-        return gradientWaits() ? waitingOffset() + problem.weightElements() * Short.BYTES : libraryBytes;
+        return narrow.workspaceBytes();
     }
 
     /** By the descriptions of the enumerations: these three add with atomics. */
@@ -190,10 +181,9 @@ final class ClassicConvolution implements ConvolutionMethod {
                         lane.cudnn(), algorithm, first, second, workspace, libraryBytes, result);
             }
             case WEIGHT_GRADIENT -> {
-                long waiting = operands.workspace() + waitingOffset();
-                Pointer result = DevicePointer.at(gradientWaits() ? waiting : operands.result());
-                Launch after = gradientWaits() ? accumulate(lane, operands.result(), waiting) : Launch.NOTHING;
-                boolean adds = !gradientWaits();
+                Pointer result = DevicePointer.at(narrow.result(operands));
+                Launch after = narrow.bind(lane, operands);
+                boolean adds = !NarrowGradient.isResultOf(problem);
                 yield () -> {
                     descriptors.weightGradient(
                             lane.cudnn(), algorithm, first, second, workspace, libraryBytes, adds, result);
@@ -201,13 +191,6 @@ final class ClassicConvolution implements ConvolutionMethod {
                 };
             }
         };
-    }
-
-    private Launch accumulate(Lane lane, long sum, long added) {
-        Grid grid = grids.packs(problem.weightElements());
-        Kernels.Call call =
-                lane.kernels().call("accumulate_bf16", grid.x(), grid.y(), sum, added, problem.weightElements());
-        return () -> call.enqueue(lane.stream());
     }
 
     @Override

@@ -61,13 +61,10 @@ final class ConvolutionGraph {
         return !problem.addend() && (problem.bias() || problem.relu());
     }
 
-    /**
-     * Whether the graph adds to what lies at the result. A bf16 weight gradient does not: it has to be summed in
-     * float32, and cuDNN lists no engine that gives a float32 gradient of bf16 activations.
-     */
+    /** Whether the graph adds to what lies at the result. A {@link NarrowGradient} does not. */
     static boolean accumulates(ConvolutionProblem problem) {
         return problem.addend()
-                || (problem.direction() == Direction.WEIGHT_GRADIENT && problem.precision() != Precision.BF16);
+                || (problem.direction() == Direction.WEIGHT_GRADIENT && !NarrowGradient.isResultOf(problem));
     }
 
     /** Builds and finishes the graph; the scope closes it and its parts. */

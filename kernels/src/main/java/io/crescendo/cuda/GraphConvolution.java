@@ -11,7 +11,6 @@ import static jcuda.jcudnn.cudnnBackendNumericalNote.CUDNN_NUMERICAL_NOTE_REDUCE
 import static jcuda.jcudnn.cudnnBackendNumericalNote.CUDNN_NUMERICAL_NOTE_TENSOR_CORE;
 
 import io.crescendo.backend.Precision;
-import io.crescendo.cuda.ConvolutionProblem.Direction;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -65,12 +64,11 @@ final class GraphConvolution implements ConvolutionMethod {
 
     private final ConvolutionProblem problem;
     private final Epilogue epilogue;
-    private final Grids grids;
+    private final NarrowGradient narrow;
     private final CudaScope scope;
     private final GraphDescriptor plan;
     private final String name;
     private final boolean deterministic;
-    private final long libraryBytes;
 
     private GraphConvolution(
             ConvolutionProblem problem,
@@ -81,12 +79,11 @@ final class GraphConvolution implements ConvolutionMethod {
             boolean deterministic) {
         this.problem = problem;
         this.epilogue = new Epilogue(problem, grids);
-        this.grids = grids;
         this.scope = scope;
         this.plan = plan;
         this.name = name;
         this.deterministic = deterministic;
-        this.libraryBytes = plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
+        this.narrow = new NarrowGradient(problem, grids, plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
     }
 
     /**
@@ -205,18 +202,9 @@ final class GraphConvolution implements ConvolutionMethod {
         return name;
     }
 
-    /** Whether a bf16 weight gradient waits behind the library's workspace to be added to the pack. */
-    private boolean gradientWaits() {
-        return problem.direction() == Direction.WEIGHT_GRADIENT && !ConvolutionGraph.accumulates(problem);
-    }
-
-    private long waitingOffset() {
-        return (libraryBytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
-    }
-
     @Override
     public long workspaceBytes() {
-        return gradientWaits() ? waitingOffset() + problem.weightElements() * Short.BYTES : libraryBytes;
+        return narrow.workspaceBytes();
     }
 
     @Override
@@ -226,7 +214,7 @@ final class GraphConvolution implements ConvolutionMethod {
 
     @Override
     public Launch bind(Lane lane, Operands operands) {
-        long result = gradientWaits() ? operands.workspace() + waitingOffset() : operands.result();
+        long result = narrow.result(operands);
         List<Long> numbers =
                 new ArrayList<>(List.of(ConvolutionGraph.FIRST, ConvolutionGraph.SECOND, ConvolutionGraph.RESULT));
         List<Long> addresses = new ArrayList<>(List.of(operands.first(), operands.second(), result));
@@ -242,12 +230,12 @@ final class GraphConvolution implements ConvolutionMethod {
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace())
                 .finish();
         Launch before = problem.addend() ? place(lane, operands) : Launch.NOTHING;
-        Launch after = gradientWaits()
-                ? accumulate(lane, operands.result(), result)
-                : fused ? Launch.NOTHING : epilogue.bind(lane, operands, true);
+        Launch added = narrow.bind(lane, operands);
+        Launch after = fused ? Launch.NOTHING : epilogue.bind(lane, operands, true);
         return () -> {
             before.enqueue();
             GraphDescriptor.check(cudnnBackendExecute(lane.cudnn(), plan, pack));
+            added.enqueue();
             after.enqueue();
         };
     }
@@ -265,13 +253,6 @@ final class GraphConvolution implements ConvolutionMethod {
 
     private static long[] array(List<Long> values) {
         return values.stream().mapToLong(Long::longValue).toArray();
-    }
-
-    private Launch accumulate(Lane lane, long sum, long added) {
-        Grid grid = grids.packs(problem.weightElements());
-        Kernels.Call call =
-                lane.kernels().call("accumulate_bf16", grid.x(), grid.y(), sum, added, problem.weightElements());
-        return () -> call.enqueue(lane.stream());
     }
 
     @Override

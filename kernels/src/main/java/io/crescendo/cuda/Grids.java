@@ -10,6 +10,8 @@ package io.crescendo.cuda;
 final class Grids {
     /** Threads of a block, as {@code common.cuh} has them. */
     static final int THREADS = 256;
+    /** Loads that a thread of a kernel which reads one tensor has under way at once, as there. */
+    static final int AHEAD = 4;
 
     private static final int PACKS_OF_SLAB = 8;
     private static final int BLOCKS_OF_MULTIPROCESSOR = 8;

@@ -339,7 +339,7 @@ public final class NormTimes {
         }
 
         Kernels.Call statistics() {
-            Norms.Shares shares = shares("ghost_norm_statistics", Norms.AHEAD);
+            Norms.Shares shares = shares("ghost_norm_statistics", Grids.AHEAD);
             return call(
                     "ghost_norm_statistics",
                     shares,
@@ -357,7 +357,7 @@ public final class NormTimes {
 
         Kernels.Call apply() {
             String kernel = form.added() ? "ghost_norm_apply_add" : "ghost_norm_apply";
-            Norms.Shares shares = shares(kernel, form.added() ? Norms.BOTH_AHEAD : Norms.AHEAD);
+            Norms.Shares shares = shares(kernel, form.added() ? Norms.BOTH_AHEAD : Grids.AHEAD);
             Object[] behind = {
                 scale,
                 shift,

@@ -15,10 +15,8 @@ import org.jspecify.annotations.Nullable;
  * <p>Mean and variance are float32; a ReLU's mask takes one byte for each pack of 16 bytes of channels.
  */
 final class Norms {
-    /** AHEAD of common.cuh: rows that a thread of a kernel which reads one activation has under way at once. */
-    static final int AHEAD = 4;
-    /** And of a kernel that reads two. */
-    static final int BOTH_AHEAD = AHEAD / 2;
+    /** Rows that a thread of a kernel which reads two activations has under way at once. */
+    static final int BOTH_AHEAD = Grids.AHEAD / 2;
 
     private final CudaLowering lowering;
 
@@ -81,7 +79,7 @@ final class Norms {
     private void apply(
             OpPlan plan, Groups g, @Nullable Value addend, Function<Addresses, Object[]> pointers, Object... settings) {
         String kernel = addend == null ? "ghost_norm_apply" : "ghost_norm_apply_add";
-        Shares shares = g.shares(kernel, addend == null ? AHEAD : BOTH_AHEAD);
+        Shares shares = g.shares(kernel, addend == null ? Grids.AHEAD : BOTH_AHEAD);
         lowering.launch(plan, kernel, shares.grid(), at -> {
             List<Object> all = new ArrayList<>(List.of(pointers.apply(at)));
             if (addend != null) {
@@ -108,7 +106,7 @@ final class Norms {
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
-        Shares shares = g.shares("ghost_norm_statistics", AHEAD);
+        Shares shares = g.shares("ghost_norm_statistics", Grids.AHEAD);
         long partials = plan.scratch(shares.partialBytes());
         lowering.launch(
                 plan,

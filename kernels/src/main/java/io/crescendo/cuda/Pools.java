@@ -8,8 +8,6 @@ import io.crescendo.autograd.Window;
 
 /** Max and average pooling: pooling.cu. The indices of max pooling are int32, h·W + w of the winner. */
 final class Pools {
-    private static final int AHEAD = 4;
-
     private final CudaLowering lowering;
 
     Pools(CudaLowering lowering) {
@@ -70,9 +68,9 @@ final class Pools {
         return plan;
     }
 
-    /** How many threads find enough to do in one window: each has AHEAD of common.cuh elements under way at once. */
+    /** How many threads find enough to do in one window: each has AHEAD elements under way at once. */
     private static long threadsOf(Window window) {
-        return ((long) window.kernelHeight() * window.kernelWidth() + AHEAD - 1) / AHEAD;
+        return ((long) window.kernelHeight() * window.kernelWidth() + Grids.AHEAD - 1) / Grids.AHEAD;
     }
 
     private Grid grid(Nhwc result) {

@@ -144,6 +144,9 @@ final class ConvolutionCheck {
         trial.launch(pad, back, y, samples, channels, paddedHeight, paddedWidth, height, width, -top, -left);
         trial.close("cropping" + what, x, back, 0);
 
+        if (trial.type() != ElementType.BF16) {
+            return; // float32 is added by the library itself
+        }
         double[] sums = trial.floats(x.length);
         DeviceBuffer total = trial.written(ElementType.F32, sums);
         trial.launch(trial.named("accumulate"), total, back, (long) x.length);

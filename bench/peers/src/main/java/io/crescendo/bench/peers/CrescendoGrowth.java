@@ -7,7 +7,6 @@ import io.crescendo.backend.Backends;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
-import io.crescendo.bench.FixedBatch;
 import io.crescendo.bench.TrainingStep;
 import io.crescendo.data.BatchStream;
 import io.crescendo.optim.Optimizer;
@@ -59,19 +58,9 @@ final class CrescendoGrowth implements GrowingEngine {
         }
     }
 
-    @Override
-    public void load(FixedBatch batch) {
-        // The stream has it.
-    }
-
     /** Whether {@link #step(int, int)} need not wait for this batch. */
     boolean isPrepared(int batch) {
         return steps.isPrepared(batch);
-    }
-
-    @Override
-    public double step() {
-        throw new IllegalStateException("a growing batch has no size of its own");
     }
 
     @Override
@@ -92,11 +81,6 @@ final class CrescendoGrowth implements GrowingEngine {
     @Override
     public String description() {
         return "Crescendo, " + backend.description() + (announced ? ", batches announced" : ", batches not announced");
-    }
-
-    @Override
-    public long plannedBytes() {
-        return backend.workspace().peakBytes();
     }
 
     @Override

@@ -36,7 +36,7 @@ import org.tensorflow.types.family.TType;
  * <p>Weights are brought from (K, C, R, S) to TensorFlow's (R, S, C, K), and the rows of a dense layer behind a flatten
  * from (C, H, W) to (H, W, C) order, so that the numbers stay the same.
  */
-final class TensorFlowEngine implements GrowingEngine {
+final class TensorFlowEngine implements Engine, GrowingEngine {
     private final Graph graph = new Graph();
     private final Ops tf = Ops.create(graph);
     private final Task task;

@@ -16,7 +16,7 @@ import java.util.Map;
 import java.util.Objects;
 
 /** PyTorch through DJL, with the update DJL's own SGD optimizer calls. */
-final class TorchEngine implements GrowingEngine {
+final class TorchEngine implements io.crescendo.bench.peers.Engine, GrowingEngine {
     private record Learned(NDArray weight, NDArray velocity, float weightDecay) {}
 
     private final NDManager manager = NDManager.newBaseManager();
