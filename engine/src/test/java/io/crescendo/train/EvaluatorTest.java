@@ -77,19 +77,18 @@ class EvaluatorTest {
         }
     }
 
+    private static Evaluator evaluator(Backend backend, StepPlanner planner, ModelMemory model) {
+        return new Evaluator(
+                backend, planner, model, BatchStream.evaluation(DATA, Normalization.of(DATA)), DATA.size(), 12);
+    }
+
     private static EvaluationRecord evaluate(Backend backend) {
         Network network = new Network("dense", 2, 6, 5, 3, new Dense("logits", 3));
         try (backend;
                 StepPlanner planner = new StepPlanner(backend, network, 1, 0, Long.MAX_VALUE);
                 ModelMemory model =
                         ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
-                Evaluator evaluator = new Evaluator(
-                        backend,
-                        planner,
-                        model,
-                        BatchStream.evaluation(DATA, Normalization.of(DATA)),
-                        DATA.size(),
-                        12)) {
+                Evaluator evaluator = evaluator(backend, planner, model)) {
             EvaluationRecord first = evaluator.evaluate(5, 1);
             assertEquals(first, evaluator.evaluate(5, 1));
             return first;
@@ -116,13 +115,7 @@ class EvaluatorTest {
                 ModelMemory model =
                         ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
                 Steps steps = new Steps(backend, model, planner);
-                Evaluator evaluator = new Evaluator(
-                        backend,
-                        planner,
-                        model,
-                        BatchStream.evaluation(DATA, Normalization.of(DATA)),
-                        DATA.size(),
-                        12)) {
+                Evaluator evaluator = evaluator(backend, planner, model)) {
             EvaluationRecord whole = evaluator.evaluate(5, 1);
             long before = planner.budgetBytes();
             long budget = planner.evaluationBytes(5);

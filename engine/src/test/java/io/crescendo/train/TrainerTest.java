@@ -421,42 +421,32 @@ class TrainerTest {
         }
     }
 
-    @Test
-    void aMomentumThatTheOptimizerLacksIsRefused() {
+    private static String refusal(Optimizer optimizer, Dataset training) {
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
-            String message = String.valueOf(assertThrows(
+            return String.valueOf(assertThrows(
                             IllegalArgumentException.class,
                             () -> new Trainer(
                                     backend,
                                     network(),
                                     plan(RaggedEpoch.DROP),
-                                    Optimizer.sgd(0),
-                                    TRAINING,
+                                    optimizer,
+                                    training,
                                     TEST,
                                     Augmentation.NONE,
                                     TrainingOptions.DEFAULT))
                     .getMessage());
-            assertTrue(message.contains("momentum 0.9") && message.contains("momentum(0)"), message);
         }
     }
 
     @Test
+    void aMomentumThatTheOptimizerLacksIsRefused() {
+        String message = refusal(Optimizer.sgd(0), TRAINING);
+        assertTrue(message.contains("momentum 0.9") && message.contains("momentum(0)"), message);
+    }
+
+    @Test
     void mismatchedDataAreNamed() {
-        Dataset wide = new RandomDataset(90, 3, new ImageShape(2, 6, 9), 11);
-        try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
-            String message = String.valueOf(assertThrows(
-                            IllegalArgumentException.class,
-                            () -> new Trainer(
-                                    backend,
-                                    network(),
-                                    plan(RaggedEpoch.DROP),
-                                    Optimizer.momentum(0),
-                                    wide,
-                                    TEST,
-                                    Augmentation.NONE,
-                                    TrainingOptions.DEFAULT))
-                    .getMessage());
-            assertTrue(message.contains("2x6x9"), message);
-        }
+        String message = refusal(Optimizer.momentum(0), new RandomDataset(90, 3, new ImageShape(2, 6, 9), 11));
+        assertTrue(message.contains("2x6x9"), message);
     }
 }
