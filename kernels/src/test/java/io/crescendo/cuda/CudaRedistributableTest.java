@@ -157,10 +157,10 @@ class CudaRedistributableTest {
         assertTrue(String.valueOf(e.getMessage()).contains(expected), e.getMessage());
     }
 
-    /** What the build has written down; a mirror of the builder's own is none of this program's business. */
+    /** What the build has written down: filled in, and a folder to resolve against. */
     @Test
     void theRepositoryIsTheOneOfTheBuild() {
         URI repository = new CudaRedistributable().repository();
-        assertTrue(repository.isAbsolute() && repository.getPath().endsWith("/maven2/"), repository.toString());
+        assertTrue(repository.getHost() != null && repository.getPath().endsWith("/"), repository.toString());
     }
 }
