@@ -21,7 +21,20 @@ public interface Workspace {
     void reserve(long bytes);
 
     /**
-     * Gives memory back until at most this many bytes are held; programs that need more must not run until it grows.
+     * Has a piece more of the memory ready that {@link #reserve} will be asked for, so that it and the first step in it
+     * need not wait for the system. A wish: the capacity does not change, and a backend may do nothing. The one method
+     * that another thread may call, while steps run; it returns within milliseconds.
+     *
+     * @param bytes that will be reserved
+     * @return whether there is more to do, by another call
+     */
+    default boolean prepare(long bytes) {
+        return false;
+    }
+
+    /**
+     * Gives memory back until at most this many bytes are held, prepared ones included; programs that need more must
+     * not run until it grows.
      */
     void shrink(long bytes);
 }

@@ -1,5 +1,6 @@
 package io.crescendo.train;
 
+import io.crescendo.backend.Workspace;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
@@ -8,17 +9,26 @@ import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
+import java.util.concurrent.TimeUnit;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Plans and compiles batch sizes on a thread of its own, while the training thread trains.
+ * Plans and compiles batch sizes, and has their memory ready, on a thread of its own while the training thread trains.
  *
  * <p>IMPLEMENTATION NOTES. Each batch is one task. The thread takes tasks in order; a training thread that needs one
- * which was not begun runs it itself, after what is under way. The monitor guards the queue and the tasks; the planner
- * lets one thread at a time prepare.
+ * which was not begun runs it itself, after what is under way. When there is no task, the thread readies the memory of
+ * the batch that comes next, piece by piece. The monitor guards the queue and the tasks; the planner lets one thread at
+ * a time prepare.
  */
 final class Preparation implements AutoCloseable {
+    /** No batch. */
+    private static final int NONE = 0;
+
+    /** How long the thread rests for the time it readied memory, so that training keeps the cores. */
+    private static final int REST = 2;
+
     private final StepPlanner planner;
+    private final Workspace workspace;
     private final Thread thread = new Thread(this::work, "crescendo-prepare");
     private final Deque<FutureTask<Prepared>> queue = new ArrayDeque<>();
     private final Map<Integer, FutureTask<Prepared>> tasks = new HashMap<>();
@@ -27,10 +37,12 @@ final class Preparation implements AutoCloseable {
     private final Set<Integer> claimed = ConcurrentHashMap.newKeySet();
 
     private final Map<Integer, PlannedProgram> compiled = new ConcurrentHashMap<>();
+    private int readied = NONE;
     private boolean closed;
 
-    Preparation(StepPlanner planner) {
+    Preparation(StepPlanner planner, Workspace workspace) {
         this.planner = planner;
+        this.workspace = workspace;
         thread.setDaemon(true); // a program that forgets close still ends
     }
 
@@ -45,11 +57,21 @@ final class Preparation implements AutoCloseable {
     synchronized void ahead(int batch) {
         if (!tasks.containsKey(batch)) {
             queue.add(task(batch));
-            if (thread.getState() == Thread.State.NEW) {
-                thread.start(); // not before there is work: steps that nobody announces need no thread
-            }
-            notifyAll();
+            wake();
         }
+    }
+
+    /** Asks for the memory of a batch, instead of another's, to be made ready once everything is prepared. */
+    synchronized void readyMemory(int batch) {
+        readied = batch;
+        wake();
+    }
+
+    private void wake() {
+        if (thread.getState() == Thread.State.NEW) {
+            thread.start(); // not before there is work: steps that nobody announces need no thread
+        }
+        notifyAll();
     }
 
     /** The plan of a batch if it is prepared, without waiting. */
@@ -108,6 +130,7 @@ final class Preparation implements AutoCloseable {
         synchronized (this) {
             queue.clear();
             tasks.clear();
+            readied = NONE;
         }
         synchronized (planner) {
             Set.copyOf(compiled.keySet()).forEach(this::forget);
@@ -162,26 +185,53 @@ final class Preparation implements AutoCloseable {
     }
 
     private void work() {
-        while (true) {
-            FutureTask<Prepared> task;
-            synchronized (this) {
-                while (queue.isEmpty() && !closed) {
-                    try {
+        try {
+            while (true) {
+                @Nullable FutureTask<Prepared> task;
+                int batch;
+                synchronized (this) {
+                    while (queue.isEmpty() && readied == NONE && !closed) {
                         wait();
-                    } catch (InterruptedException e) {
-                        closed = true;
                     }
+                    if (closed) {
+                        return;
+                    }
+                    task = queue.poll();
+                    batch = readied;
                 }
-                if (closed) {
-                    return;
+                if (task != null) {
+                    task.run(); // its exception waits for whoever asks for the batch
+                } else {
+                    readyPiece(batch);
                 }
-                task = queue.remove();
             }
-            task.run(); // its exception waits for whoever asks for the batch
+        } catch (InterruptedException e) {
+            synchronized (this) {
+                closed = true;
+            }
         }
     }
 
-    /** Ends the thread after the batch it is preparing. */
+    private void readyPiece(int batch) throws InterruptedException {
+        long started = System.nanoTime();
+        boolean more;
+        try {
+            StepPlan plan = planned(batch);
+            more = plan != null && workspace.prepare(plan.workspaceBytes());
+        } catch (RuntimeException e) {
+            more = false; // it could not be prepared, as whoever asks for the batch will hear
+        }
+        long took = System.nanoTime() - started;
+        synchronized (this) {
+            if (!more) {
+                readied = readied == batch ? NONE : readied;
+            } else if (queue.isEmpty() && !closed) {
+                TimeUnit.NANOSECONDS.timedWait(this, REST * took);
+            }
+        }
+    }
+
+    /** Ends the thread after the batch, or the piece of memory, it is preparing. */
     @Override
     public void close() {
         synchronized (this) {

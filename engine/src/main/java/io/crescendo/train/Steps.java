@@ -20,7 +20,8 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Training steps by batch size: prepared ahead for the batches that are announced, on demand for others.
+ * Training steps by batch size: prepared ahead for the batches that are announced, on demand for others. The memory of
+ * the announced batch that comes next is made ready ahead too.
  *
  * <p>Executables are kept by micro-batch size, so batches that share a micro-batch share its executable, and all share
  * one workspace. Those that no announced batch needs any more are closed, so a run that visits a thousand batches holds
@@ -75,7 +76,7 @@ public final class Steps implements AutoCloseable {
         this.backend = backend;
         this.model = model;
         this.planner = planner;
-        this.preparation = new Preparation(planner);
+        this.preparation = new Preparation(planner, backend.workspace());
     }
 
     /** Creates an empty store that splits batches by the usual costs; see {@link StepPlanner}. */
@@ -251,6 +252,9 @@ public final class Steps implements AutoCloseable {
         int at = 0;
         while (at < expected.size() && expected.get(at).samples() != batch) {
             at++;
+        }
+        if (at + 1 < expected.size()) { // while this batch is trained on, and not before: it is the next one's memory
+            preparation.readyMemory(Math.toIntExact(expected.get(at + 1).samples()));
         }
         at = at == expected.size() ? 0 : at;
         expected.stream()

@@ -36,6 +36,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -563,14 +564,26 @@ public abstract class BackendContract {
                 long grown = workspace.capacityBytes();
                 workspace.reserve(1);
                 assertEquals(grown, workspace.capacityBytes(), "reserve never gives memory back");
+                prepare(workspace, 2 * grown);
+                assertEquals(grown, workspace.capacityBytes(), "memory made ready is not reserved yet");
+                checkRerun(backend, second, large, largeFeed);
                 workspace.shrink(0);
                 assertEquals(0, workspace.capacityBytes());
                 assertTrue(workspace.peakBytes() >= grown, "the peak outlives shrinking");
+                prepare(workspace, second.plan.totalBytes());
                 workspace.reserve(second.plan.totalBytes());
                 checkRerun(backend, second, large, largeFeed);
                 checkRerun(backend, first, small, smallFeed);
             }
         }
+    }
+
+    /** All of it, on another thread, where it is done in a training run. */
+    private static void prepare(Workspace workspace, long bytes) {
+        CompletableFuture.runAsync(() -> {
+                    while (workspace.prepare(bytes)) {}
+                })
+                .join();
     }
 
     @Test

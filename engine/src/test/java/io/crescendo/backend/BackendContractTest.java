@@ -315,23 +315,7 @@ class BackendContractTest {
                 () -> new TamperedBackend() {
                     @Override
                     public Workspace workspace() {
-                        Workspace workspace = super.workspace();
-                        return new Workspace() {
-                            @Override
-                            public long capacityBytes() {
-                                return workspace.capacityBytes();
-                            }
-
-                            @Override
-                            public long peakBytes() {
-                                return workspace.peakBytes();
-                            }
-
-                            @Override
-                            public void reserve(long bytes) {
-                                workspace.reserve(bytes);
-                            }
-
+                        return new ForwardingWorkspace(super.workspace()) {
                             @Override
                             public void shrink(long bytes) {}
                         };

@@ -34,17 +34,7 @@ public final class RefusingBackend extends ForwardingBackend {
     @Override
     public Workspace workspace() {
         Workspace workspace = super.workspace();
-        return new Workspace() {
-            @Override
-            public long capacityBytes() {
-                return workspace.capacityBytes();
-            }
-
-            @Override
-            public long peakBytes() {
-                return workspace.peakBytes();
-            }
-
+        return new ForwardingWorkspace(workspace) {
             @Override
             public void reserve(long bytes) {
                 if (bytes > workspace.capacityBytes() && bytes > limitBytes) {
@@ -57,11 +47,6 @@ public final class RefusingBackend extends ForwardingBackend {
                             null);
                 }
                 workspace.reserve(bytes);
-            }
-
-            @Override
-            public void shrink(long bytes) {
-                workspace.shrink(bytes);
             }
         };
     }

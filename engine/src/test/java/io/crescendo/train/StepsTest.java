@@ -11,9 +11,11 @@ import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.ForwardingBackend;
 import io.crescendo.backend.ForwardingLoweredProgram;
+import io.crescendo.backend.ForwardingWorkspace;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.RefusingBackend;
+import io.crescendo.backend.Workspace;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.BatchStream;
 import io.crescendo.data.Dataset;
@@ -99,6 +101,42 @@ class StepsTest {
 
     private static BatchUse use(int samples, long from, long to) {
         return new BatchUse(samples, 10, from, to);
+    }
+
+    @Test
+    void memoryOfTheNextBatchAloneIsMadeReady() throws InterruptedException {
+        Map<Long, Integer> asked = new ConcurrentHashMap<>();
+        Backend backend = new ForwardingBackend() {
+            @Override
+            public Workspace workspace() {
+                return new ForwardingWorkspace(super.workspace()) {
+                    @Override
+                    public boolean prepare(long bytes) {
+                        assertEquals("crescendo-prepare", Thread.currentThread().getName());
+                        return asked.merge(bytes, 1, Integer::sum) < 3; // two pieces more
+                    }
+                };
+            }
+        };
+        try (ModelMemory model = model(backend);
+                Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+            steps.expect(List.of(use(8, 0, 79), use(32, 80, 400), use(40, 401, 900)));
+            while (!steps.isPrepared(40)) {
+                Thread.sleep(1);
+            }
+            assertEquals(Map.of(), asked, "nothing is trained on yet");
+            steps.forBatch(8);
+            while (!asked.containsValue(3)) {
+                Thread.sleep(1);
+            }
+            long ofNext = steps.forBatch(32).workspaceBytes();
+            while (asked.size() < 2) {
+                Thread.sleep(1);
+            }
+            long ofLast = steps.forBatch(40).workspaceBytes();
+            assertEquals(Set.of(ofNext, ofLast), asked.keySet());
+            assertEquals(3, asked.get(ofNext), "asked as long as there was more to do");
+        }
     }
 
     @Test

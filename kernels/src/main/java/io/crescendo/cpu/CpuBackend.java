@@ -40,7 +40,7 @@ final class CpuBackend implements Backend {
 
     private final int threads;
     private final OneDnn oneDnn;
-    private final CpuWorkspace workspace = new CpuWorkspace();
+    private final CpuWorkspace workspace = new CpuWorkspace(systemBytes());
     private final HostStepMetrics metrics = new HostStepMetrics();
 
     private final boolean setsThreads;
@@ -139,6 +139,13 @@ final class CpuBackend implements Backend {
         return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
                 ? OptionalLong.of(system.getTotalMemorySize())
                 : OptionalLong.empty();
+    }
+
+    /** The most that could ever be given out, with what the system may swap. */
+    private static long systemBytes() {
+        return ManagementFactory.getOperatingSystemMXBean() instanceof OperatingSystemMXBean system
+                ? system.getTotalMemorySize() + system.getTotalSwapSpaceSize()
+                : 1L << 40;
     }
 
     @Override

@@ -5,25 +5,46 @@ import io.crescendo.backend.Workspace;
 import java.util.OptionalLong;
 import org.jspecify.annotations.Nullable;
 
-/** The arena: one block of native memory, replaced by a larger one when asked to grow. */
+/**
+ * The arena: on Linux memory that grows in place, elsewhere a block that is replaced by a larger one.
+ *
+ * <p>IMPLEMENTATION NOTES. The training thread calls everything but {@link #prepare}, which has a thread of its own;
+ * the monitor guards what both change. The capacity changes on the training thread only, which may look at it freely.
+ */
 final class CpuWorkspace implements Workspace, AutoCloseable {
-    private @Nullable NativeMemory memory;
+    /** Pages are found in pieces of this size, so that a training thread which wants to grow waits for one at most. */
+    private static final long PIECE_BYTES = VirtualMemory.HUGE_PAGE_BYTES;
+
+    private final long mostBytes;
+    private boolean opened;
+    private @Nullable ReservedMemory growing;
+    private @Nullable NativeMemory block;
+    private volatile long capacityBytes;
+    private long populatedBytes;
     private long peakBytes;
     private long generation;
 
-    /** Where the arena starts now. */
-    long address() {
-        return memory == null ? 0 : memory.address();
+    /** @param mostBytes that it will ever hold where it grows in place: the machine's memory */
+    CpuWorkspace(long mostBytes) {
+        this.mostBytes = mostBytes;
     }
 
-    /** Changes whenever the address may have; what was bound at another generation must look again. */
+    /** Where the arena starts now. */
+    long address() {
+        if (growing != null) {
+            return growing.address();
+        }
+        return block == null ? 0 : block.address();
+    }
+
+    /** Changes with the capacity, and the address perhaps; what was bound at another generation must look again. */
     long generation() {
         return generation;
     }
 
     @Override
     public long capacityBytes() {
-        return memory == null ? 0 : memory.bytes();
+        return capacityBytes;
     }
 
     @Override
@@ -33,41 +54,93 @@ final class CpuWorkspace implements Workspace, AutoCloseable {
 
     @Override
     public void reserve(long bytes) {
-        if (bytes > capacityBytes()) {
-            replace(bytes);
+        if (bytes > capacityBytes) {
+            resize(bytes);
         }
     }
 
     @Override
-    public void shrink(long bytes) {
-        if (bytes < capacityBytes()) {
+    public synchronized void shrink(long bytes) {
+        if (bytes < capacityBytes) {
+            resize(bytes);
+        } else if (growing != null) {
+            growing.shrink(bytes); // what was prepared
+            populatedBytes = Math.min(populatedBytes, bytes);
+        }
+    }
+
+    private synchronized void resize(long bytes) {
+        open();
+        if (growing == null) {
             replace(bytes);
+        } else if (bytes > capacityBytes) {
+            if (!growing.grow(bytes)) {
+                throw refused(bytes, null);
+            }
+        } else {
+            growing.shrink(bytes);
+            populatedBytes = Math.min(populatedBytes, bytes);
+        }
+        capacityBytes = bytes;
+        peakBytes = Math.max(peakBytes, bytes);
+        generation++;
+    }
+
+    private void open() {
+        if (!opened) {
+            opened = true;
+            growing = ReservedMemory.of(mostBytes);
         }
     }
 
     /** Frees before it allocates: nothing in the arena survives a step, and both blocks at once may not fit. */
     private void replace(long bytes) {
-        close();
+        if (block != null) {
+            block.close();
+            block = null;
+            capacityBytes = 0;
+            generation++;
+        }
         if (bytes > 0) {
             try {
-                memory = new NativeMemory(bytes);
+                block = new NativeMemory(bytes);
             } catch (OutOfMemoryError e) {
-                throw new DeviceMemoryException(
-                        "the system has no room for a workspace of " + bytes + " bytes",
-                        bytes,
-                        OptionalLong.empty(),
-                        e);
+                throw refused(bytes, e);
             }
         }
-        peakBytes = Math.max(peakBytes, bytes);
+    }
+
+    private static DeviceMemoryException refused(long bytes, @Nullable Throwable cause) {
+        return new DeviceMemoryException(
+                "the system has no room for a workspace of " + bytes + " bytes", bytes, OptionalLong.empty(), cause);
     }
 
     @Override
-    public void close() {
-        if (memory != null) {
-            memory.close();
-            memory = null;
+    public synchronized boolean prepare(long bytes) {
+        open();
+        long from = Math.max(capacityBytes, populatedBytes);
+        if (growing == null || from >= bytes) {
+            return false;
         }
+        long to = Math.min(bytes, from + PIECE_BYTES);
+        if (!growing.grow(to) || !growing.populate(from, to)) {
+            return false;
+        }
+        populatedBytes = to;
+        return to < bytes;
+    }
+
+    @Override
+    public synchronized void close() {
+        if (growing != null) {
+            growing.close();
+            growing = null;
+        }
+        if (block != null) {
+            block.close();
+            block = null;
+        }
+        capacityBytes = 0;
         generation++;
     }
 }

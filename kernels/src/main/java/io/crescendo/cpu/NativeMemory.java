@@ -14,9 +14,6 @@ final class NativeMemory implements AutoCloseable {
     /** A cache line and the widest vector register. */
     private static final long ALIGNMENT_BYTES = 64;
 
-    /** A huge page: large blocks are aligned to it, so that the kernel can use few large pages for many small ones. */
-    private static final long HUGE_PAGE_BYTES = 2 << 20;
-
     private final Pointer block;
     private final long address;
     private final long bytes;
@@ -24,7 +21,9 @@ final class NativeMemory implements AutoCloseable {
 
     NativeMemory(long bytes) {
         this.bytes = bytes;
-        long alignment = bytes < 2 * HUGE_PAGE_BYTES ? ALIGNMENT_BYTES : HUGE_PAGE_BYTES;
+        // Few large pages for many small ones, where the block is large enough.
+        boolean large = bytes >= 2 * VirtualMemory.HUGE_PAGE_BYTES;
+        long alignment = large ? VirtualMemory.HUGE_PAGE_BYTES : ALIGNMENT_BYTES;
         // A large block comes as pages that the system zeroes when they are first written. Clearing it here would write
         // every page twice, and would hold a new batch up: where a virtual machine's host has yet to find the memory,
         // the first touch takes 2 ms per megabyte. So the threads of the first step share it.
@@ -34,8 +33,8 @@ final class NativeMemory implements AutoCloseable {
                     "cannot allocate " + bytes + " bytes of native memory; lower the memory budget or the batch");
         }
         address = (block.address() + alignment - 1) / alignment * alignment;
-        if (alignment == HUGE_PAGE_BYTES) {
-            HugePages.advise(address, bytes);
+        if (large) {
+            VirtualMemory.adviseHugePages(address, bytes);
         }
     }
 
