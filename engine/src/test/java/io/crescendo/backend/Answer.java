@@ -12,16 +12,19 @@ import java.util.Map;
 /**
  * Everything that a check reads from a backend: named arrays, and how far two backends' arrays may lie apart.
  *
- * <p>Bound of an array = {@link #FACTOR} · u · √L · scale + spread. u is the unit roundoff of the candidate's
- * arithmetic and L the longest sum: rounding errors of a sum grow like u·√L. The factor covers the dozen operations in
- * a row that the small networks have. The scale is the array's largest element, but at least {@link #FLOOR} of the
- * largest in its pack: a gradient that is zero only because large terms cancel (a bias in front of a normalisation)
- * still carries their rounding. The spread is what the reference itself changes by when all weights and pixels move by
- * a few roundings: it covers ill-conditioned draws, such as a ReLU whose input lies within rounding of zero.
+ * <p>Bound of an array = {@link #FACTOR} · u · √L · scale + {@link #SPREADS} · spread. u is the unit roundoff of the
+ * candidate's arithmetic and L the longest sum: rounding errors of a sum grow like u·√L. The factor covers the dozen
+ * operations in a row that the small networks have. The scale is the array's largest element, but at least
+ * {@link #FLOOR} of the largest in its pack: a gradient that is zero only because large terms cancel (a bias in front
+ * of a normalisation) still carries their rounding. The spread is what the reference itself changes by when all weights
+ * and pixels move by a few roundings: it covers ill-conditioned draws, such as a ReLU whose input lies within rounding
+ * of zero. It counts more than once because a handful of moves rarely finds the farthest, and a candidate rounds in
+ * every operation.
  */
 public final class Answer {
     private static final double FACTOR = 32;
     private static final double FLOOR = 0.03;
+    private static final double SPREADS = 2;
     private static final String GAPS = " gaps";
 
     private final Map<String, double[]> arrays = new LinkedHashMap<>();
@@ -78,7 +81,8 @@ public final class Answer {
                 }
             }
             // Nothing may ever write between two parameters.
-            double bound = name.endsWith(GAPS) ? 0 : FACTOR * roundoff * Math.sqrt(longestSum) * scale + spread;
+            double bound =
+                    name.endsWith(GAPS) ? 0 : FACTOR * roundoff * Math.sqrt(longestSum) * scale + SPREADS * spread;
             for (int i = 0; i < expected.length; i++) {
                 if (!(Math.abs(actual[i] - expected[i]) <= bound)) { // NaN fails too
                     fail(what + ": " + name + "[" + i + "] is " + actual[i] + ", the reference says " + expected[i]

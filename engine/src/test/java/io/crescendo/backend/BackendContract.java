@@ -60,7 +60,7 @@ import org.junit.jupiter.api.Test;
  */
 public abstract class BackendContract {
     /** How often the reference runs on inputs moved by a few roundings, to learn how well-conditioned they are. */
-    private static final int MOVES = 6;
+    private static final int MOVES = 10;
 
     /** Size of these moves in roundings: more than the one or two per operation that a candidate makes. */
     private static final double MOVED_ROUNDINGS = 8;
