@@ -53,7 +53,7 @@ final class CapacityCommand implements Callable<Integer> {
     /**
      * All engines on one network and precision.
      *
-     * @param ratio ours without recomputation over the best of PyTorch's
+     * @param ratio ours without recomputation over the best of PyTorch's; null on a CPU, where they are not alike
      * @param ratioRecomputing ours with recomputation over the best of PyTorch's
      */
     record Outcome(
@@ -218,8 +218,8 @@ final class CapacityCommand implements Callable<Integer> {
                 answer.path("secondMillis").asDouble());
     }
 
-    private static @Nullable Double ratio(List<Largest> found, String engine, @Nullable Integer theirs) {
-        return theirs == null || theirs == 0
+    private @Nullable Double ratio(List<Largest> found, String engine, @Nullable Integer theirs) {
+        return theirs == null || theirs == 0 || device.equals("cpu")
                 ? null
                 : found.stream()
                         .filter(largest -> largest.engine().equals(engine))

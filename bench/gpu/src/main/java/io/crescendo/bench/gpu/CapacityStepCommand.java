@@ -69,7 +69,7 @@ final class CapacityStepCommand implements Callable<Integer> {
             int batch = largest(backend, network, way);
             long planned = bytes(backend, network, way, batch);
             double planSeconds = (System.nanoTime() - start) * 1e-9;
-            System.out.printf("%s: planned batch %d, recomputing %s%n", networkName, batch, way.name());
+            System.out.println(networkName + ": planned batch " + batch + ", recomputing " + way.name());
             Map<String, Object> answer = new HashMap<>(Map.of(
                     "batch",
                     batch,
