@@ -395,7 +395,9 @@ class Capacity:
                 millis = 1e3 * (time.perf_counter() - start)
         except (RuntimeError, MemoryError) as error:
             # On a CPU whatever finds no room first fails, in its own words.
-            if self.cuda and not isinstance(error, torch.cuda.OutOfMemoryError):
+            # cuDNN without room for any workspace finds no engine.
+            full = isinstance(error, torch.cuda.OutOfMemoryError) or "unable to find an engine" in str(error)
+            if self.cuda and not full:
                 raise
             print("batch %d: %s" % (batch, str(error).splitlines()[:1]))
             failed = True

@@ -2,9 +2,11 @@ package io.crescendo.bench.gpu;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -261,12 +263,14 @@ final class GrowthCommand implements Callable<Integer> {
         }
     }
 
-    /** Links are not followed. */
-    private static void delete(Path folder) throws IOException {
+    /** Links are not followed. What a process that is being ended still writes there is left to the system. */
+    private static void delete(Path folder) {
         try (Stream<Path> all = Files.walk(folder)) {
-            for (Path each : all.sorted((a, b) -> b.compareTo(a)).toList()) {
+            for (Path each : all.sorted(Comparator.reverseOrder()).toList()) {
                 Files.deleteIfExists(each);
             }
+        } catch (IOException | UncheckedIOException e) {
+            System.out.println(folder + " is left behind: " + e.getMessage());
         }
     }
 
