@@ -144,7 +144,8 @@ final class CapacityStepCommand implements Callable<Integer> {
 
     /**
      * Device memory that is not the arena. Packs: weights (in bf16 too), gradients, momentum, statistics. For each
-     * sample: its image as bytes, staged twice in float32 and as operations read it, and four labels of four bytes.
+     * sample: its image as bytes, staged twice in float32 and as operations read it, and its label in the same four
+     * places and its place in the order.
      */
     static long outsideArena(Network network, int batch, Precision precision) {
         Program program = network.trainingProgram(1, 1, 0, Set.of());
