@@ -7,6 +7,8 @@ marked "RESULT ", for each:
     (start)            networks built, compiled and warmed up   {"ready": true, "parameters": ...}
     measure SECONDS    training steps for that long             {"stepMillis": [one mean per block], ...}
     memory             the most it took since it was ready      {"allocatedBytes": ..., "reservedBytes": ...}
+    grow BATCH N       N updates at another batch, one by one   {"batch": ..., "millis": [...]}
+    (with --budget)    the largest batch that trains in it      {"batch": ..., "allocatedBytes": ...}, then end
     losses FOLDER      three float32 updates from Crescendo's weights and batch in FOLDER, eager   {"losses": [...]}
     quit
 
@@ -15,6 +17,7 @@ with max-autotune (Triton templates, CUDA graphs), the fused optimizer, cudnn.be
 device memory. Nothing waits for the device within a block.
 """
 import argparse
+import gc
 import json
 import os
 import sys
@@ -93,14 +96,69 @@ class FashionCnn(nn.Module):
         return self.logits(x.flatten(1))
 
 
+class Conv(nn.Conv2d):
+    """Without bias, with a norm behind it and perhaps a ReLU."""
+
+    def __init__(self, inputs, outputs, kernel, stride, relu):
+        super().__init__(inputs, outputs, kernel, stride, kernel // 2, bias=False)
+        self.norm = nn.BatchNorm2d(outputs)
+        self.relu = relu
+
+    def forward(self, x):
+        x = self.norm(super().forward(x))
+        return functional.relu(x) if self.relu else x
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 with the stride, 1x1 to four times the channels, plus the input, ReLU: the block of v1.5."""
+
+    def __init__(self, inputs, inner, stride):
+        super().__init__()
+        self.conv1 = Conv(inputs, inner, 1, 1, True)
+        self.conv2 = Conv(inner, inner, 3, stride, True)
+        self.conv3 = Conv(inner, 4 * inner, 1, 1, False)
+        nn.init.zeros_(self.conv3.norm.weight)
+        self.shortcut = Conv(inputs, 4 * inner, 1, stride, False) if inputs != 4 * inner else None
+
+    def forward(self, x):
+        y = self.conv3(self.conv2(self.conv1(x)))
+        return functional.relu(y + (x if self.shortcut is None else self.shortcut(x)))
+
+
+class ResNet50(nn.Module):
+    """He et al. 2015, arXiv 1512.03385, in the form v1.5: 25,557,032 parameters on 224x224x3 with 1000 classes."""
+
+    def __init__(self, classes):
+        super().__init__()
+        self.conv1 = Conv(3, 64, 7, 2, True)
+        inputs = 64
+        for stage, blocks in enumerate((3, 4, 6, 3)):
+            layers = nn.ModuleDict()
+            for block in range(blocks):
+                stride = 2 if stage > 0 and block == 0 else 1
+                layers["block%d" % (block + 1)] = Bottleneck(inputs, 64 << stage, stride)
+                inputs = 4 * (64 << stage)
+            setattr(self, "stage%d" % (stage + 1), layers)
+        self.logits = nn.Linear(inputs, classes)
+
+    def forward(self, x):
+        x = functional.max_pool2d(self.conv1(x), 3, 2, 1)
+        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
+            for block in stage.values():
+                x = block(x)
+        return self.logits(x.mean((2, 3)))
+
+
 def network(name):
     """The network and the shape of its images; the same names as in io.crescendo.models.Models."""
     if name == "fashion-cnn":
         return FashionCnn(1, 28, 28, 10), (1, 28, 28)
+    if name == "resnet-50":
+        return ResNet50(1000), (3, 224, 224)
     parts = name.split("-")
     if parts[:2] == ["wide", "resnet"] and len(parts) == 4:
         return WideResNet(int(parts[2]), int(parts[3]), 3, 10), (3, 32, 32)
-    sys.exit("unknown network '%s'; known are fashion-cnn, wide-resnet-DEPTH-WIDTH" % name)
+    sys.exit("unknown network '%s'; known are fashion-cnn, resnet-50, wide-resnet-DEPTH-WIDTH" % name)
 
 
 def optimizer(model, fused):
@@ -125,24 +183,29 @@ def set_float32(tf32):
 class Step:
     """One training step on a batch that stays in device memory."""
 
-    def __init__(self, options):
+    def __init__(self, options, dynamic=False):
         self.options = options
         self.device = torch.device(options.device)
         self.cuda = self.device.type == "cuda"
         torch.manual_seed(1)
         torch.backends.cudnn.benchmark = True
         set_float32(options.precision == "tf32")
-        model, shape = network(options.network)
+        model, self.shape = network(options.network)
         self.model = model.to(self.device).to(memory_format=torch.channels_last)
         self.optimizer = optimizer(self.model, fused=self.cuda)
-        # The range of normalised pixels, as in Crescendo's FixedBatch.
-        images = torch.rand((options.batch,) + shape, device=self.device) * 3.4 - 1.7
-        self.images = images.contiguous(memory_format=torch.channels_last)
-        self.labels = torch.randint(0, 10, (options.batch,), device=self.device)
+        self.load(options.batch)
         forward = self.forward
         if options.mode != "eager":
-            forward = torch.compile(forward, mode=options.mode, dynamic=False)
+            forward = torch.compile(forward, mode=options.mode, dynamic=dynamic)
         self.compiled = forward
+
+    def load(self, batch):
+        """Another batch of noise."""
+        self.images = self.labels = None
+        # The range of normalised pixels, as in Crescendo's FixedBatch.
+        images = torch.rand((batch,) + self.shape, device=self.device) * 3.4 - 1.7
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(0, self.model.logits.out_features, (batch,), device=self.device)
 
     def forward(self, images, labels):
         bf16 = self.options.precision == "bf16"
@@ -211,6 +274,24 @@ class Step:
             host.append(1e6 * issuing)
         return {"stepMillis": millis, "hostMicros": host, "stepsPerBlock": steps}
 
+    def grow(self, batch, updates):
+        """Milliseconds of updates at another batch, each from an idle device to an idle device."""
+        try:
+            self.load(batch)
+            millis, losses = [], []
+            for _ in range(updates):
+                self.wait()
+                start = time.perf_counter()
+                loss = self.run()
+                self.wait()
+                millis.append(1e3 * (time.perf_counter() - start))
+                losses.append(float(loss))
+        except torch.cuda.OutOfMemoryError as error:
+            return {"batch": batch, "failure": str(error).splitlines()[0]}
+        if not losses[-1] < losses[0]:
+            sys.exit("updates at batch %d must lower the loss, but it went from %g to %g" % (batch, losses[0], losses[-1]))
+        return {"batch": batch, "millis": millis}
+
     def memory(self):
         if not self.cuda:
             return {"allocatedBytes": 0, "reservedBytes": 0}
@@ -260,6 +341,112 @@ def losses(options, folder):
     return {"losses": found}
 
 
+class Capacity:
+    """The largest batch, in multiples of options.batch, that trains two updates in options.budget bytes.
+
+    The budget is the caching allocator's: what it reserves, workspaces of cuBLAS and cuDNN included, context and code
+    excluded. On a CPU the process's data segment is limited instead, to try the script.
+    """
+
+    def __init__(self, options):
+        self.multiple = options.batch
+        self.budget = options.budget
+        self.until = time.perf_counter() + options.limit
+        self.cuda = options.device != "cpu"
+        if self.cuda:
+            free, total = torch.cuda.mem_get_info()
+            self.free = free
+            torch.cuda.set_per_process_memory_fraction(min(1.0, options.budget / total))
+        self.step = Step(options, dynamic=True)
+        # Timing candidates takes memory, and time for each batch that is tried.
+        torch.backends.cudnn.benchmark = False
+        if not self.cuda:
+            self.limit_data()
+        self.found = {}
+
+    def limit_data(self):
+        import resource
+
+        for _ in range(2):  # threads and what is compiled
+            self.step.run()
+        with open("/proc/self/status") as file:
+            held = next(int(line.split()[1]) << 10 for line in file if line.startswith("VmData"))
+        resource.setrlimit(resource.RLIMIT_DATA, (held + self.budget, resource.RLIM_INFINITY))
+
+    def release(self):
+        self.step.images = self.step.labels = None
+        self.step.optimizer.zero_grad(set_to_none=True)
+        gc.collect()
+        if self.cuda:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+
+    def fits(self, multiples):
+        """Whether so many multiples do; remembers what they took."""
+        self.release()
+        batch = multiples * self.multiple
+        failed = False
+        try:
+            self.step.load(batch)
+            for _ in range(2):
+                start = time.perf_counter()
+                loss = float(self.step.run())
+                self.step.wait()
+                millis = 1e3 * (time.perf_counter() - start)
+        except (RuntimeError, MemoryError) as error:
+            # On a CPU whatever finds no room first fails, in its own words.
+            # cuDNN without room for any workspace finds no engine.
+            full = isinstance(error, torch.cuda.OutOfMemoryError) or "unable to find an engine" in str(error)
+            if self.cuda and not full:
+                raise
+            print("batch %d: %s" % (batch, str(error).splitlines()[:1]))
+            failed = True
+        if failed:
+            return False
+        taken = {"batch": batch, "secondMillis": millis, "loss": loss, "allocatedBytes": 0}
+        if self.cuda:
+            taken["allocatedBytes"] = torch.cuda.max_memory_reserved()
+            taken["deviceBytes"] = self.free - torch.cuda.mem_get_info()[0]
+            if taken["allocatedBytes"] > self.budget:
+                return False
+        self.found[multiples] = taken
+        return True
+
+    def largest(self):
+        low, high = 0, None
+        guess = 1
+        while (high is None or high - low > 1) and time.perf_counter() < self.until:
+            if self.fits(guess):
+                low = guess
+            else:
+                high = guess
+            guess = self.next(low, high)
+        if low == 0:
+            sys.exit("not even a batch of %d fits, or there was no time to see" % self.multiple)
+        return {**self.found[low], "exact": high is not None and high - low == 1}
+
+    def next(self, low, high):
+        """By the line through the two largest that fit, where the device says what they took; by halves otherwise."""
+        doubled = 2 * low if high is None else (low + high) // 2
+        known = sorted(self.found)[-2:]
+        if len(known) < 2:
+            return max(1, doubled)
+        first, last = (self.found[k]["allocatedBytes"] for k in known)
+        slope = (last - first) / (known[1] - known[0])
+        if slope <= 0:
+            return doubled
+        guess = known[1] + max(1, int((self.budget - last) / slope))
+        if high is not None and guess >= high:
+            return doubled
+        return guess
+
+
+def capacity(options):
+    search = Capacity(options)
+    result = search.largest()
+    return {**result, "description": "PyTorch %s, %s, %s" % (torch.__version__, options.mode, options.precision)}
+
+
 def answer(result):
     print("RESULT " + json.dumps(result), flush=True)
 
@@ -272,7 +459,13 @@ def main():
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--mode", default="max-autotune", help="of torch.compile, or eager")
     parser.add_argument("--losses", metavar="FOLDER", help="answer only that command, then end")
+    parser.add_argument("--budget", type=int, help="bytes: answer the largest multiple of --batch, then end")
+    parser.add_argument("--limit", type=float, default=60, help="seconds to look for it")
     options = parser.parse_args()
+    if options.budget:
+        answer(capacity(options))
+        sys.stdin.readline()  # until asked to end, so that the driver can be asked what the process holds
+        return
     if options.losses:
         answer(losses(options, options.losses))
         return
@@ -282,6 +475,9 @@ def main():
         command, _, argument = line.strip().partition(" ")
         if command == "measure":
             answer(step.measure(float(argument)))
+        elif command == "grow":
+            batch, updates = argument.split()
+            answer(step.grow(int(batch), int(updates)))
         elif command == "memory":
             answer(step.memory())
         elif command == "quit":

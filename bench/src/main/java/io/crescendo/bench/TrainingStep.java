@@ -9,6 +9,7 @@ import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
+import io.crescendo.memory.Recomputation;
 import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
@@ -51,10 +52,26 @@ public final class TrainingStep implements AutoCloseable {
      * @param optimizer formula of the update, weight decay included
      */
     public TrainingStep(Backend backend, Network network, int batch, int ghostBatch, Optimizer optimizer) {
+        this(backend, network, batch, ghostBatch, Recomputation.NONE, optimizer);
+    }
+
+    /**
+     * The same, with results of the forward pass computed twice instead of kept.
+     *
+     * @param recomputation which, of this network
+     */
+    public TrainingStep(
+            Backend backend,
+            Network network,
+            int batch,
+            int ghostBatch,
+            Recomputation recomputation,
+            Optimizer optimizer) {
         this.backend = backend;
         this.batch = batch;
         weightDecay = optimizer.weightDecay();
-        Program program = network.trainingProgram(batch, ghostBatch == 0 ? batch : ghostBatch, 0, backend.fusions());
+        Program program = recomputation.of(
+                network.trainingProgram(batch, ghostBatch == 0 ? batch : ghostBatch, 0, backend.fusions()));
         model = ModelMemory.allocate(backend, program, WEIGHTS_SEED);
         try (LoweredProgram lowered = backend.lower(program)) {
             step = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
@@ -62,8 +79,14 @@ public final class TrainingStep implements AutoCloseable {
         update = backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay());
     }
 
-    /** The network of this name, for 28×28 grey images if it is a fashion network and otherwise 32×32 in colour. */
+    /**
+     * The network of this name: for 28×28 grey images if it is a fashion network, for 224×224 in colour and 1000
+     * classes if it is ResNet-50, and otherwise for 32×32 in colour.
+     */
     public static Network network(String name) {
+        if (name.equals("resnet-50")) {
+            return Models.named(name, 3, 224, 224, 1000);
+        }
         return name.startsWith("fashion") ? Models.named(name, 1, 28, 28, 10) : Models.named(name, 3, 32, 32, 10);
     }
 

@@ -53,6 +53,14 @@ public interface Backend extends AutoCloseable {
         return OptionalLong.empty();
     }
 
+    /**
+     * Bytes of the device's memory that nobody has allocated, whoever the others are; empty if the device does not say.
+     * What this program takes shows as a difference, its context and its libraries' code included.
+     */
+    default OptionalLong freeBytes() {
+        return OptionalLong.empty();
+    }
+
     /** What a micro-batch costs on this kind of device; decides between splitting, recomputing and preparing. */
     default MicroBatchCosts microBatchCosts() {
         return MicroBatchCosts.TYPICAL;

@@ -191,6 +191,13 @@ final class CudaBackend implements Backend {
     }
 
     @Override
+    public OptionalLong freeBytes() {
+        device.enter();
+        long free = device.freeBytes();
+        return free > 0 ? OptionalLong.of(free) : OptionalLong.empty();
+    }
+
+    @Override
     public CudaWorkspace workspace() {
         return workspace;
     }

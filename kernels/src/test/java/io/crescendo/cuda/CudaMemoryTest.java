@@ -126,6 +126,7 @@ class CudaMemoryTest {
         try (CudaBackend backend = open(Precision.FP32)) {
             CudaWorkspace workspace = backend.workspace();
             long before = standIns.usedBytes();
+            long free = backend.freeBytes().orElseThrow();
             long most = 0;
             long address = workspace.address();
             for (int i = 0; i < 20; i++) {
@@ -140,6 +141,8 @@ class CudaMemoryTest {
                 most = Math.max(most, workspace.capacityBytes());
                 String what = "seed " + seed + ", step " + i;
                 assertEquals(workspace.capacityBytes(), standIns.usedBytes() - before, what);
+                assertEquals(
+                        workspace.capacityBytes(), free - backend.freeBytes().orElseThrow(), what);
                 assertEquals(most, workspace.peakBytes(), what);
                 assertEquals(address, workspace.address(), what);
             }

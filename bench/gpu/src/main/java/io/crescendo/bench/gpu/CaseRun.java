@@ -294,7 +294,7 @@ final class CaseRun {
     }
 
     /** What the driver counts for a process, context included; null where nvidia-smi is missing or does not see it. */
-    private static @Nullable Long processBytes(long pid) {
+    static @Nullable Long processBytes(long pid) {
         try {
             Process process = new ProcessBuilder(
                             "nvidia-smi", "--query-compute-apps=pid,used_memory", "--format=csv,noheader,nounits")

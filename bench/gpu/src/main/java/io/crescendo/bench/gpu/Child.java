@@ -9,6 +9,7 @@ import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Deque;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
@@ -36,9 +37,16 @@ final class Child implements AutoCloseable {
      * @param repeated whether those lines are printed here as well
      */
     Child(String name, List<String> command, boolean repeated) throws IOException {
+        this(name, command, Map.of(), repeated);
+    }
+
+    /** The same with variables of the environment set. */
+    Child(String name, List<String> command, Map<String, String> environment, boolean repeated) throws IOException {
         this.name = name;
         this.repeated = repeated;
-        process = new ProcessBuilder(command).redirectErrorStream(true).start();
+        ProcessBuilder builder = new ProcessBuilder(command).redirectErrorStream(true);
+        builder.environment().putAll(environment);
+        process = builder.start();
         commands = process.outputWriter();
         Thread reader = new Thread(this::listen, name + " reader");
         reader.setDaemon(true);

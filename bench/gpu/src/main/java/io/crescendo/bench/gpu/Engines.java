@@ -5,6 +5,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -46,19 +47,29 @@ record Engines(String device, String python, @Nullable Path peer) {
 
     /** PyTorch on a case; the modes are those of torch.compile, and eager. */
     Child torch(Case measured, String mode, String... more) throws IOException {
+        return torch(measured, mode, Map.of(), more);
+    }
+
+    /** The same with variables of the environment set. */
+    Child torch(Case measured, String mode, Map<String, String> environment, String... more) throws IOException {
         List<String> command = new ArrayList<>(List.of(python, String.valueOf(peer)));
         command.addAll(arguments(measured));
         command.addAll(List.of("--mode", mode));
         command.addAll(List.of(more));
-        return new Child(PYTORCH, command, false);
+        return new Child(PYTORCH, command, environment, false);
     }
 
     /** Crescendo on a case. */
     Child crescendo(Case measured, String... more) throws IOException {
-        List<String> command = new ArrayList<>(Child.java("step"));
+        return crescendo("step", measured, Map.of(), more);
+    }
+
+    /** The same by another command of this program, with variables of the environment set. */
+    Child crescendo(String by, Case measured, Map<String, String> environment, String... more) throws IOException {
+        List<String> command = new ArrayList<>(Child.java(by));
         command.addAll(arguments(measured));
         command.addAll(List.of(more));
-        return new Child(CRESCENDO, command, true);
+        return new Child(CRESCENDO, command, environment, true);
     }
 
     private List<String> arguments(Case measured) {

@@ -14,6 +14,10 @@ import picocli.CommandLine.Command;
             CurvesCommand.class,
             StepCommand.class,
             ThroughputCommand.class,
+            GrowCommand.class,
+            GrowthCommand.class,
+            CapacityStepCommand.class,
+            CapacityCommand.class,
             KernelsCommand.class,
             TableCommand.class
         })

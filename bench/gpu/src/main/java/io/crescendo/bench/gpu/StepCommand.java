@@ -120,7 +120,13 @@ final class StepCommand implements Callable<Integer> {
             String[] words = line.strip().split(" ", -1);
             switch (words[0]) {
                 case "measure" -> answer(measure(step, enqueue, Double.parseDouble(words[1])));
-                case "memory" -> answer(Map.of("allocatedBytes", allocatedBytes(backend, network), "reservedBytes", 0));
+                case "memory" ->
+                    answer(Map.of(
+                            "allocatedBytes",
+                            backend.workspace().peakBytes()
+                                    + CapacityStepCommand.outsideArena(network, batch, precision),
+                            "reservedBytes",
+                            0));
                 case "quit" -> {
                     return;
                 }
@@ -162,16 +168,6 @@ final class StepCommand implements Callable<Integer> {
         return new double[] {(end - start) * 1e-9 / steps, (issued - start) * 1e-9};
     }
 
-    /** The arena at its largest and the packs: weights (in bf16 too), gradients, momentum, statistics; the batch. */
-    private long allocatedBytes(Backend backend, Network network) {
-        Program program = network.trainingProgram(1, 1, 0, Set.of());
-        long weights = program.parameters().elements();
-        long pixels = (long) batch * network.channels() * network.height() * network.width();
-        return backend.workspace().peakBytes()
-                + Float.BYTES * (3 * weights + program.statistics().elements() + pixels)
-                + (precision == Precision.BF16 ? Short.BYTES * weights : 0);
-    }
-
     /** What the peer needs to compute the same: {@code index.json}, {@code weights.f32} without gaps, the batch. */
     private void writeTask(Path folder, Backend backend, Network network, FixedBatch samples) throws IOException {
         Files.createDirectories(folder);
@@ -209,7 +205,8 @@ final class StepCommand implements Callable<Integer> {
         Files.write(file, bytes.array());
     }
 
-    private static void answer(Map<String, ?> values) throws JsonProcessingException {
+    /** A line that the process which started this one waits for. */
+    static void answer(Map<String, ?> values) throws JsonProcessingException {
         System.out.println(ANSWER + Json.MAPPER.writeValueAsString(values));
         System.out.flush();
     }

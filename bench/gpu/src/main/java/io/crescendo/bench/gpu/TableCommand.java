@@ -53,7 +53,9 @@ final class TableCommand implements Callable<Integer> {
         gradients(read(folder.resolve("gradients.json")), lines);
         curves(read(folder.resolve("curves.json")), lines);
         throughput(read(folder.resolve("throughput.json")), lines);
+        growth(read(folder.resolve("growth.json")), lines);
         kernels(folder, lines);
+        capacity(read(folder.resolve("capacity.json")), lines);
         profiles(folder, lines);
         convolutions(folder, lines);
         return String.join("\n", lines) + "\n";
@@ -142,10 +144,9 @@ final class TableCommand implements Callable<Integer> {
         if (result == null) {
             return;
         }
-        String absent = result.path("noPyTorch").asText("");
         lines.add("");
-        lines.add("Training throughput, medians of rounds in turn, memory of the device in MiB"
-                + (absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")") + ":");
+        lines.add(
+                "Training throughput, medians of rounds in turn, memory of the device in MiB" + without(result) + ":");
         lines.add("");
         lines.add("| network | batch | precision | images/s | PyTorch | its mode | ratio | host us/step | PyTorch"
                 + " | memory | PyTorch | process | PyTorch | ratio |");
@@ -174,15 +175,109 @@ final class TableCommand implements Callable<Integer> {
             lines.add("- " + each.path("network").asText() + " in fp32, losses of three updates: "
                     + (each.path("passed").asBoolean() ? "the same network" : "NOT the same network"));
         }
-        for (JsonNode text : result.path("notMeasured")) {
-            lines.add("- not measured, the time was used up: " + text.asText());
-        }
+        notMeasured(result, lines);
         for (JsonNode outcome : result.path("outcomes")) {
             for (JsonNode note : outcome.path("notes")) {
                 lines.add("- " + outcome.path("measured").path("batch").asInt() + " "
                         + outcome.path("measured").path("precision").asText() + ": "
                         + note.asText().lines().findFirst().orElse(""));
             }
+        }
+    }
+
+    private static void growth(@Nullable JsonNode result, List<String> lines) {
+        if (result == null) {
+            return;
+        }
+        lines.add("");
+        lines.add("Raising the batch of " + result.path("network").asText() + " in one process, ms; the aim is an extra"
+                + " cost (first - steady after) below one update before, and 20 times below PyTorch's compiled"
+                + without(result) + ":");
+        lines.add("");
+        lines.add("| engine | precision | batch | update before | first after | steady after | extra cost"
+                + " | in updates before | prepared in the background after |");
+        lines.add("|---|---|---|---|---|---|---|---|---|");
+        for (JsonNode run : result.path("runs")) {
+            int stage = 0;
+            for (JsonNode step : run.path("steps")) {
+                JsonNode to = run.path("stages").path(++stage);
+                int pieces = to.path("microBatches").asInt(1);
+                lines.add(String.format(
+                        Locale.ROOT,
+                        "| %s | %s | %d to %d%s | %.2f | %.2f | %.2f | %.2f | %.2f | %s |",
+                        run.path("engine").asText(),
+                        run.path("precision").asText(),
+                        step.path("from").asInt(),
+                        step.path("to").asInt(),
+                        pieces > 1 ? " in " + pieces + " pieces" : "",
+                        step.path("steadyBeforeMillis").asDouble(),
+                        step.path("firstMillis").asDouble(),
+                        step.path("steadyAfterMillis").asDouble(),
+                        step.path("costMillis").asDouble(),
+                        step.path("overUpdateBefore").asDouble(),
+                        to.path("waitedSeconds").isNumber()
+                                ? String.format(
+                                        Locale.ROOT,
+                                        "%.1f s",
+                                        to.path("waitedSeconds").asDouble())
+                                : ""));
+            }
+        }
+        failures(result, lines);
+        notMeasured(result, lines);
+    }
+
+    private static void capacity(@Nullable JsonNode result, List<String> lines) {
+        if (result == null) {
+            return;
+        }
+        lines.add("");
+        lines.add(String.format(
+                Locale.ROOT,
+                "Largest batch that trains without accumulation in %.1f GiB of allocations, context and code excluded;"
+                        + " MiB; the aim is 1.5 times PyTorch's%s:",
+                result.path("budgetBytes").asDouble() / (1L << 30),
+                without(result)));
+        lines.add("");
+        lines.add("| network | precision | engine | batch | recomputed | allocated | by the driver, since start"
+                + " | process | 2nd update ms |");
+        lines.add("|---|---|---|---|---|---|---|---|---|");
+        for (JsonNode outcome : result.path("outcomes")) {
+            for (JsonNode each : outcome.path("engines")) {
+                lines.add("| " + outcome.path("network").asText() + " | "
+                        + outcome.path("precision").asText() + " | "
+                        + each.path("engine").asText() + " | "
+                        + each.path("batch").asInt() + (each.path("exact").asBoolean() ? "" : " or more") + " | "
+                        + each.path("recomputation").asText() + " | "
+                        + number(each, "allocatedBytes", 1 << 20) + " | " + number(each, "deviceBytes", 1 << 20)
+                        + " | " + number(each, "processBytes", 1 << 20) + " | " + number(each, "secondMillis", 1)
+                        + " |");
+            }
+        }
+        for (JsonNode outcome : result.path("outcomes")) {
+            failures(outcome, lines);
+        }
+        lines.add("");
+        for (JsonNode outcome : result.path("outcomes")) {
+            if (outcome.path("ratio").isNumber()
+                    || outcome.path("ratioRecomputing").isNumber()) {
+                lines.add("- " + outcome.path("network").asText() + " in "
+                        + outcome.path("precision").asText() + ", over the best of PyTorch's: "
+                        + ratio(outcome, "ratio")
+                        + ", with recomputation " + ratio(outcome, "ratioRecomputing"));
+            }
+        }
+        notMeasured(result, lines);
+    }
+
+    private static String without(JsonNode result) {
+        String absent = result.path("noPyTorch").asText("");
+        return absent.isEmpty() || absent.equals("null") ? "" : " (without PyTorch: " + absent + ")";
+    }
+
+    private static void notMeasured(JsonNode result, List<String> lines) {
+        for (JsonNode text : result.path("notMeasured")) {
+            lines.add("- not measured, the time was used up: " + text.asText());
         }
     }
 

@@ -11,11 +11,14 @@
  * gpu gradients --device cuda --precisions fp32,tf32,bf16 --out gradients.json     # a step's gradients beside the CPU's
  * gpu curves --device cuda --updates 200 --out curves.json                         # losses of a run on real images
  * gpu throughput --device cuda --cases wide-resnet-16-4:1024:bf16 --out speed.json # beside bench/peers/torch_step.py
+ * gpu growth --peer bench/peers/torch_step.py --out growth.json                    # what raising the batch costs
+ * gpu capacity --budget 16 --peer bench/peers/torch_step.py --out capacity.json    # the largest batch in 16 GiB
  * gpu kernels --peer bench/peers/torch_kernels.py --out kernels.json               # kernels alone, beside optimizers
  * gpu table --folder results                                                       # one table in Markdown
  * }</pre>
  *
- * <p>Never touches CUDA itself, and measures nothing that a device reports of its own accord.
+ * <p>Never touches CUDA itself, and of what a device reports of its own accord it takes the memory that is free or that
+ * a process holds, beside its own count.
  */
 @NullMarked
 package io.crescendo.bench.gpu;

@@ -129,12 +129,17 @@ class GpuBenchTest {
             case "$*" in
                 '-c '*) exit 0 ;;
                 *--losses*) echo 'RESULT {"losses": []}'; exit 0 ;;
+                *default*--budget*) echo 'RESULT {"batch": 16, "exact": false, "allocatedBytes": 7}'; exit 0 ;;
+                *--budget*) echo 'RESULT {"batch": 8, "exact": true, "allocatedBytes": 7}'; exit 0 ;;
                 *max-autotune*) echo 'no autotuning here'; exit 1 ;;
             esac
             echo 'RESULT {"ready": true, "prepareSeconds": 2, "description": "fake"}'
             while read -r command; do
                 case $command in
                     measure*) echo 'RESULT {"stepMillis": [2, 4], "hostMicros": [1], "stepsPerBlock": 1}' ;;
+                    'grow 8 '*) echo 'RESULT {"batch": 8, "millis": [3, 2, 2, 2, 2, 2]}' ;;
+                    'grow 16 '*) echo 'RESULT {"batch": 16, "millis": [9, 8, 4, 4, 4, 4]}' ;;
+                    grow*) echo 'RESULT {"batch": 32, "failure": "out of memory"}' ;;
                     memory) echo 'RESULT {"allocatedBytes": 1, "reservedBytes": 2}' ;;
                     *) exit 0 ;;
                 esac
@@ -162,10 +167,67 @@ class GpuBenchTest {
         assertTrue(outcome.path("notes").toString().contains("one after the other"), outcome.toString());
     }
 
-    private JsonNode throughput(String measured, String limit, String together) throws IOException {
+    @Test
+    void whatGrowingCostsIsTheFirstUpdateLessASteadyOne() throws IOException {
+        JsonNode result = beside("growth", "--network", "fashion-cnn", "--ladder", "8,16,32", "--ghost-batch", "8");
+        JsonNode ours = result.path("runs").path(0);
+        assertEquals(2, ours.path("steps").size(), result.toString());
+        assertTrue(ours.path("stages").path(1).path("waitedSeconds").isNumber(), "it was announced");
+        JsonNode theirs = result.path("runs").path(1);
+        assertEquals("pytorch eager", theirs.path("engine").asText());
+        assertEquals(5, theirs.path("steps").path(0).path("costMillis").asDouble());
+        assertEquals(2.5, theirs.path("steps").path(0).path("overUpdateBefore").asDouble());
+        assertEquals(1, theirs.path("steps").size(), "what was done before it failed stays");
+        assertTrue(result.path("failures").toString().contains("batch 32: out of memory"), result.toString());
+        assertTrue(result.path("runs").path(2).path("failure").asText().contains("no autotuning here"));
+        assertTrue(result.path("runs")
+                .path(3)
+                .path("stages")
+                .path(1)
+                .path("waitedSeconds")
+                .isNull());
+        String table = TableCommand.text(folder);
+        assertTrue(table.contains("| pytorch eager | fp32 | 8 to 16 | 2.00 | 9.00 | 4.00 | 5.00 | 2.50 |  |"), table);
+    }
+
+    @Test
+    void theLargestBatchIsPlannedAndTrained() throws IOException {
+        JsonNode result = beside("capacity", "--cases", "fashion-cnn:8:fp32", "--budget", "0.04");
+        JsonNode engines = result.path("outcomes").path(0).path("engines");
+        assertEquals(4, engines.size(), result.toString());
+        int batch = engines.path(0).path("batch").asInt();
+        assertTrue(batch >= 8 && batch % 8 == 0, result.toString());
+        assertTrue(
+                engines.path(0).path("allocatedBytes").asLong()
+                        <= result.path("budgetBytes").asLong(),
+                result.toString());
+        assertEquals("none", engines.path(0).path("recomputation").asText());
+        assertFalse(engines.path(3).path("recomputation").asText().equals("none"), result.toString());
+        assertTrue(TableCommand.text(folder).contains("| pytorch default | 16 or more | none |"));
+    }
+
+    /** A command beside what stands in for PyTorch, on a CPU and in float32. */
+    private JsonNode beside(String command, String... more) throws IOException {
+        List<String> arguments = new ArrayList<>(List.of(command, "--device", "cpu"));
+        if (command.equals("growth")) {
+            arguments.addAll(List.of("--precisions", "fp32", "--updates", "6"));
+        }
+        Path file = folder.resolve(command + ".json");
+        arguments.addAll(
+                List.of("--python", fakePython().toString(), "--peer", "torch_step.py", "--out", file.toString()));
+        arguments.addAll(List.of(more));
+        GpuBench.commandLine().execute(arguments.toArray(String[]::new));
+        return Json.MAPPER.readTree(file.toFile());
+    }
+
+    private Path fakePython() throws IOException {
         Path python = folder.resolve("python");
         Files.writeString(python, FAKE_PYTHON);
         assertTrue(python.toFile().setExecutable(true));
+        return python;
+    }
+
+    private JsonNode throughput(String measured, String limit, String together) throws IOException {
         Path file = folder.resolve("throughput.json");
         int status = GpuBench.commandLine()
                 .execute(
@@ -183,7 +245,7 @@ class GpuBenchTest {
                         "--together",
                         together,
                         "--python",
-                        python.toString(),
+                        fakePython().toString(),
                         "--peer",
                         "torch_step.py",
                         "--out",

@@ -2,13 +2,10 @@ package io.crescendo.bench.peers;
 
 import com.google.gson.Gson;
 import io.crescendo.bench.FixedBatch;
+import io.crescendo.bench.GrowingStep;
 import io.crescendo.bench.TrainingStep;
-import io.crescendo.data.Augmentation;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
-import io.crescendo.data.ImageShape;
-import io.crescendo.data.Normalization;
-import io.crescendo.data.RandomDataset;
 import io.crescendo.nn.Network;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -111,15 +108,8 @@ record GrowthSample(String engine, String network, int round, List<Stage> stages
         return new Stage(batch, prepared, millis, firstLoss, lastLoss);
     }
 
-    /** What every engine trains on: the first samples of an epoch, the same at each position. */
-    static BatchStream stream(Network network, int samples) {
-        RandomDataset data = new RandomDataset(
-                samples, network.classes(), new ImageShape(network.channels(), network.height(), network.width()), 7);
-        return new BatchStream(data, Normalization.of(data), Augmentation.NONE, 1);
-    }
-
     private static List<FixedBatch> batches(Network network, List<Integer> ladder) {
-        try (BatchStream stream = stream(network, ladder.get(ladder.size() - 1))) {
+        try (BatchStream stream = GrowingStep.stream(network, ladder.get(ladder.size() - 1))) {
             return ladder.stream().map(size -> copy(stream.next(0, 0, size))).toList();
         }
     }
