@@ -13,7 +13,7 @@ class GridsTest {
     private static final int MULTIPROCESSORS = 132;
     private static final int AHEAD = 4;
 
-    private final Grids bf16 = new Grids(MULTIPROCESSORS, Short.BYTES);
+    private final Grids bf16 = new Grids(MULTIPROCESSORS, 60L << 20, Short.BYTES);
 
     /** The three widths of Wide ResNet 16-4 at batch 128, one group, three blocks of a multiprocessor. */
     @Test
