@@ -271,12 +271,14 @@ struct SharedMemory {
 // All blocks at once.
 inline void run_together(int blocks, int count) {
     constexpr unsigned MOST_STEPS = 8;  // of a block before another has the turn
+    constexpr unsigned TO_ONE_NEW = 8;  // turns of blocks that run: all at once take much memory
     const SharedMemory shared;
     std::vector<int> waiting = shuffled(blocks);  // to begin
     std::vector<std::unique_ptr<Block>>& running = machine.running;
     Block* last = nullptr;  // whose shared memory is in place
     while (!running.empty() || !waiting.empty()) {
-        unsigned drawn = below((unsigned)(running.size() + waiting.size()));
+        unsigned atWork = (unsigned)running.size();
+        unsigned drawn = below(atWork + (waiting.empty() ? 0 : 1 + atWork / TO_ONE_NEW));
         if (drawn >= running.size()) {
             drawn = (unsigned)running.size();
             running.push_back(std::make_unique<Block>());
@@ -340,6 +342,8 @@ inline const char* launch(uint3_of_host blocks, uint3_of_host threads, void (*bo
     } else {
         run_blocks(number, count);
     }
+    constexpr size_t MOST_IDLE = 16;
+    if (m.idle.size() > MOST_IDLE) m.idle.resize(MOST_IDLE);
     return m.error.c_str();
 }
 
