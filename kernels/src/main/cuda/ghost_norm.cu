@@ -212,7 +212,7 @@ struct Team {
 
     // After the last unit: the block that is the last to have seen everything resets the word.
     __device__ __forceinline__ void finish(int units, int channels) const {
-        if (members == 1 || threadIdx.x != 0) return;
+        if (members == 1 || threadIdx.x != 0 || (int)blockIdx.x >= units) return;
         // What the word says after the last unit, before the first block finishes.
         const unsigned teams = gridDim.x, left = (unsigned)units - 1u - blockIdx.x;
         const unsigned all = (left / teams + 1u) * ((unsigned)members + 1u);

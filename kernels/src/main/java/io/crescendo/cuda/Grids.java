@@ -29,6 +29,9 @@ final class Grids {
     /** What a team's blocks have left is merged by so many in about the time of a chunk. */
     private static final double MERGED_AT_ONCE = 64;
 
+    /** As ghost_norm.cu has them. */
+    private static final int WORDS_OF_TEAM = 32;
+
     private final int multiprocessors;
     private final long cacheBytes;
     private final int blocks;
@@ -110,7 +113,7 @@ final class Grids {
      * the cache, the better it is. The time of a choice is
      *
      * <pre>
-     *   rounds · (rows of a thread · (2 · twice + once − twice · cached) + ahead · (1 + wait))
+     *   rounds · (rows of a thread · (2 · twice + once − twice · cached) + AHEAD · (1 + wait))
      *   rounds = ⌈u / t⌉, cached = min(1, cache / bytes read by t units), wait = 0 if k = 1, else 1 + k / 64
      * </pre>
      *
@@ -144,6 +147,11 @@ final class Grids {
             }
         }
         return best;
+    }
+
+    /** Unsigned numbers by which the blocks of teams find each other: one for each slab, a cache line for each team. */
+    long tickets(Grid teams, int channels) {
+        return slabs(channels) + (long) WORDS_OF_TEAM * teams.x();
     }
 
     /** Bytes of what the blocks of teams leave for each other: two float32 numbers per channel of a slab. */

@@ -38,8 +38,14 @@ final class Norms {
         /** See {@link Grids#teams}. */
         Grid teams(String kernel, int ahead, int twice, int once) {
             int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(kernel));
-            return lowering.grids()
+            Grid teams = lowering.grids()
                     .teams((long) ghostBatch * x.plane(), x.channels(), groups, ahead, twice, once, places);
+            long tickets = lowering.grids().tickets(teams, x.channels());
+            if (tickets > Addresses.TICKETS) {
+                throw new IllegalArgumentException(kernel + " of " + x.channels() + " channels takes " + tickets
+                        + " tickets, there are " + Addresses.TICKETS);
+            }
+            return teams;
         }
     }
 

@@ -50,7 +50,7 @@ final class GhostNormCheck {
         members = trial.random().nextInt(3) == 0
                 ? 1
                 : trial.between(2, ahead ? 3 : trial.random().nextInt(4) == 0 ? 12 : 4);
-        teams = trial.between(1, Math.min(groups * slabs, 5));
+        teams = trial.between(1, Math.min(groups * slabs + 1, 5));
     }
 
     @Override
