@@ -13,6 +13,8 @@
 // - Results do not depend on timing: no floating-point atomics. Where blocks contribute to one sum,
 //   the block that finishes last adds the contributions in a fixed order (last_block). For one grid
 //   the bits are the same in every run.
+// - A block may wait for another only in a launch that promises that all of them run at once: a
+//   cooperative one, which the driver refuses if its grid is larger than the device holds.
 // - What changes from step to step (learning rate, clock, position) is read from device memory, so
 //   a captured graph stays valid. Shapes are arguments.
 // - Kernels are extern "C", named <what>_<dtype>; the head of each file is their contract. There,
@@ -221,12 +223,29 @@ __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     return last;
 }
 
+// Returns when a word has grown by `steps` or more since it was `from`. What was written before it
+// grew is then visible to the caller, and behind a barrier to the caller's block. For one thread of
+// a block, in cooperative launches only.
+__device__ __forceinline__ void wait_until(const volatile unsigned* word, unsigned from,
+                                           unsigned steps) {
+    for (;;) {
+        unsigned now;
+#ifdef __CUDA_ARCH__
+        asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(now) : "l"(word) : "memory");
+#else
+        now = *word;
+#endif
+        if (now - from >= steps) return;
+        __nanosleep(32);
+    }
+}
+
 // Numbers per channel that blocks leave for each other move in packs of float32, for every T: a
 // thread that took the channels of a bf16 pack would have too many of them under way.
 constexpr int QUAD = Width<float>::OF_PACK;
 
-// A pack on an aligned address that another block of this launch wrote, after last_block: past
-// the level 1 cache, which does not know of them.
+// A pack on an aligned address that another block of this launch wrote, after last_block and its
+// like: past the level 1 cache, which does not know of them.
 __device__ __forceinline__ Floats<QUAD> fetch_written(const float* from) {
     Floats<QUAD> values;
 #ifdef __CUDA_ARCH__
@@ -267,6 +286,15 @@ __device__ __forceinline__ double sum_of_blocks(const volatile V* written, int c
     return warp_sum(sum);
 }
 
+// The same number, but the compiler does not know it: what follows from it is computed anew, rather
+// than kept in registers since the last time.
+__device__ __forceinline__ int forgotten(int number) {
+#ifdef __CUDA_ARCH__
+    asm volatile("" : "+r"(number));
+#endif
+    return number;
+}
+
 // ---- Blocks over a matrix of rows by channels.
 
 // 128 bytes of a row: a line of the caches, of which nothing is fetched in vain. A wider slab would
@@ -285,8 +313,8 @@ enum Order { FORWARDS, BACKWARDS };
 
 template <int N>
 struct Slab {
-    int number;   // which slab, in [0, gridDim.y)
-    int part;     // which of the gridDim.x blocks that share the rows of the slab
+    int number;   // which slab
+    int part;     // which of the blocks that share the rows of the slab
     int first;    // number of its first pack in the row
     int width;    // packs side by side: the same in all slabs but the last
     int rows;     // rows below each other
@@ -300,13 +328,12 @@ struct Slab {
     __device__ __forceinline__ explicit Slab(int channels, Order order = FORWARDS) {
         unsigned block = blockIdx.y * gridDim.x + blockIdx.x;
         if (order == BACKWARDS) block = gridDim.x * gridDim.y - 1 - block;
-        part = (int)(block / gridDim.y);
-        number = (int)(block % gridDim.y);
-        packs = (channels + N - 1) / N;
-        int widest = (packs + (int)gridDim.y - 1) / (int)gridDim.y;
-        first = number * widest;
-        width = packs - first < widest ? packs - first : widest;
-        place_thread(channels);
+        place(channels, (int)(block % gridDim.y), (int)gridDim.y, (int)(block / gridDim.y));
+    }
+
+    // Slab `which` of `slabs`, for a grid of another form.
+    __device__ __forceinline__ Slab(int channels, int which, int slabs, int ofPart) {
+        place(channels, which, slabs, ofPart);
     }
 
     // The same channels in packs of fewer, for what is float32 whatever T is.
@@ -317,6 +344,16 @@ struct Slab {
         packs = (channels + N - 1) / N;
         first = of.first * (M / N);
         width = of.width * (M / N);
+        place_thread(channels);
+    }
+
+    __device__ __forceinline__ void place(int channels, int which, int slabs, int ofPart) {
+        number = which;
+        part = ofPart;
+        packs = (channels + N - 1) / N;
+        int widest = (packs + slabs - 1) / slabs;
+        first = number * widest;
+        width = packs - first < widest ? packs - first : widest;
         place_thread(channels);
     }
 

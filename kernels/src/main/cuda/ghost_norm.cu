@@ -3,56 +3,65 @@
 // Samples form consecutive groups of ghostBatch; the last group has what is left. For group g and
 // channel c, over its M = (samples of the group) * plane elements, plane = H * W:
 //
-//   ghost_norm_statistics
+//   ghost_norm_forward, ghost_norm_forward_add
 //       mean[g,c] = sum(x) / M
 //       variance[g,c] = sum((x - mean)^2) / M
-//   ghost_norm_apply, ghost_norm_apply_add
 //       y = relu?(scale[c] * (x - mean) / sqrt(variance + epsilon) + shift[c])
 //       y = relu?(scale[c] * (x - mean) / sqrt(variance + epsilon) + shift[c] + addend)
 //       group after group: running <- (1 - momentum) * running + momentum * s, where s = mean, or
 //       s = variance * M / (M - 1) (for M = 1 the variance itself)
-//   ghost_norm_gradient_sums
+//   ghost_norm_backward
 //       dz = dy where the mask is set, else 0 (all of dy without a mask)
 //       n = (x - mean) / sqrt(variance + epsilon)
 //       sums[0,g,c] = sum(dz)
 //       sums[1,g,c] = sum(dz * n)
-//   ghost_norm_gradient
 //       dx = scale[c] / sqrt(variance + epsilon) * (dz - sum(dz) / M - n * sum(dz * n) / M)
 //       daddend = dz
 //       dshift[c] += sum over the groups of sum(dz),  dscale[c] += the same of sum(dz * n)
+//   ghost_norm_apply, ghost_norm_apply_add
+//       y as above of one mean and variance for all samples: inference, by running averages
 //
 // Statistics are found by Welford's update in each thread and merged by Chan's formula, so a mean
-// that is large beside the deviation costs no digits. Inference is ghost_norm_apply with the
-// running averages as mean and variance, ghostBatch = samples, and null for what is to be updated.
+// that is large beside the deviation costs no digits.
+//
+// One launch each way. What has to be summed before its first element can be done is a "unit": a
+// group's rows of a slab of 8 packs of channels. Units are dealt to the teams of the grid, one
+// after the other; the blocks of a team share the rows of a unit. Each sums its own, the one that
+// finishes last merges what all have left and publishes the result, for which the others wait, and
+// then each goes over its own rows once more, from the last to the first: the level 2 cache still
+// has them if the units under way at once fit into it. A team of one block waits for nobody. Of the
+// blocks that published, the last of a slab does what needs all groups: running averages, dscale
+// and dshift, from the last group to the first.
 //
 // x, y, addend, dx, dy, daddend
 //             (samples, plane, C) T; y may lie on x or addend, dx on dy. daddend null: none.
 // scale, shift, dscale, dshift, runningMean, runningVariance
 //             (C) float32. runningMean null: no update.
 // mean, variance
-//             (G, C) float32.
+//             (G, C) float32; (C) for apply.
 // sums        (2, G, C) float32.
 // mask        which outputs are positive, or null. A byte per pack of N = 16 / S channels: byte
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
-// partials    (G * splits, 2, C) float32, scratch; not touched if splits = 1.
-// tickets     (G * slabs) unsigned, zero before and after; not touched if splits = 1.
-// Launch      grid (G * splits, slabs), slabs = ceil(packs / 8): `splits` blocks share the rows of
-//             a group; meant: as many as the device holds at once, with 8 packs to read or more for
-//             each thread, because the last block of a group merges what all of them left.
-//             ghostBatch * plane < 2^31, splits * C < 2^30. Two launches each way: a group spread
-//             over many blocks must be summed before its first element can be done. The second
-//             goes from the last row to the first.
-// Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; gradient 5 S
+// partials    (teams, members, 2, 8 * N) float32 on a multiple of 16 bytes, scratch; not touched
+//             if members = 1.
+// tickets     (slabs + 32 * teams) unsigned, zero before and after, slabs = ceil(packs / 8).
+// Launch      forward, backward: grid (teams, members), members blocks to a team, cooperative: no
+//             larger than what the device holds at once. Any such grid is right; meant: the one
+//             that takes least time by the rule of Grids.teams.
+//             apply: grid (splits, slabs), rows shared by `splits` blocks. It begins with the last
+//             rows, which are in the level 2 cache.
+//             ghostBatch * plane < 2^31, G * slabs < 2^31, ceil(G * slabs / teams) * (members + 1)
+//             < 2^31.
+// Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; backward 5 S
 //             (x and dy twice, dx), + S with daddend, + 2/N with mask. What the level 2 cache still
-//             holds of the first reading does not move again: floors 2 S and 3 S. Per block and
-//             channel 16 bytes of partials.
+//             holds of the first reading does not move again: floors 2 S and 3 S, the mask once.
+//             Per block, unit and channel 16 bytes of partials. apply 2 S, + S with addend.
 // Twin        io.crescendo.reference.BatchNorm
 #include "common.cuh"
 
 // Which rows a block has: every so many chunks of its group. At any time the blocks of a group are
 // at neighbouring chunks, so that what is read last is the end of the group, however many share it.
 struct Rows {
-    int group;
     int split;        // which of the blocks that share the group
     int splits;       // and how many they are
     unsigned count;   // rows of the whole group: M
@@ -62,10 +71,9 @@ struct Rows {
 
     // `ahead` rows of each thread are under way at once.
     template <int N>
-    __device__ __forceinline__ Rows(const Slab<N>& slab, int ahead, int samples, int plane,
-                                    int ghostBatch, int blocks) {
-        group = slab.part / blocks;
-        split = slab.part % blocks;
+    __device__ __forceinline__ Rows(const Slab<N>& slab, int ahead, int group, int samples,
+                                    int plane, int ghostBatch, int blocks) {
+        split = slab.part;
         splits = blocks;
         int firstSample = group * ghostBatch;
         int size = samples - firstSample < ghostBatch ? samples - firstSample : ghostBatch;
@@ -121,6 +129,189 @@ __device__ __forceinline__ Floats<N> inverse_deviation(const float* variance, in
 
 __device__ __forceinline__ int groups_of(int samples, int ghostBatch) {
     return (samples + ghostBatch - 1) / ghostBatch;
+}
+
+template <int N>
+__device__ __forceinline__ int slabs_of(int channels) {
+    return ((channels + N - 1) / N + PACKS_OF_SLAB - 1) / PACKS_OF_SLAB;
+}
+
+// ---- Teams.
+
+// The blocks (blockIdx.x, 0 ... gridDim.y - 1). Their word of memory counts, for each unit, every
+// block that has left its numbers, and one step more when the result is published. Units add up:
+// whoever is early for the next one disturbs nobody who still looks for the end of this one, and
+// the next one cannot end before all have come to it. What the blocks left is not overwritten
+// before it was merged, because nobody goes on before the result is there. When all have seen the
+// last result the word goes back to zero.
+template <int N>
+struct Team {
+    static constexpr int CHANNELS = PACKS_OF_SLAB * N;  // of a slab, at most
+    static constexpr int WORDS = 32;                    // a line of the caches for each team's word
+
+    float* partials;  // of all teams
+    unsigned* tickets;
+    int members;
+
+    __device__ __forceinline__ Team(float* ofAllTeams, unsigned* ofSlabsAndTeams) {
+        partials = ofAllTeams;
+        tickets = ofSlabsAndTeams;
+        members = (int)gridDim.y;
+    }
+
+    // Behind the tickets of the slabs.
+    __device__ __forceinline__ unsigned* word(int channels) const {
+        return tickets + slabs_of<N>(channels) + (long long)blockIdx.x * WORDS;
+    }
+
+    // What the word has counted before a unit.
+    __device__ __forceinline__ unsigned before(int unit) const {
+        return ((unsigned)unit / gridDim.x) * ((unsigned)members + 1u);
+    }
+
+    // What member `of` leaves: (2, CHANNELS).
+    __device__ __forceinline__ float* left_by(int of) const {
+        return partials + ((long long)blockIdx.x * members + of) * 2 * CHANNELS;
+    }
+
+    // Two numbers for each channel of the slab, from row 0.
+    __device__ __forceinline__ void leave(const float (&a)[N], const float (&b)[N],
+                                          const Slab<N>& slab) const {
+        if (slab.row != 0) return;
+        float* partial = left_by((int)blockIdx.y) + (slab.pack - slab.first) * N;
+        Floats<N> first, second;
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            first.at[j] = a[j];
+            second.at[j] = b[j];
+        }
+        store<N>(partial, first, N);
+        store<N>(partial + CHANNELS, second, N);
+    }
+
+    // True for all threads of the block that came last: it merges and publishes.
+    __device__ __forceinline__ bool arrive(int unit, int channels) const {
+        __shared__ bool last;
+        __threadfence();
+        __syncthreads();
+        if (threadIdx.x == 0)
+            last = atomicAdd(word(channels), 1u) - before(unit) == (unsigned)members - 1u;
+        __syncthreads();
+        __threadfence();
+        return last;
+    }
+
+    // What the block that publishes wrote is there for all blocks of the team.
+    __device__ __forceinline__ void exchange(bool publishes, int unit, int channels) const {
+        if (members > 1 && publishes) __threadfence();
+        if (members > 1 && !publishes && threadIdx.x == 0)
+            wait_until(word(channels), before(unit), (unsigned)members + 1u);
+        __syncthreads();
+        if (members > 1 && publishes && threadIdx.x == 0) atomicAdd(word(channels), 1u);
+    }
+
+    // After the last unit: the block that is the last to have seen everything resets the word.
+    __device__ __forceinline__ void finish(int units, int channels) const {
+        if (members == 1 || threadIdx.x != 0 || (int)blockIdx.x >= units) return;
+        // What the word says after the last unit, before the first block finishes.
+        const unsigned teams = gridDim.x, left = (unsigned)units - 1u - blockIdx.x;
+        const unsigned all = (left / teams + 1u) * ((unsigned)members + 1u);
+        if (atomicAdd(word(channels), 1u) - all == (unsigned)members - 1u) *word(channels) = 0;
+    }
+
+    // Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them.
+    // A few are under way at once, or the loads would take longer one after the other than the rows
+    // took.
+    template <class F>
+    __device__ __forceinline__ void for_members(const Slab<QUAD>& slab, const Rows& rows,
+                                                F f) const {
+        constexpr int AT_ONCE = 2;
+        if (!slab.active) return;
+        const Rows::Counts counts(rows);
+        const float* own = left_by(0) + (slab.pack - slab.first) * QUAD;
+#pragma unroll 1
+        for (int begin = slab.row; begin < members; begin += AT_ONCE * slab.rows) {
+            Floats<QUAD> a[AT_ONCE], b[AT_ONCE];
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                // What is not there is the last, once more, and not looked at.
+                const int from = begin + i * slab.rows;
+                const float* place = own + (from < members ? from : members - 1) * 2 * CHANNELS;
+                a[i] = fetch_written(place);
+                b[i] = fetch_written(place + CHANNELS);
+            }
+#pragma unroll
+            for (int i = 0; i < AT_ONCE; i++) {
+                const int from = begin + i * slab.rows;
+                if (from < members && counts.of(from) > 0) f(a[i], b[i], (float)counts.of(from));
+            }
+        }
+    }
+};
+
+// A unit: its group, its slab and the rows of both that this block has.
+template <int N>
+struct Unit {
+    Slab<N> slab;
+    Rows rows;
+    long long statistic;  // where the group's channels begin in a (G, C) matrix
+
+    __device__ __forceinline__ Unit(int number, int ahead, int samples, int channels, int plane,
+                                    int ghostBatch)
+        : slab(channels, number % slabs_of<N>(channels), slabs_of<N>(channels), (int)blockIdx.y),
+          rows(slab, ahead, number / slabs_of<N>(channels), samples, plane, ghostBatch,
+               (int)gridDim.y),
+          statistic((long long)(number / slabs_of<N>(channels)) * channels) {}
+};
+
+// Adds up over the rows of the block; row 0 gets the sum.
+template <class V, int N>
+__device__ __forceinline__ void merge_rows(V (&shared)[THREADS], V& own, const Slab<N>& slab) {
+    __syncthreads();  // what was there has been read
+    shared[threadIdx.x] = own;
+    for (int left = slab.rows; left > 1;) {
+        int half = (left + 1) / 2;
+        __syncthreads();
+        if (slab.row < left - half)
+            merge(shared[threadIdx.x], shared[threadIdx.x + half * slab.width]);
+        left = half;
+    }
+    // Every thread goes on with what it merged itself, which for row 0 is the whole block.
+    own = shared[threadIdx.x];
+}
+
+// Two sums for each channel of a pack.
+template <int N>
+struct Sums {
+    float first[N];
+    float second[N];
+};
+
+template <int N>
+__device__ __forceinline__ void merge(Sums<N>& into, const Sums<N>& from) {
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+        into.first[j] += from.first[j];
+        into.second[j] += from.second[j];
+    }
+}
+
+// Calls f(a, b, whether it is the last group) with the channels of two (G, C) matrices that other
+// blocks wrote, for this thread's share of the groups, the last one first, and adds up what the
+// threads made of them: row 0.
+template <class F>
+__device__ __forceinline__ void sum_groups(Sums<QUAD> (&shared)[THREADS], Sums<QUAD>& own,
+                                           const float* a, const float* b, int groups, int channels,
+                                           const Slab<QUAD>& slab, F f) {
+    if (slab.active) {
+#pragma unroll 4
+        for (int group = groups - 1 - slab.row; group >= 0; group -= slab.rows) {
+            const long long at = (long long)group * channels + slab.channel;
+            f(load_written(a + at, slab.valid), load_written(b + at, slab.valid),
+              group == groups - 1);
+        }
+    }
+    merge_rows(shared, own, slab);
 }
 
 // ---- Forward.
@@ -181,107 +372,25 @@ __device__ __forceinline__ void add(Moments<N>& into, const Fetched<T> (&packs)[
     into.count = count;
 }
 
-// Adds up over the rows of the block; row 0 gets the sum.
-template <class V, int N>
-__device__ __forceinline__ void merge_rows(V (&shared)[THREADS], V& own, const Slab<N>& slab) {
-    shared[threadIdx.x] = own;
-    for (int left = slab.rows; left > 1;) {
-        int half = (left + 1) / 2;
-        __syncthreads();
-        if (slab.row < left - half)
-            merge(shared[threadIdx.x], shared[threadIdx.x + half * slab.width]);
-        left = half;
-    }
-    // Every thread goes on with what it merged itself, which for row 0 is the whole block.
-    own = shared[threadIdx.x];
-}
-
-// Leaves two numbers per channel for the block of the group that finishes last.
-template <int N>
-__device__ __forceinline__ void leave(float* partials, const float (&a)[N], const float (&b)[N],
-                                      int channels, const Slab<N>& slab) {
-    if (slab.row != 0) return;
-    float* partial = partials + (long long)slab.part * 2 * channels + slab.channel;
-    Floats<N> first, second;
-#pragma unroll
-    for (int j = 0; j < N; j++) {
-        first.at[j] = a[j];
-        second.at[j] = b[j];
-    }
-    store<N>(partial, first, slab.valid);
-    store<N>(partial + channels, second, slab.valid);
-}
-
-// Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them. A
-// few are under way at once, or the loads would take longer one after the other than the rows took.
-template <class F>
-__device__ __forceinline__ void for_splits(const float* partials, int channels,
-                                           const Slab<QUAD>& slab, const Rows& rows, F f) {
-    constexpr int AT_ONCE = 4;
-    if (!slab.active) return;
-    const Rows::Counts counts(rows);
-    const bool whole = slab.moves_whole(partials, channels);
-    const float* own = partials + (long long)rows.group * rows.splits * 2 * channels + slab.channel;
-#pragma unroll 1
-    for (int begin = slab.row; begin < rows.splits; begin += AT_ONCE * slab.rows) {
-        // What is not there is the last, once more, and not looked at.
-        const auto place = [&](int i) {
-            int split = begin + i * slab.rows;
-            return own + (split < rows.splits ? split : rows.splits - 1) * 2 * channels;
-        };
-        Floats<QUAD> a[AT_ONCE], b[AT_ONCE];
-        if (whole) {
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; i++) {
-                a[i] = fetch_written(place(i));
-                b[i] = fetch_written(place(i) + channels);
-            }
-        } else {
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; i++) {
-                a[i] = load_written(place(i), slab.valid);
-                b[i] = load_written(place(i) + channels, slab.valid);
-            }
-        }
-#pragma unroll
-        for (int i = 0; i < AT_ONCE; i++) {
-            int split = begin + i * slab.rows;
-            if (split < rows.splits && counts.of(split) > 0)
-                f(a[i], b[i], (float)counts.of(split));
-        }
-    }
-}
-
-__device__ __forceinline__ unsigned* ticket_of(unsigned* tickets, int group, int slab) {
-    return tickets + (long long)group * gridDim.y + slab;
-}
-
+// Writes mean and variance, from row 0.
 template <int N>
 __device__ __forceinline__ void write_moments(float* mean, float* variance, const Moments<N>& all,
-                                              int channels, const Slab<N>& slab, const Rows& rows) {
+                                              const Slab<N>& slab, const Rows& rows) {
     if (slab.row != 0) return;
-    long long at = (long long)rows.group * channels + slab.channel;
     Floats<N> means, variances;
 #pragma unroll
     for (int j = 0; j < N; j++) {
         means.at[j] = all.mean[j];
         variances.at[j] = all.squares[j] / (float)rows.count;
     }
-    store<N>(mean + at, means, slab.valid);
-    store<N>(variance + at, variances, slab.valid);
+    store<N>(mean + slab.channel, means, slab.valid);
+    store<N>(variance + slab.channel, variances, slab.valid);
 }
 
-template <class T>
-__device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, float* mean,
-                                                      float* variance, float* partials,
-                                                      unsigned* tickets, int samples, int channels,
-                                                      int plane, int ghostBatch, int splits) {
-    constexpr int N = Width<T>::OF_PACK;
-    __shared__ Moments<N> moments[THREADS];
-    __shared__ Moments<QUAD> merged[THREADS];
-    const Slab<N> slab(channels);
-    const Rows rows(slab, AHEAD, samples, plane, ghostBatch, splits);
-
+// The moments of a thread's rows.
+template <class T, int N>
+__device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, const Slab<N>& slab,
+                                                 const Rows& rows) {
     Moments<N> own{};
     const bool whole = slab.moves_whole(x, channels);
     const long long step = (long long)slab.rows * channels;
@@ -307,92 +416,25 @@ __device__ __forceinline__ void ghost_norm_statistics(const T* __restrict__ x, f
                 add(own, load<N>(at + i * step, slab.valid));
         }
     });
-    merge_rows(moments, own, slab);
-
-    if (splits > 1) {
-        leave(partials, own.mean, own.squares, channels, slab);
-        if (!last_block(ticket_of(tickets, rows.group, slab.number), (unsigned)splits)) return;
-        const Slab<QUAD> quads(channels, slab);
-        Moments<QUAD> all{};
-        for_splits(
-            partials, channels, quads, rows,
-            [&](const Floats<QUAD>& means, const Floats<QUAD>& squares, float count) {
-                Moments<QUAD> one;
-                one.count = count;
-#pragma unroll
-                for (int j = 0; j < QUAD; j++) {
-                    one.mean[j] = means.at[j];
-                    one.squares[j] = squares.at[j];
-                }
-                merge(all, one);
-            });
-        merge_rows(merged, all, quads);
-        write_moments(mean, variance, all, channels, quads, rows);
-    } else {
-        write_moments(mean, variance, own, channels, slab, rows);
-    }
+    return own;
 }
 
-// What makes the variance of M numbers that of what they are drawn from.
-__device__ __forceinline__ float unbiasing(int count) {
-    return count > 1 ? (float)count / ((float)count - 1.0f) : 1.0f;
-}
-
-// The running averages of all channels after all groups, by the warps of the first slab's blocks: a
-// warp per channel, a group per lane and round, from the last group to the first. Group after group
-// by a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
-__device__ __forceinline__ void update_running(float* runningMean, float* runningVariance,
-                                               const float* mean, const float* variance, int part,
-                                               int samples, int channels, int plane,
-                                               int ghostBatch, float momentum) {
-    const int groups = groups_of(samples, ghostBatch), lane = threadIdx.x % LANES;
-    const float unbias = unbiasing(ghostBatch * plane);
-    const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
-    // (1 - momentum)^lane and ^32, by squaring: they are multiplied by what is about 1 only.
-    float keep = 1.0f - momentum, weight = momentum;
-#pragma unroll
-    for (int bit = 1; bit < LANES; bit *= 2) {
-        if (lane & bit) weight *= keep;
-        keep *= keep;
-    }
-    const int warps = (int)gridDim.x * WARPS;
-    for (int c = part * WARPS + (int)threadIdx.x / LANES; c < channels; c += warps) {
-        const float oldMean = runningMean[c], oldVariance = runningVariance[c];
-        float meanMoved = 0.0f, varianceMoved = 0.0f, share = weight;
-#pragma unroll 4
-        for (int group = groups - 1 - lane; group >= 0; group -= LANES) {
-            float unbiased = variance[(long long)group * channels + c];
-            unbiased *= group == groups - 1 ? lastUnbias : unbias;
-            meanMoved += share * (mean[(long long)group * channels + c] - oldMean);
-            varianceMoved += share * (unbiased - oldVariance);
-            share *= keep;
-        }
-        meanMoved = warp_sum(meanMoved);
-        varianceMoved = warp_sum(varianceMoved);
-        if (lane == 0) {
-            runningMean[c] = oldMean + meanMoved;
-            runningVariance[c] = oldVariance + varianceMoved;
-        }
-    }
-}
-
-template <class T, bool ADDEND>
-__device__ __forceinline__ void ghost_norm_apply(
-    const T* x, const T* addend, const float* __restrict__ scale, const float* __restrict__ shift,
-    const float* mean, const float* variance, T* y, unsigned char* __restrict__ mask,
-    float* runningMean, float* runningVariance, int samples, int channels, int plane,
-    int ghostBatch, int splits, float epsilon, float momentum, int relu) {
-    constexpr int N = Width<T>::OF_PACK;
-    constexpr int ROWS = ADDEND ? AHEAD / 2 : AHEAD;  // as many loads either way
-    const Slab<N> slab(channels, BACKWARDS);
-    const Rows rows(slab, ROWS, samples, plane, ghostBatch, splits);
-
+// Normalises a block's rows by the mean and the variance of their group.
+template <class T, bool ADDEND, int N>
+__device__ __forceinline__ void normalise(const T* x, const T* addend,
+                                          const float* __restrict__ scale,
+                                          const float* __restrict__ shift, const float* mean,
+                                          const float* variance, T* y,
+                                          unsigned char* __restrict__ mask, int channels,
+                                          float epsilon, int relu, const Slab<N>& slab,
+                                          const Rows& rows) {
+    constexpr int ROWS = ADDEND ? AHEAD / 2 : AHEAD;  // at once: as many loads either way
     // y = x * factor + offset would lose digits where the mean is large: the mean is taken off
     // first.
-    const long long statistic = (long long)rows.group * channels + slab.channel;
-    const Floats<N> average = load<N>(mean + statistic, slab.valid);
+    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
     const Floats<N> offset = load<N>(shift + slab.channel, slab.valid);
-    const Floats<N> deviation = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
+    const Floats<N> deviation =
+        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
 #pragma unroll
     for (int j = 0; j < N; j++) factor.at[j] *= deviation.at[j];
@@ -416,8 +458,7 @@ __device__ __forceinline__ void ghost_norm_apply(
     const bool whole = slab.moves_whole(x, channels) && slab.moves_whole(y, channels) &&
                        (!ADDEND || slab.moves_whole(addend, channels));
     const long long step = (long long)slab.rows * channels;
-    rows.for_chunks(BACKWARDS, [&](unsigned begin) {
-        const unsigned row = begin + slab.row;
+    const auto some = [&](unsigned row) {
         const long long at = (rows.first + row) * channels + slab.channel;
         const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
         if (whole) {
@@ -445,10 +486,148 @@ __device__ __forceinline__ void ghost_norm_apply(
                 mark(row + i * slab.rows, values);
             }
         }
+    };
+    rows.for_chunks(BACKWARDS, [&](unsigned begin) {
+#pragma unroll 1
+        for (int i = AHEAD - ROWS; i >= 0; i -= ROWS) some(begin + i * slab.rows + slab.row);
     });
-    if (runningMean != nullptr && slab.number == 0)
-        update_running(runningMean, runningVariance, mean, variance, slab.part, samples, channels,
-                       plane, ghostBatch, momentum);
+}
+
+// What makes the variance of M numbers that of what they are drawn from.
+__device__ __forceinline__ float unbiasing(int count) {
+    return count > 1 ? (float)count / ((float)count - 1.0f) : 1.0f;
+}
+
+// By squaring: what it is for is multiplied by what is about 1 only.
+__device__ __forceinline__ float power(float base, int exponent) {
+    float result = 1.0f;
+    for (; exponent > 0; exponent /= 2, base *= base)
+        if (exponent % 2 != 0) result *= base;
+    return result;
+}
+
+// The running averages of a slab's channels after all groups. Group after group by
+// a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
+__device__ __forceinline__ void update_running(Sums<QUAD> (&shared)[THREADS], float* runningMean,
+                                               float* runningVariance, const float* mean,
+                                               const float* variance, int samples, int channels,
+                                               int plane, int ghostBatch, float momentum,
+                                               const Slab<QUAD>& slab) {
+    const int groups = groups_of(samples, ghostBatch);
+    const float unbias = unbiasing(ghostBatch * plane);
+    const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
+    const float keep = power(1.0f - momentum, slab.rows);
+    float share = momentum * power(1.0f - momentum, slab.row);
+    Floats<QUAD> means = load<QUAD>(runningMean + slab.channel, slab.valid);
+    Floats<QUAD> variances = load<QUAD>(runningVariance + slab.channel, slab.valid);
+    Sums<QUAD> moved{};
+    sum_groups(shared, moved, mean, variance, groups, channels, slab,
+               [&](const Floats<QUAD>& ofGroup, const Floats<QUAD>& spread, bool last) {
+#pragma unroll
+                   for (int j = 0; j < QUAD; j++) {
+                       const float unbiased = spread.at[j] * (last ? lastUnbias : unbias);
+                       moved.first[j] += share * (ofGroup.at[j] - means.at[j]);
+                       moved.second[j] += share * (unbiased - variances.at[j]);
+                   }
+                   share *= keep;
+               });
+    if (slab.row != 0) return;
+#pragma unroll
+    for (int j = 0; j < QUAD; j++) {
+        means.at[j] += moved.first[j];
+        variances.at[j] += moved.second[j];
+    }
+    store<QUAD>(runningMean + slab.channel, means, slab.valid);
+    store<QUAD>(runningVariance + slab.channel, variances, slab.valid);
+}
+
+// Mean and variance of a unit, if this block is the one that finds them; true if so.
+template <class T, int N, class SHARED>
+__device__ __forceinline__ bool find_moments(SHARED& shared, const Team<N>& team, int unit,
+                                             const T* x, float* mean, float* variance,
+                                             int channels, const Slab<N>& slab,
+                                             const Rows& rows) {
+    Moments<N> own = moments_of(x, channels, slab, rows);
+    merge_rows(shared.packs, own, slab);
+    if (team.members == 1) {
+        write_moments(mean, variance, own, slab, rows);
+        return true;
+    }
+    team.leave(own.mean, own.squares, slab);
+    if (!team.arrive(unit, channels)) return false;
+    const Slab<QUAD> quads(channels, slab);
+    Moments<QUAD> all{};
+    team.for_members(quads, rows,
+                     [&](const Floats<QUAD>& means, const Floats<QUAD>& squares, float count) {
+                         Moments<QUAD> one;
+                         one.count = count;
+#pragma unroll
+                         for (int j = 0; j < QUAD; j++) {
+                             one.mean[j] = means.at[j];
+                             one.squares[j] = squares.at[j];
+                         }
+                         merge(all, one);
+                     });
+    merge_rows(shared.quads, all, quads);
+    write_moments(mean, variance, all, quads, rows);
+    return true;
+}
+
+template <class T, bool ADDEND>
+__device__ __forceinline__ void ghost_norm_forward(
+    const T* x, const T* addend, const float* __restrict__ scale, const float* __restrict__ shift,
+    float* mean, float* variance, T* y, unsigned char* __restrict__ mask, float* runningMean,
+    float* runningVariance, float* partials, unsigned* tickets, int samples, int channels,
+    int plane, int ghostBatch, float epsilon, float momentum, int relu) {
+    constexpr int N = Width<T>::OF_PACK;
+    __shared__ union {
+        Moments<N> packs[THREADS];
+        Moments<QUAD> quads[THREADS];
+        Sums<QUAD> sums[THREADS];
+    } shared;
+    const auto units = [&] {
+        return groups_of(forgotten(samples), ghostBatch) * slabs_of<N>(channels);
+    };
+    const Team<N> team(partials, tickets);
+#pragma unroll 1
+    for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
+        bool publishes;
+        {
+            const Unit<N> u(unit, AHEAD, samples, channels, plane, ghostBatch);
+            publishes = find_moments(shared, team, unit, x, mean + u.statistic,
+                                     variance + u.statistic, channels, u.slab, u.rows);
+        }
+        team.exchange(publishes, unit, channels);
+        if (publishes && runningMean != nullptr) {
+            const int all = forgotten(channels), slabs = slabs_of<N>(all);
+            const Slab<N> slab(all, forgotten(unit) % slabs, slabs, 0);
+            if (last_block(tickets + slab.number, (unsigned)groups_of(samples, ghostBatch)))
+                update_running(shared.sums, runningMean, runningVariance, mean, variance, samples,
+                               all, plane, ghostBatch, momentum, Slab<QUAD>(all, slab));
+        }
+
+        const int all = forgotten(channels);
+        const Unit<N> u(forgotten(unit), AHEAD, samples, all, plane, ghostBatch);
+        normalise<T, ADDEND>(x, addend, scale, shift, mean + u.statistic,
+                             variance + u.statistic, y, mask, all, epsilon, relu, u.slab,
+                             u.rows);
+    }
+    team.finish(units(), channels);
+}
+
+// Inference: all samples are one group.
+template <class T, bool ADDEND>
+__device__ __forceinline__ void ghost_norm_apply(const T* x, const T* addend,
+                                                 const float* __restrict__ scale,
+                                                 const float* __restrict__ shift,
+                                                 const float* __restrict__ mean,
+                                                 const float* __restrict__ variance, T* y,
+                                                 int samples, int channels, int plane,
+                                                 float epsilon, int relu) {
+    const Slab<Width<T>::OF_PACK> slab(channels, BACKWARDS);
+    const Rows rows(slab, AHEAD, 0, samples, plane, samples, (int)gridDim.x);
+    normalise<T, ADDEND>(x, addend, scale, shift, mean, variance, y, nullptr, channels, epsilon,
+                         relu, slab, rows);
 }
 
 // ---- Backward.
@@ -505,104 +684,38 @@ __device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned
     });
 }
 
+// Writes the sums of dz and, from those of dz * (x - mean), of dz * n; from row 0.
 template <int N>
-struct GradientSums {
-    float dz[N];
-    float dot[N];
-};
-
-template <int N>
-__device__ __forceinline__ void merge(GradientSums<N>& into, const GradientSums<N>& from) {
-#pragma unroll
-    for (int j = 0; j < N; j++) {
-        into.dz[j] += from.dz[j];
-        into.dot[j] += from.dot[j];
-    }
-}
-
-template <int N>
-__device__ __forceinline__ void write_sums(float* sums, const float* variance,
-                                           const GradientSums<N>& all, int samples, int channels,
-                                           int ghostBatch, float epsilon, const Slab<N>& slab,
-                                           const Rows& rows) {
+__device__ __forceinline__ void write_sums(float* dzSums, float* dotSums, const float* variance,
+                                           const Sums<N>& all, float epsilon,
+                                           const Slab<N>& slab) {
     if (slab.row != 0) return;
-    const long long at = (long long)rows.group * channels + slab.channel;
-    const Floats<N> inverse = inverse_deviation<N>(variance + at, slab.valid, epsilon);
+    const Floats<N> inverse =
+        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
     Floats<N> dz, dots;
 #pragma unroll
     for (int j = 0; j < N; j++) {
-        dz.at[j] = all.dz[j];
-        dots.at[j] = all.dot[j] * inverse.at[j];
+        dz.at[j] = all.first[j];
+        dots.at[j] = all.second[j] * inverse.at[j];
     }
-    store<N>(sums + at, dz, slab.valid);
-    store<N>(sums + (long long)groups_of(samples, ghostBatch) * channels + at, dots, slab.valid);
+    store<N>(dzSums + slab.channel, dz, slab.valid);
+    store<N>(dotSums + slab.channel, dots, slab.valid);
 }
 
-template <class T>
-__device__ __forceinline__ void ghost_norm_gradient_sums(
-    const T* __restrict__ x, const T* __restrict__ dy, const float* __restrict__ mean,
-    const float* __restrict__ variance, const unsigned char* __restrict__ mask, float* sums,
-    float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,
-    int splits, float epsilon) {
-    constexpr int N = Width<T>::OF_PACK;
-    __shared__ GradientSums<N> shared[THREADS];
-    __shared__ GradientSums<QUAD> merged[THREADS];
-    const Slab<N> slab(channels);
-    const Rows rows(slab, BOTH_AHEAD, samples, plane, ghostBatch, splits);
-    const long long statistic = (long long)rows.group * channels + slab.channel;
-
-    const Floats<N> average = load<N>(mean + statistic, slab.valid);
-    GradientSums<N> own{};  // of dz * (x - mean): all rows have one deviation
-    for_rows<FORWARDS>(x, dy, mask, channels, true, slab, rows,
-                       [&](long long, const Floats<N>& values, const Floats<N>& dz, bool) {
-#pragma unroll
-                           for (int j = 0; j < N; j++) {
-                               own.dz[j] += dz.at[j];
-                               own.dot[j] += dz.at[j] * (values.at[j] - average.at[j]);
-                           }
-                       });
-    merge_rows(shared, own, slab);
-
-    if (splits > 1) {
-        leave(partials, own.dz, own.dot, channels, slab);
-        if (!last_block(ticket_of(tickets, rows.group, slab.number), (unsigned)splits)) return;
-        const Slab<QUAD> quads(channels, slab);
-        GradientSums<QUAD> all{};
-        for_splits(partials, channels, quads, rows,
-                   [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, float) {
-#pragma unroll
-                       for (int j = 0; j < QUAD; j++) {
-                           all.dz[j] += dz.at[j];
-                           all.dot[j] += dots.at[j];
-                       }
-                   });
-        merge_rows(merged, all, quads);
-        write_sums(sums, variance, all, samples, channels, ghostBatch, epsilon, quads, rows);
-    } else {
-        write_sums(sums, variance, own, samples, channels, ghostBatch, epsilon, slab, rows);
-    }
-}
-
-template <class T>
-__device__ __forceinline__ void ghost_norm_gradient(
+// The gradients of a block's rows, by the sums over their group.
+template <class T, int N>
+__device__ __forceinline__ void write_gradients(
     const T* __restrict__ x, const T* dy, const float* __restrict__ scale,
     const float* __restrict__ mean, const float* __restrict__ variance,
-    const unsigned char* __restrict__ mask, const float* __restrict__ sums, T* dx,
-    T* __restrict__ daddend, float* dscale, float* dshift, int samples, int channels, int plane,
-    int ghostBatch, int splits, float epsilon) {
-    constexpr int N = Width<T>::OF_PACK;
-    const Slab<N> slab(channels, BACKWARDS);
-    const Rows rows(slab, BOTH_AHEAD, samples, plane, ghostBatch, splits);
-    const int groups = groups_of(samples, ghostBatch);
-    const long long statistic = (long long)rows.group * channels + slab.channel;
-    const long long dots = (long long)groups * channels;
-
+    const unsigned char* __restrict__ mask, const float* dzSums, const float* dotSums, T* dx,
+    T* __restrict__ daddend, int channels, float epsilon, const Slab<N>& slab, const Rows& rows) {
     // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x.
-    const Floats<N> average = load<N>(mean + statistic, slab.valid);
-    const Floats<N> inverse = inverse_deviation<N>(variance + statistic, slab.valid, epsilon);
+    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
+    const Floats<N> inverse =
+        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
-    Floats<N> offset = load<N>(sums + statistic, slab.valid);
-    Floats<N> slope = load<N>(sums + dots + statistic, slab.valid);
+    Floats<N> offset = load<N>(dzSums + slab.channel, slab.valid);
+    Floats<N> slope = load<N>(dotSums + slab.channel, slab.valid);
     const float share = 1.0f / (float)rows.count;
 #pragma unroll
     for (int j = 0; j < N; j++) {
@@ -627,71 +740,160 @@ __device__ __forceinline__ void ghost_norm_gradient(
                 store<N>(dx + at, gradients, slab.valid);
             }
         });
-
-    if (slab.number != 0) return;
-    const int lane = threadIdx.x % LANES, warps = (int)gridDim.x * WARPS;
-    for (int c = slab.part * WARPS + (int)threadIdx.x / LANES; c < channels; c += warps) {
-        float shiftSum = 0.0f, scaleSum = 0.0f;
-        for (int g = lane; g < groups; g += LANES) {
-            shiftSum += sums[(long long)g * channels + c];
-            scaleSum += sums[dots + (long long)g * channels + c];
-        }
-        shiftSum = warp_sum(shiftSum);
-        scaleSum = warp_sum(scaleSum);
-        if (lane == 0) {
-            dshift[c] += shiftSum;
-            dscale[c] += scaleSum;
-        }
-    }
 }
 
-// Three blocks on a multiprocessor keep its memory busy. The gradients need more registers for that
-// than architectures before 9.0 have without spills.
-#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ < 900
-#define KERNEL_OF_GRADIENT KERNEL_OF(2)
-#else
-#define KERNEL_OF_GRADIENT KERNEL_OF(3)
-#endif
-
-#define GHOST_NORM(DTYPE, T)                                                                       \
-    KERNEL_OF(3) ghost_norm_statistics_##DTYPE(const T* x, float* mean, float* variance,                 \
-                                         float* partials, unsigned* tickets, int samples,          \
-                                         int channels, int plane, int ghostBatch, int splits) {    \
-        ghost_norm_statistics<T>(x, mean, variance, partials, tickets, samples, channels, plane,   \
-                                 ghostBatch, splits);                                              \
-    }                                                                                              \
-    KERNEL_OF(3) ghost_norm_apply_##DTYPE(                                                               \
-        const T* x, const float* scale, const float* shift, const float* mean,                     \
-        const float* variance, T* y, unsigned char* mask, float* runningMean,                      \
-        float* runningVariance, int samples, int channels, int plane, int ghostBatch, int splits,  \
-        float epsilon, float momentum, int relu) {                                                 \
-        ghost_norm_apply<T, false>(x, nullptr, scale, shift, mean, variance, y, mask, runningMean, \
-                                   runningVariance, samples, channels, plane, ghostBatch, splits,  \
-                                   epsilon, momentum, relu);                                       \
-    }                                                                                              \
-    KERNEL_OF(3) ghost_norm_apply_add_##DTYPE(                                                           \
-        const T* x, const T* addend, const float* scale, const float* shift, const float* mean,    \
-        const float* variance, T* y, unsigned char* mask, float* runningMean,                      \
-        float* runningVariance, int samples, int channels, int plane, int ghostBatch, int splits,  \
-        float epsilon, float momentum, int relu) {                                                 \
-        ghost_norm_apply<T, true>(x, addend, scale, shift, mean, variance, y, mask, runningMean,   \
-                                  runningVariance, samples, channels, plane, ghostBatch, splits,   \
-                                  epsilon, momentum, relu);                                        \
-    }                                                                                              \
-    KERNEL_OF_GRADIENT ghost_norm_gradient_sums_##DTYPE(                                                       \
-        const T* x, const T* dy, const float* mean, const float* variance,                         \
-        const unsigned char* mask, float* sums, float* partials, unsigned* tickets, int samples,   \
-        int channels, int plane, int ghostBatch, int splits, float epsilon) {                      \
-        ghost_norm_gradient_sums<T>(x, dy, mean, variance, mask, sums, partials, tickets, samples, \
-                                    channels, plane, ghostBatch, splits, epsilon);                 \
-    }                                                                                              \
-    KERNEL_OF_GRADIENT ghost_norm_gradient_##DTYPE(                                                            \
-        const T* x, const T* dy, const float* scale, const float* mean, const float* variance,     \
-        const unsigned char* mask, const float* sums, T* dx, T* daddend, float* dscale,            \
-        float* dshift, int samples, int channels, int plane, int ghostBatch, int splits,           \
-        float epsilon) {                                                                           \
-        ghost_norm_gradient<T>(x, dy, scale, mean, variance, mask, sums, dx, daddend, dscale,      \
-                               dshift, samples, channels, plane, ghostBatch, splits, epsilon);     \
+// The sums of a unit, if this block is the one that finds them; true if so.
+template <class T, int N, class SHARED>
+__device__ __forceinline__ bool find_sums(SHARED& shared, const Team<N>& team, int unit,
+                                          const T* __restrict__ x, const T* dy, const float* __restrict__ mean,
+                                          const float* __restrict__ variance,
+                                          const unsigned char* __restrict__ mask, float* dzSums,
+                                          float* dotSums, int channels, float epsilon,
+                                          const Slab<N>& slab, const Rows& rows) {
+    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
+    Sums<N> own{};  // of dz, and of dz * (x - mean): all rows have one deviation
+    for_rows<FORWARDS>(x, dy, mask, channels, true, slab, rows,
+                       [&](long long, const Floats<N>& values, const Floats<N>& dz, bool) {
+#pragma unroll
+                           for (int j = 0; j < N; j++) {
+                               own.first[j] += dz.at[j];
+                               own.second[j] += dz.at[j] * (values.at[j] - average.at[j]);
+                           }
+                       });
+    merge_rows(shared.packs, own, slab);
+    if (team.members == 1) {
+        write_sums(dzSums, dotSums, variance, own, epsilon, slab);
+        return true;
     }
-GHOST_NORM(f32, float)
-GHOST_NORM(bf16, bf16)
+    team.leave(own.first, own.second, slab);
+    if (!team.arrive(unit, channels)) return false;
+    const Slab<QUAD> quads(channels, slab);
+    Sums<QUAD> all{};
+    team.for_members(quads, rows, [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, float) {
+#pragma unroll
+        for (int j = 0; j < QUAD; j++) {
+            all.first[j] += dz.at[j];
+            all.second[j] += dots.at[j];
+        }
+    });
+    merge_rows(shared.quads, all, quads);
+    write_sums(dzSums, dotSums, variance, all, epsilon, quads);
+    return true;
+}
+
+// What all groups add to the gradients of a slab's channels.
+__device__ __forceinline__ void add_channel_gradients(Sums<QUAD> (&shared)[THREADS], float* dscale,
+                                                      float* dshift, const float* dzSums,
+                                                      const float* dotSums, int groups,
+                                                      int channels, const Slab<QUAD>& slab) {
+    Sums<QUAD> all{};
+    sum_groups(shared, all, dzSums, dotSums, groups, channels, slab,
+               [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, bool) {
+#pragma unroll
+                   for (int j = 0; j < QUAD; j++) {
+                       all.first[j] += dz.at[j];
+                       all.second[j] += dots.at[j];
+                   }
+               });
+    if (slab.row != 0) return;
+    Floats<QUAD> shifts = load<QUAD>(dshift + slab.channel, slab.valid);
+    Floats<QUAD> scales = load<QUAD>(dscale + slab.channel, slab.valid);
+#pragma unroll
+    for (int j = 0; j < QUAD; j++) {
+        shifts.at[j] += all.first[j];
+        scales.at[j] += all.second[j];
+    }
+    store<QUAD>(dshift + slab.channel, shifts, slab.valid);
+    store<QUAD>(dscale + slab.channel, scales, slab.valid);
+}
+
+template <class T>
+__device__ __forceinline__ void ghost_norm_backward(
+    const T* __restrict__ x, const T* dy, const float* __restrict__ scale,
+    const float* __restrict__ mean, const float* __restrict__ variance,
+    const unsigned char* __restrict__ mask, float* sums, T* dx, T* __restrict__ daddend,
+    float* dscale, float* dshift, float* partials, unsigned* tickets, int samples, int channels,
+    int plane, int ghostBatch, float epsilon) {
+    constexpr int N = Width<T>::OF_PACK;
+    __shared__ union {
+        Sums<N> packs[THREADS];
+        Sums<QUAD> quads[THREADS];
+    } shared;
+    const auto groups = [&] { return groups_of(forgotten(samples), ghostBatch); };
+    const auto units = [&] { return groups() * slabs_of<N>(channels); };
+    const auto dots = [&] { return sums + (long long)groups() * channels; };
+    const Team<N> team(partials, tickets);
+#pragma unroll 1
+    for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
+        bool publishes;
+        {
+            const Unit<N> u(unit, BOTH_AHEAD, samples, channels, plane, ghostBatch);
+            publishes = find_sums(shared, team, unit, x, dy, mean + u.statistic,
+                                  variance + u.statistic,
+                                  mask, sums + u.statistic, dots() + u.statistic, channels, epsilon,
+                                  u.slab, u.rows);
+        }
+        team.exchange(publishes, unit, channels);
+        if (publishes) {
+            const int all = forgotten(channels), slabs = slabs_of<N>(all);
+            const Slab<N> slab(all, forgotten(unit) % slabs, slabs, 0);
+            if (last_block(tickets + slab.number, (unsigned)groups()))
+                add_channel_gradients(shared.quads, dscale, dshift, sums, dots(), groups(), all,
+                                      Slab<QUAD>(all, slab));
+        }
+
+        const int all = forgotten(channels);
+        const Unit<N> u(forgotten(unit), BOTH_AHEAD, samples, all, plane, ghostBatch);
+        write_gradients(x, dy, scale, mean + u.statistic, variance + u.statistic, mask,
+                        sums + u.statistic, dots() + u.statistic, dx, daddend, all, epsilon,
+                        u.slab, u.rows);
+    }
+    team.finish(units(), channels);
+}
+
+// Three blocks on a multiprocessor keep its memory busy. Kernels that read two activations of bf16
+// need more registers for that than there are without spills: BLOCKS_OF_TWO.
+#define GHOST_NORM(DTYPE, T, BLOCKS_OF_TWO)                                                        \
+    KERNEL_OF(3) ghost_norm_forward_##DTYPE(                                                       \
+        const T* x, const float* scale, const float* shift, float* mean, float* variance, T* y,    \
+        unsigned char* mask, float* runningMean, float* runningVariance, float* partials,          \
+        unsigned* tickets, int samples, int channels, int plane, int ghostBatch, float epsilon,    \
+        float momentum, int relu) {                                                                \
+        ghost_norm_forward<T, false>(x, nullptr, scale, shift, mean, variance, y, mask,            \
+                                     runningMean, runningVariance, partials, tickets, samples,     \
+                                     channels, plane, ghostBatch, epsilon, momentum, relu);        \
+    }                                                                                              \
+    KERNEL_OF(BLOCKS_OF_TWO) ghost_norm_forward_add_##DTYPE(                                       \
+        const T* x, const T* addend, const float* scale, const float* shift, float* mean,          \
+        float* variance, T* y, unsigned char* mask, float* runningMean, float* runningVariance,    \
+        float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,  \
+        float epsilon, float momentum, int relu) {                                                 \
+        ghost_norm_forward<T, true>(x, addend, scale, shift, mean, variance, y, mask, runningMean, \
+                                    runningVariance, partials, tickets, samples, channels, plane,  \
+                                    ghostBatch, epsilon, momentum, relu);                          \
+    }                                                                                              \
+    KERNEL_OF(3) ghost_norm_apply_##DTYPE(                                                         \
+        const T* x, const float* scale, const float* shift, const float* mean,                     \
+        const float* variance, T* y, int samples, int channels, int plane, float epsilon,          \
+        int relu) {                                                                                \
+        ghost_norm_apply<T, false>(x, nullptr, scale, shift, mean, variance, y, samples, channels, \
+                                   plane, epsilon, relu);                                          \
+    }                                                                                              \
+    KERNEL_OF(3) ghost_norm_apply_add_##DTYPE(                                                     \
+        const T* x, const T* addend, const float* scale, const float* shift, const float* mean,    \
+        const float* variance, T* y, int samples, int channels, int plane, float epsilon,          \
+        int relu) {                                                                                \
+        ghost_norm_apply<T, true>(x, addend, scale, shift, mean, variance, y, samples, channels,   \
+                                  plane, epsilon, relu);                                           \
+    }                                                                                              \
+    KERNEL_OF(BLOCKS_OF_TWO) ghost_norm_backward_##DTYPE(                                          \
+        const T* x, const T* dy, const float* scale, const float* mean, const float* variance,     \
+        const unsigned char* mask, float* sums, T* dx, T* daddend, float* dscale, float* dshift,   \
+        float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,  \
+        float epsilon) {                                                                           \
+        ghost_norm_backward<T>(x, dy, scale, mean, variance, mask, sums, dx, daddend, dscale,      \
+                               dshift, partials, tickets, samples, channels, plane, ghostBatch,    \
+                               epsilon);                                                           \
+    }
+GHOST_NORM(f32, float, 3)
+GHOST_NORM(bf16, bf16, 2)

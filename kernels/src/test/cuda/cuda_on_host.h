@@ -1,13 +1,22 @@
 // Runs CUDA C++ kernels on the host, to test their logic: no GPU, no toolkit, no claims of speed.
 //
-// One block at a time, one fiber per thread. A fiber runs until it meets a barrier (a shuffle is
-// one for its warp) and goes on when all have come. Blocks and the threads of a block take their
-// turns in an order that is drawn anew for every block, so that a kernel that lacks a barrier, or
-// counts on an order, gives other numbers than its twin. What hardware leaves undefined is an error
-// here: a barrier that not all threads reach, and a shuffle with lanes that have returned.
+// One fiber per thread. A fiber runs until it meets a barrier (a shuffle is one for its warp) and
+// goes on when all have come. Blocks and the threads of a block take their turns in an order that is
+// drawn anew for every block, so that a kernel that lacks a barrier, or counts on an order, gives
+// other numbers than its twin. What hardware leaves undefined is an error here: a barrier that not
+// all threads reach, and a shuffle with lanes that have returned.
 //
-// Shared memory is static memory: what the block before left in it is still there.
+// An ordinary launch runs one block after the other. In a cooperative one all blocks are alive at
+// once: turns go from block to block at random, at barriers and where a thread sleeps (__nanosleep,
+// that is, while it waits for another block). Errors: all blocks sleep and none can wake another,
+// and a thread of an ordinary launch that sleeps. Memory is the same for all at once: what only a
+// missing fence does is not seen.
+//
+// Shared memory is static memory of the thread that runs the launch: what the block before left in
+// it is still there. All of it lies together, in this library's thread-local storage, which is
+// exchanged when a cooperative launch goes on with another block.
 #pragma once
+#include <link.h>
 #include <setjmp.h>
 #include <ucontext.h>
 
@@ -16,6 +25,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -26,7 +36,7 @@
 #define __host__
 #define __forceinline__ inline
 #define __launch_bounds__(...)
-#define __shared__ static
+#define __shared__ static thread_local
 
 struct uint3_of_host {
     unsigned x, y, z;
@@ -37,7 +47,7 @@ namespace cuda_on_host {
 constexpr int LANES_OF_WARP = 32;
 constexpr size_t STACK_BYTES = 128 << 10;
 
-enum class State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, RETURNED };
+enum class State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, ASLEEP, RETURNED };
 
 struct Fiber {
     ucontext_t start;
@@ -47,13 +57,34 @@ struct Fiber {
     uint3_of_host thread;
     int number;
     uint64_t offered;  // to the other lanes in a shuffle
-    std::vector<char> stack;
+    char* stack;
+};
+
+// The fibers of one block. Stacks that were never used cost no memory.
+struct Fibers {
+    std::vector<Fiber> all;
+    std::unique_ptr<char[]> stacks;
+
+    explicit Fibers(int count) : all(count), stacks(new char[count * STACK_BYTES]) {
+        for (int i = 0; i < count; i++) all[i].stack = stacks.get() + i * STACK_BYTES;
+    }
+};
+
+// A block that has begun.
+struct Block {
+    uint3_of_host index;
+    std::unique_ptr<Fibers> fibers;
+    std::vector<int> order;    // in which its threads take their turns
+    std::vector<char> shared;  // its shared memory while another block has the turn
+    bool stuck = false;        // sleeps, and did nothing else since any block did something
 };
 
 // A launch that is under way. One at a time: the tests call from one thread.
 struct Machine {
-    std::vector<Fiber> fibers;
+    std::vector<std::unique_ptr<Block>> running;
+    std::vector<std::unique_ptr<Fibers>> idle;  // between two blocks
     Fiber* current = nullptr;
+    std::vector<Fiber>* fibers = nullptr;  // of the block whose turn it is
     jmp_buf scheduler;
     ucontext_t creator;
     uint3_of_host block, blocks, threads;
@@ -102,10 +133,9 @@ inline void resume(Fiber& fiber) {
     if (_setjmp(machine.scheduler) != 0) return;
     if (fiber.started) _longjmp(fiber.place, 1);
     fiber.started = true;
-    if (fiber.stack.empty()) fiber.stack.resize(STACK_BYTES);
     getcontext(&fiber.start);
-    fiber.start.uc_stack.ss_sp = fiber.stack.data();
-    fiber.start.uc_stack.ss_size = fiber.stack.size();
+    fiber.start.uc_stack.ss_sp = fiber.stack;
+    fiber.start.uc_stack.ss_size = STACK_BYTES;
     fiber.start.uc_link = nullptr;
     makecontext(&fiber.start, fiber_main, 0);
     swapcontext(&machine.creator, &fiber.start);
@@ -115,42 +145,177 @@ inline void resume(Fiber& fiber) {
 inline bool open_barriers(int count) {
     int atBlock = 0, returned = 0;
     for (int i = 0; i < count; i++) {
-        atBlock += machine.fibers[i].state == State::AT_BLOCK_BARRIER;
-        returned += machine.fibers[i].state == State::RETURNED;
+        atBlock += (*machine.fibers)[i].state == State::AT_BLOCK_BARRIER;
+        returned += (*machine.fibers)[i].state == State::RETURNED;
     }
     bool opened = false;
     if (atBlock > 0 && atBlock + returned == count) {
         if (returned > 0) return false;
-        for (int i = 0; i < count; i++) machine.fibers[i].state = State::READY;
+        for (int i = 0; i < count; i++) (*machine.fibers)[i].state = State::READY;
         return true;
     }
     for (int first = 0; first < count; first += LANES_OF_WARP) {
         int end = first + LANES_OF_WARP < count ? first + LANES_OF_WARP : count, waiting = 0;
         for (int i = first; i < end; i++)
-            waiting += machine.fibers[i].state == State::AT_WARP_BARRIER;
+            waiting += (*machine.fibers)[i].state == State::AT_WARP_BARRIER;
         if (waiting != end - first) continue;
-        for (int i = first; i < end; i++) machine.fibers[i].state = State::READY;
+        for (int i = first; i < end; i++) (*machine.fibers)[i].state = State::READY;
         opened = true;
     }
     return opened;
 }
 
-inline void run_block(int count) {
-    std::vector<int> order = shuffled(count);
-    for (int i = 0; i < count; i++) machine.fibers[i].state = State::READY;
-    for (;;) {
-        for (int i : order)
-            if (machine.fibers[i].state == State::READY) resume(machine.fibers[i]);
-        bool finished = true;
-        for (int i = 0; i < count; i++) finished &= machine.fibers[i].state == State::RETURNED;
-        if (finished) return;
-        if (!open_barriers(count)) {
-            char text[160];
-            snprintf(text, sizeof text,
-                     "block (%u, %u, %u): some threads wait at a barrier or shuffle that others "
-                     "never reach",
-                     machine.block.x, machine.block.y, machine.block.z);
-            machine.error = text;
+inline std::string name_of(const uint3_of_host& block) {
+    return "block (" + std::to_string(block.x) + ", " + std::to_string(block.y) + ", " +
+           std::to_string(block.z) + ")";
+}
+
+inline bool finished(const std::vector<Fiber>& fibers) {
+    for (const Fiber& fiber : fibers)
+        if (fiber.state != State::RETURNED) return false;
+    return true;
+}
+
+// Gives every thread of the block that can go on a turn, and opens barriers. False if nothing
+// happened but that threads slept on.
+inline bool step(const std::vector<int>& order) {
+    std::vector<Fiber>& fibers = *machine.fibers;
+    bool moved = false, asleep = false;
+    for (int i : order) {
+        State before = fibers[i].state;
+        if (before != State::READY && before != State::ASLEEP) continue;
+        resume(fibers[i]);
+        asleep |= fibers[i].state == State::ASLEEP;
+        moved |= before != State::ASLEEP || fibers[i].state != State::ASLEEP;
+    }
+    if (finished(fibers)) return true;
+    moved |= open_barriers((int)fibers.size());
+    if (!moved && !asleep)
+        machine.error = name_of(machine.block) +
+                        ": some threads wait at a barrier or shuffle that others never reach";
+    return moved;
+}
+
+inline void begin(Block& block, int number, int count) {
+    Machine& m = machine;
+    block.index = {number % m.blocks.x, number / m.blocks.x % m.blocks.y,
+                   number / (m.blocks.x * m.blocks.y)};
+    if (m.idle.empty()) {
+        block.fibers = std::make_unique<Fibers>(count);
+    } else {
+        block.fibers = std::move(m.idle.back());
+        m.idle.pop_back();
+    }
+    for (int i = 0; i < count; i++) {
+        Fiber& fiber = block.fibers->all[i];
+        fiber.number = i;
+        fiber.thread = {i % m.threads.x, i / m.threads.x % m.threads.y,
+                        i / (m.threads.x * m.threads.y)};
+        fiber.state = State::READY;
+    }
+    block.order = shuffled(count);
+}
+
+// Gives a block the turn.
+inline void turn_to(Block& block) {
+    machine.block = block.index;
+    machine.fibers = &block.fibers->all;
+}
+
+// One block after the other.
+inline void run_blocks(int blocks, int count) {
+    for (int number : shuffled(blocks)) {
+        machine.running.push_back(std::make_unique<Block>());
+        Block& block = *machine.running.back();
+        begin(block, number, count);
+        turn_to(block);
+        while (machine.error.empty() && !finished(block.fibers->all))
+            if (!step(block.order) && machine.error.empty())
+                machine.error = name_of(block.index) +
+                                " waits for another, which only a cooperative launch may do";
+        if (!machine.error.empty()) return;
+        machine.idle.push_back(std::move(block.fibers));
+        machine.running.pop_back();
+    }
+}
+
+// All shared memory of this library, for this thread: what is thread-local in it.
+struct SharedMemory {
+    char* begin = nullptr;
+    size_t bytes = 0;
+
+    SharedMemory() {
+        static thread_local char touched;
+        *const_cast<volatile char*>(&touched) = 1;  // now it exists
+        dl_iterate_phdr(
+            [](dl_phdr_info* library, size_t, void* result) {
+                bool ours = false;
+                size_t bytes = 0;
+                for (int i = 0; i < library->dlpi_phnum; i++) {
+                    const ElfW(Phdr)& part = library->dlpi_phdr[i];
+                    uintptr_t from = library->dlpi_addr + part.p_vaddr;
+                    uintptr_t here = (uintptr_t)&machine;
+                    if (part.p_type == PT_LOAD) ours |= here >= from && here < from + part.p_memsz;
+                    if (part.p_type == PT_TLS) bytes = part.p_memsz;
+                }
+                if (!ours) return 0;
+                SharedMemory* found = static_cast<SharedMemory*>(result);
+                found->begin = static_cast<char*>(library->dlpi_tls_data);
+                found->bytes = bytes;
+                return 1;
+            },
+            this);
+    }
+};
+
+// All blocks at once.
+inline void run_together(int blocks, int count) {
+    constexpr unsigned MOST_STEPS = 8;  // of a block before another has the turn
+    constexpr unsigned TO_ONE_NEW = 8;  // turns of blocks that run: all at once take much memory
+    const SharedMemory shared;
+    std::vector<int> waiting = shuffled(blocks);  // to begin
+    std::vector<std::unique_ptr<Block>>& running = machine.running;
+    Block* last = nullptr;  // whose shared memory is in place
+    while (!running.empty() || !waiting.empty()) {
+        unsigned atWork = (unsigned)running.size();
+        unsigned drawn = below(atWork + (waiting.empty() ? 0 : 1 + atWork / TO_ONE_NEW));
+        if (drawn >= running.size()) {
+            drawn = (unsigned)running.size();
+            running.push_back(std::make_unique<Block>());
+            begin(*running.back(), waiting.back(), count);
+            waiting.pop_back();
+        }
+        Block& block = *running[drawn];
+        if (last != &block) {
+            if (last != nullptr) last->shared.assign(shared.begin, shared.begin + shared.bytes);
+            if (!block.shared.empty())
+                memcpy(shared.begin, block.shared.data(), block.shared.size());
+            last = &block;
+        }
+        turn_to(block);
+        bool over = false;
+        for (unsigned steps = 1 + below(MOST_STEPS); steps > 0 && !over; steps--) {
+            bool moved = step(block.order);
+            if (!machine.error.empty()) return;
+            over = finished(block.fibers->all);
+            if (moved) {
+                for (auto& other : running) other->stuck = false;
+            } else {
+                block.stuck = true;
+                break;
+            }
+        }
+        if (over) {
+            machine.idle.push_back(std::move(block.fibers));
+            running.erase(running.begin() + drawn);
+            last = nullptr;
+        }
+        bool stuck = waiting.empty() && !running.empty();
+        for (auto& other : running) stuck &= other->stuck;
+        if (stuck) {
+            for (auto& other : running)
+                machine.error += (machine.error.empty() ? "" : ", ") + name_of(other->index);
+            machine.error += " wait for each other and for nobody else";
             return;
         }
     }
@@ -158,30 +323,27 @@ inline void run_block(int count) {
 
 // Returns an empty text, or what went wrong.
 inline const char* launch(uint3_of_host blocks, uint3_of_host threads, void (*body)(void*),
-                          void* arguments, uint64_t seed) {
+                          void* arguments, uint64_t seed, bool cooperative) {
     Machine& m = machine;
     int count = (int)(threads.x * threads.y * threads.z);
-    if ((int)m.fibers.size() < count || !m.error.empty()) {
-        // After an error fibers are left in the middle of a kernel: begin with new ones.
-        m.fibers.clear();
-        m.fibers.resize(count);
-    }
+    // After an error fibers are left in the middle of a kernel: begin with new ones.
+    m.running.clear();
+    if (!m.error.empty() || (!m.idle.empty() && (int)m.idle.back()->all.size() != count))
+        m.idle.clear();
     m.error.clear();
     m.blocks = blocks;
     m.threads = threads;
     m.body = body;
     m.arguments = arguments;
     m.random = seed;
-    for (int i = 0; i < count; i++) {
-        m.fibers[i].number = i;
-        m.fibers[i].thread = {i % threads.x, i / threads.x % threads.y,
-                              i / (threads.x * threads.y)};
+    int number = (int)(blocks.x * blocks.y * blocks.z);
+    if (cooperative) {
+        run_together(number, count);
+    } else {
+        run_blocks(number, count);
     }
-    for (int i : shuffled((int)(blocks.x * blocks.y * blocks.z))) {
-        m.block = {i % blocks.x, i / blocks.x % blocks.y, i / (blocks.x * blocks.y)};
-        run_block(count);
-        if (!m.error.empty()) break;
-    }
+    constexpr size_t MOST_IDLE = 16;
+    if (m.idle.size() > MOST_IDLE) m.idle.resize(MOST_IDLE);
     return m.error.c_str();
 }
 
@@ -194,7 +356,7 @@ T exchange(T value, int from) {
     wait_as(State::AT_WARP_BARRIER);
     int warp = machine.current->number / LANES_OF_WARP * LANES_OF_WARP;
     T result;
-    memcpy(&result, &machine.fibers[warp + from].offered, sizeof(T));
+    memcpy(&result, &(*machine.fibers)[warp + from].offered, sizeof(T));
     wait_as(State::AT_WARP_BARRIER);
     return result;
 }
@@ -222,10 +384,10 @@ struct Caller<void (*)(A...)> {
     }
 
     static const char* launch(void* kernel, uint3_of_host blocks, uint3_of_host threads,
-                              void** arguments, uint64_t seed) {
+                              void** arguments, uint64_t seed, bool cooperative) {
         Bound bound{reinterpret_cast<Kernel>(kernel), arguments};
         auto body = [](void* b) { call(*static_cast<Bound*>(b), std::index_sequence_for<A...>()); };
-        return cuda_on_host::launch(blocks, threads, body, &bound, seed);
+        return cuda_on_host::launch(blocks, threads, body, &bound, seed, cooperative);
     }
 
     static void describe(int* sizes, int* pointers) {
@@ -238,7 +400,7 @@ struct Entry {
     const char* name;
     void* kernel;
     int parameters;
-    const char* (*launch)(void*, uint3_of_host, uint3_of_host, void**, uint64_t);
+    const char* (*launch)(void*, uint3_of_host, uint3_of_host, void**, uint64_t, bool);
     void (*describe)(int*, int*);
 };
 
@@ -262,6 +424,9 @@ inline void __syncthreads() { cuda_on_host::wait_as(cuda_on_host::State::AT_BLOC
 inline void __syncwarp(unsigned = 0xffffffffu) {
     cuda_on_host::wait_as(cuda_on_host::State::AT_WARP_BARRIER);
 }
+
+// Whoever waits for another block lets it go on.
+inline void __nanosleep(unsigned) { cuda_on_host::wait_as(cuda_on_host::State::ASLEEP); }
 
 // The device's is right to two units in the last place.
 inline float rsqrtf(float value) { return 1.0f / sqrtf(value); }

@@ -30,6 +30,25 @@ extern "C" void probe_divergent_barrier(int* y, const int* x) {
 // Wrong: writes one element too many.
 extern "C" void probe_overrun(int* y, const int* x) { y[threadIdx.x + 1] = x[threadIdx.x]; }
 
+// Right: y[i] is the sum over the blocks of what block b has in shared memory, b * b and x[i], which
+// each adds when the block before it has; with a word for whose turn it is, zero before and after.
+extern "C" void probe_turns(int* y, const int* x, unsigned* turn) {
+    __shared__ int own[THREADS];
+    own[threadIdx.x] = (int)(blockIdx.x * blockIdx.x) + x[threadIdx.x];
+    if (threadIdx.x == 0) wait_until(turn, 0, blockIdx.x);
+    __syncthreads();
+    y[threadIdx.x] += own[threadIdx.x];
+    __syncthreads();
+    if (threadIdx.x == 0) *turn = blockIdx.x + 1 < gridDim.x ? blockIdx.x + 1 : 0;
+}
+
+// Wrong: the first block waits for the last one.
+extern "C" void probe_deadlock(unsigned* turn) {
+    if (threadIdx.x == 0) wait_until(turn, 0, blockIdx.x == 0 ? gridDim.x : blockIdx.x);
+    __syncthreads();
+    if (threadIdx.x == 0) *turn = blockIdx.x + 1;
+}
+
 #define ENTRY(NAME) cuda_on_host::entry(#NAME, NAME)
 #define BOTH(NAME) ENTRY(NAME##_f32), ENTRY(NAME##_bf16)
 
@@ -48,11 +67,11 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(cross_entropy),
     BOTH(dropout),
     BOTH(gather),
-    BOTH(ghost_norm_statistics),
+    BOTH(ghost_norm_forward),
+    BOTH(ghost_norm_forward_add),
     BOTH(ghost_norm_apply),
     BOTH(ghost_norm_apply_add),
-    BOTH(ghost_norm_gradient_sums),
-    BOTH(ghost_norm_gradient),
+    BOTH(ghost_norm_backward),
     BOTH(gradient_sum),
     ENTRY(take_sums),
     BOTH(relu),
@@ -80,6 +99,8 @@ static const cuda_on_host::Entry ENTRIES[] = {
     ENTRY(probe_missing_barrier),
     ENTRY(probe_divergent_barrier),
     ENTRY(probe_overrun),
+    ENTRY(probe_turns),
+    ENTRY(probe_deadlock),
 };
 
 // The name of kernel `index`, or null past the last.
@@ -101,14 +122,16 @@ extern "C" int kernel_parameters(const char* name, int* sizes, int* pointers) {
 // After a launch that was left in the middle (by a jump): its threads are given up.
 extern "C" void abandon_launch() { cuda_on_host::machine.error = "abandoned"; }
 
-// Launches a kernel on a grid of (x, y) blocks of `threads` threads; `arguments` points to the
-// values of its `count` parameters. An empty answer is success, anything else says what was wrong.
+// Launches a kernel on a grid of (x, y) blocks of `threads` threads, cooperatively or not;
+// `arguments` points to the values of its `count` parameters. An empty answer is success, anything else says what was wrong.
 extern "C" const char* launch_kernel(const char* name, unsigned x, unsigned y, unsigned threads,
-                                     void** arguments, int count, uint64_t seed) {
+                                     void** arguments, int count, uint64_t seed,
+                                     int cooperative) {
     for (const cuda_on_host::Entry& entry : ENTRIES) {
         if (strcmp(entry.name, name) != 0) continue;
         if (entry.parameters != count) return "wrong number of arguments";
-        return entry.launch(entry.kernel, {x, y, 1}, {threads, 1, 1}, arguments, seed);
+        return entry.launch(entry.kernel, {x, y, 1}, {threads, 1, 1}, arguments, seed,
+                            cooperative != 0);
     }
     return "no such kernel";
 }

@@ -13,12 +13,14 @@
 extern "C" const char* kernel_name(int index);
 extern "C" int kernel_parameters(const char* name, int* sizes, int* pointers);
 extern "C" const char* launch_kernel(const char* name, unsigned x, unsigned y, unsigned threads,
-                                     void** arguments, int count, uint64_t seed);
+                                     void** arguments, int count, uint64_t seed,
+                                     int cooperative);
 
 namespace stand_in {
 
 constexpr int THREADS = 256;
 constexpr int MAX_PARAMETERS = 64;
+constexpr int BLOCKS_OF_MULTIPROCESSOR = 2048 / THREADS;  // of any kernel
 
 struct Context {
     int users;
@@ -393,14 +395,15 @@ EXPORT cuFuncSetAttribute(void*, int, int) {
 
 EXPORT cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int threads, size_t) {
     return driver_call("cuOccupancyMaxActiveBlocksPerMultiprocessor", PLAIN, [&]() -> int {
-        *blocks = 2048 / threads;
+        *blocks = BLOCKS_OF_MULTIPROCESSOR * THREADS / threads;
         return SUCCESS;
     });
 }
 
 // ---- Launches.
 
-static int launch(Function* function, unsigned gridX, unsigned gridY, void* stream, void** from) {
+static int launch(Function* function, unsigned gridX, unsigned gridY, void* stream, void** from,
+                  bool cooperative) {
     struct Values {
         std::vector<uint64_t> values;
         std::vector<void*> addresses;
@@ -427,31 +430,53 @@ static int launch(Function* function, unsigned gridX, unsigned gridY, void* stre
             }
         }
         const char* error = launch_kernel(name.c_str(), gridX, gridY, THREADS,
-                                          held->addresses.data(), (int)count, below(1u << 31));
+                                          held->addresses.data(), (int)count, below(1u << 31),
+                                          cooperative);
         if (*error != 0) work_failed(LAUNCH_FAILED, name + ": " + error);
     });
+}
+
+static int checked_launch(const char* call, void* handle, unsigned gridX, unsigned gridY,
+                          unsigned gridZ, unsigned blockX, unsigned blockY, unsigned blockZ,
+                          unsigned shared, void* stream, void** values, bool cooperative) {
+    Function* function = (Function*)handle;
+    if (!functions.count(function) || function->module->destroyed)
+        return wrong(INVALID_HANDLE, "%s: %p is no function", call, handle);
+    const char* name = function->name.c_str();
+    if (blockX != THREADS || blockY != 1 || blockZ != 1)
+        return wrong(INVALID_VALUE, "%s: block (%u, %u, %u), kernels are made for 256 threads",
+                     name, blockX, blockY, blockZ);
+    if (gridX == 0 || gridX > 2147483647u || gridY == 0 || gridY > 65535 || gridZ != 1)
+        return wrong(INVALID_VALUE, "%s: grid (%u, %u, %u)", name, gridX, gridY, gridZ);
+    unsigned long long most = (unsigned long long)BLOCKS_OF_MULTIPROCESSOR * attributes[16];
+    if (cooperative && (unsigned long long)gridX * gridY > most)
+        return wrong(COOPERATIVE_LAUNCH_TOO_LARGE, "%s: %u x %u blocks, the device holds %llu",
+                     name, gridX, gridY, most);
+    if (shared != 0) return wrong(INVALID_VALUE, "%s: dynamic shared memory", name);
+    if (values == nullptr && !function->sizes.empty())
+        return wrong(INVALID_VALUE, "%s: no arguments", name);
+    for (size_t i = 0; i < function->sizes.size(); i++)
+        if (values[i] == nullptr) return wrong(INVALID_VALUE, "%s: argument %zu", name, i);
+    return launch(function, gridX, gridY, stream, values, cooperative);
 }
 
 EXPORT cuLaunchKernel(void* handle, unsigned gridX, unsigned gridY, unsigned gridZ, unsigned blockX,
                       unsigned blockY, unsigned blockZ, unsigned shared, void* stream,
                       void** values, void** extra) {
     return driver_call("cuLaunchKernel", PLAIN, [&]() -> int {
-        Function* function = (Function*)handle;
-        if (!functions.count(function) || function->module->destroyed)
-            return wrong(INVALID_HANDLE, "cuLaunchKernel: %p is no function", handle);
-        const char* name = function->name.c_str();
-        if (blockX != THREADS || blockY != 1 || blockZ != 1)
-            return wrong(INVALID_VALUE, "%s: block (%u, %u, %u), kernels are made for 256 threads",
-                         name, blockX, blockY, blockZ);
-        if (gridX == 0 || gridX > 2147483647u || gridY == 0 || gridY > 65535 || gridZ != 1)
-            return wrong(INVALID_VALUE, "%s: grid (%u, %u, %u)", name, gridX, gridY, gridZ);
-        if (shared != 0 || extra != nullptr)
-            return wrong(INVALID_VALUE, "%s: dynamic shared memory or extra arguments", name);
-        if (values == nullptr && !function->sizes.empty())
-            return wrong(INVALID_VALUE, "%s: no arguments", name);
-        for (size_t i = 0; i < function->sizes.size(); i++)
-            if (values[i] == nullptr) return wrong(INVALID_VALUE, "%s: argument %zu", name, i);
-        return launch(function, gridX, gridY, stream, values);
+        if (extra != nullptr) return wrong(INVALID_VALUE, "cuLaunchKernel: extra arguments");
+        return checked_launch("cuLaunchKernel", handle, gridX, gridY, gridZ, blockX, blockY,
+                              blockZ, shared, stream, values, false);
+    });
+}
+
+// In a capture it becomes a node like another: a graph that is replayed launches it as it was.
+EXPORT cuLaunchCooperativeKernel(void* handle, unsigned gridX, unsigned gridY, unsigned gridZ,
+                                 unsigned blockX, unsigned blockY, unsigned blockZ,
+                                 unsigned shared, void* stream, void** values) {
+    return driver_call("cuLaunchCooperativeKernel", PLAIN, [&]() -> int {
+        return checked_launch("cuLaunchCooperativeKernel", handle, gridX, gridY, gridZ, blockX,
+                              blockY, blockZ, shared, stream, values, true);
     });
 }
 
@@ -476,6 +501,7 @@ static const std::map<int, const char*> NAMES = {
     {LAUNCH_OUT_OF_RESOURCES, "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES"},
     {CONTEXT_IS_DESTROYED, "CUDA_ERROR_CONTEXT_IS_DESTROYED"},
     {LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED"},
+    {COOPERATIVE_LAUNCH_TOO_LARGE, "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE"},
     {NOT_SUPPORTED, "CUDA_ERROR_NOT_SUPPORTED"},
     {CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED"},
     {CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"},

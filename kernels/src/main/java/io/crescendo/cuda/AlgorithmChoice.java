@@ -106,7 +106,7 @@ final class AlgorithmChoice {
     }
 
     private static Grids grids(CudaDevice device, ConvolutionProblem problem) {
-        return new Grids(device.multiprocessors(), problem.elementBytes());
+        return device.grids(problem.elementBytes());
     }
 
     /** Opened at the first use: before, the libraries are not loaded. */

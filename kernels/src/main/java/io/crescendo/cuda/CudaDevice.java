@@ -194,6 +194,11 @@ final class CudaDevice implements AutoCloseable {
         return properties.multiprocessors();
     }
 
+    /** Launch shapes for activations of so many bytes an element. */
+    Grids grids(int elementBytes) {
+        return new Grids(properties.multiprocessors(), properties.cacheBytes(), elementBytes);
+    }
+
     /** Whether physical memory can be mapped into reserved addresses here. */
     boolean mapsMemory() {
         return mapsMemory;

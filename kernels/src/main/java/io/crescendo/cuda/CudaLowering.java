@@ -34,7 +34,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
         this.device = device;
         this.measuring = measuring;
         this.program = program;
-        this.grids = new Grids(device.multiprocessors(), elementBytes());
+        this.grids = device.grids(elementBytes());
     }
 
     /**
@@ -125,6 +125,14 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     /** Appends a kernel, named without its type. */
     void launch(OpPlan plan, String kernel, Grid grid, Arguments arguments) {
         plan.launch(at -> call(kernel, grid, arguments.at(at)));
+    }
+
+    /** Appends a kernel whose blocks wait for each other, named without its type. */
+    void launchTogether(OpPlan plan, String kernel, Grid grid, Arguments arguments) {
+        plan.launch(at -> {
+            Kernels.Call call = device.kernels().together(named(kernel), grid.x(), grid.y(), arguments.at(at));
+            return () -> call.enqueue(device.stream());
+        });
     }
 
     /** A kernel with its arguments, named without its type. */

@@ -2,6 +2,7 @@ package io.crescendo.cuda;
 
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT;
 import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED;
 import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
@@ -20,6 +21,7 @@ import jcuda.driver.CUdevice;
  * @param major compute capability before the dot
  * @param minor compute capability after the dot
  * @param multiprocessors how many blocks of work run side by side, roughly
+ * @param cacheBytes of the level 2 cache
  * @param memoryBytes all memory of the device
  * @param driverVersion the newest CUDA version the driver knows, for example 12060 for 12.6
  * @param mapsMemory whether physical memory can be mapped into reserved address space
@@ -29,6 +31,7 @@ record DeviceProperties(
         int major,
         int minor,
         int multiprocessors,
+        long cacheBytes,
         long memoryBytes,
         int driverVersion,
         boolean mapsMemory) {
@@ -51,6 +54,7 @@ record DeviceProperties(
                 attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR),
                 attribute(device, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR),
                 attribute(device, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT),
+                attribute(device, CU_DEVICE_ATTRIBUTE_L2_CACHE_SIZE),
                 bytes[0],
                 version[0],
                 attribute(device, CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED) != 0);

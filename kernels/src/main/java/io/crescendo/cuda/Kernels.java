@@ -1,5 +1,6 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuLaunchCooperativeKernel;
 import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
 import static jcuda.driver.JCudaDriver.cuModuleLoadData;
@@ -103,11 +104,23 @@ final class Kernels implements AutoCloseable {
      * @throws CudaException if there is no such kernel
      */
     Call call(String name, int gridX, int gridY, Object... arguments) {
+        return call(name, false, gridX, gridY, arguments);
+    }
+
+    /**
+     * The same for a kernel whose blocks wait for each other: a cooperative launch, which promises that all of them run
+     * at once. The driver refuses it if the device does not hold so many.
+     */
+    Call together(String name, int gridX, int gridY, Object... arguments) {
+        return call(name, true, gridX, gridY, arguments);
+    }
+
+    private Call call(String name, boolean together, int gridX, int gridY, Object... arguments) {
         if (gridX < 1 || gridY < 1 || gridY > MOST_BLOCKS_BESIDE) {
             throw new IllegalArgumentException("a launch of " + name + " wants 1 to 2147483647 by 1 to "
                     + MOST_BLOCKS_BESIDE + " blocks, not " + gridX + " by " + gridY);
         }
-        return new Call(name, function(name), gridX, gridY, arguments);
+        return new Call(name, function(name), together, gridX, gridY, arguments);
     }
 
     /**
@@ -145,6 +158,9 @@ final class Kernels implements AutoCloseable {
 
         private final String name;
         private final CUfunction function;
+        /** Whether all blocks must run at once. */
+        private final boolean together;
+
         private final int gridX;
         private final int gridY;
         /** A slot for each value, then a pointer to each slot: what the driver wants. Outlives every launch. */
@@ -152,9 +168,10 @@ final class Kernels implements AutoCloseable {
 
         private final Pointer parameters;
 
-        private Call(String name, CUfunction function, int gridX, int gridY, Object... arguments) {
+        private Call(String name, CUfunction function, boolean together, int gridX, int gridY, Object... arguments) {
             this.name = name;
             this.function = function;
+            this.together = together;
             this.gridX = gridX;
             this.gridY = gridY;
             this.packed = new Memory(2L * SLOT_BYTES * Math.max(1, arguments.length));
@@ -189,7 +206,11 @@ final class Kernels implements AutoCloseable {
         /** Puts the launch on a stream; allocates nothing. */
         void enqueue(CUstream stream) {
             try {
-                cuLaunchKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters, null);
+                if (together) {
+                    cuLaunchCooperativeKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters);
+                } else {
+                    cuLaunchKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters, null);
+                }
             } catch (jcuda.CudaException e) {
                 throw new CudaException("cannot launch " + this + ": " + e.getMessage(), e);
             }

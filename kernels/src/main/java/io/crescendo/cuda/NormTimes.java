@@ -27,8 +27,11 @@ import static jcuda.jcudnn.cudnnTensorFormat.CUDNN_TENSOR_NHWC;
 import io.crescendo.backend.Precision;
 import io.crescendo.cuda.KernelTimes.Time;
 import io.crescendo.cuda.KernelTimes.Times;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Optional;
 import java.util.Random;
+import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.jcudnn.cudnnActivationDescriptor;
@@ -102,16 +105,12 @@ public final class NormTimes {
     /** The same with what belongs to the form. */
     public Times ghostForward(Activation x, int ghostBatch, Form form) {
         try (Normed n = new Normed(x, ghostBatch, form)) {
-            Kernels.Call statistics = n.statistics();
-            Kernels.Call apply = n.apply();
-            return times.time(n.floorBytes(2), () -> {
-                statistics.enqueue(device.stream());
-                apply.enqueue(device.stream());
-            });
+            Kernels.Call forward = n.forward();
+            return times.time(n.floorBytes(2), () -> forward.enqueue(device.stream()));
         }
     }
 
-    /** Both launches of the gradient. */
+    /** Gradients by activations, scale and shift. */
     public Times ghostBackward(Activation x, int ghostBatch) {
         return ghostBackward(x, ghostBatch, Form.PLAIN);
     }
@@ -119,14 +118,9 @@ public final class NormTimes {
     /** The same with what belongs to the form. */
     public Times ghostBackward(Activation x, int ghostBatch, Form form) {
         try (Normed n = new Normed(x, ghostBatch, form)) {
-            n.statistics().enqueue(device.stream()); // and the mask: gradients of what was computed
-            n.apply().enqueue(device.stream());
-            Kernels.Call sums = n.gradientSums();
-            Kernels.Call gradient = n.gradient();
-            return times.time(n.floorBytes(3), () -> {
-                sums.enqueue(device.stream());
-                gradient.enqueue(device.stream());
-            });
+            n.forward().enqueue(device.stream()); // statistics and mask: gradients of what was computed
+            Kernels.Call backward = n.backward();
+            return times.time(n.floorBytes(3), () -> backward.enqueue(device.stream()));
         }
     }
 
@@ -229,11 +223,11 @@ public final class NormTimes {
         }
     }
 
-    /** The buffers of a normalisation, and its launches. */
+    /** The buffers of a normalisation, and its launch each way. */
     private final class Normed implements AutoCloseable {
         final CudaScope memory = device.newScope();
         final int elementBytes = backend.elementBytes();
-        final Grids grids = new Grids(device.multiprocessors(), elementBytes);
+        final Grids grids = device.grids(elementBytes);
         final Activation shape;
         final Form form;
         final int plane;
@@ -322,113 +316,73 @@ public final class NormTimes {
             return address;
         }
 
-        private Norms.Shares shares(String kernel, int ahead) {
-            return Norms.Shares.of(
-                    device.kernels(),
-                    grids,
-                    times.named(kernel),
-                    ahead,
-                    groups,
-                    (long) ghostBatch * plane,
-                    shape.channels);
+        private Kernels.Call call(
+                String kernel, int ahead, int twice, int once, BiFunction<Long, Long, Object[]> arguments) {
+            int places = device.kernels().blocksOfMultiprocessor(times.named(kernel));
+            long rows = (long) ghostBatch * plane;
+            Grid teams = grids.teams(rows, shape.channels, groups, ahead, twice, once, places);
+            return device.kernels()
+                    .together(
+                            times.named(kernel),
+                            teams.x(),
+                            teams.y(),
+                            arguments.apply(zeroed(grids.partialBytes(teams)), backend.tickets()));
         }
 
-        private Kernels.Call call(String kernel, Norms.Shares shares, Object... arguments) {
-            Grid grid = shares.grid();
-            return device.kernels().call(times.named(kernel), grid.x(), grid.y(), arguments);
+        Kernels.Call forward() {
+            String kernel = form.added() ? "ghost_norm_forward_add" : "ghost_norm_forward";
+            return call(kernel, Grids.AHEAD, 1, form.added() ? 2 : 1, (partials, tickets) -> {
+                List<Object> arguments = new ArrayList<>(List.of(
+                        x,
+                        scale,
+                        shift,
+                        mean,
+                        variance,
+                        y,
+                        mask,
+                        runningMean,
+                        runningVariance,
+                        partials,
+                        tickets,
+                        shape.samples,
+                        shape.channels,
+                        plane,
+                        ghostBatch,
+                        (float) EPSILON,
+                        (float) MOMENTUM,
+                        form.rectified() ? 1 : 0));
+                if (form.added()) {
+                    arguments.add(1, addend);
+                }
+                return arguments.toArray();
+            });
         }
 
-        Kernels.Call statistics() {
-            Norms.Shares shares = shares("ghost_norm_statistics", Grids.AHEAD);
+        Kernels.Call backward() {
             return call(
-                    "ghost_norm_statistics",
-                    shares,
-                    x,
-                    mean,
-                    variance,
-                    zeroed(shares.partialBytes()),
-                    backend.tickets(),
-                    shape.samples,
-                    shape.channels,
-                    plane,
-                    ghostBatch,
-                    shares.splits());
-        }
-
-        Kernels.Call apply() {
-            String kernel = form.added() ? "ghost_norm_apply_add" : "ghost_norm_apply";
-            Norms.Shares shares = shares(kernel, form.added() ? Norms.BOTH_AHEAD : Grids.AHEAD);
-            Object[] behind = {
-                scale,
-                shift,
-                mean,
-                variance,
-                y,
-                mask,
-                runningMean,
-                runningVariance,
-                shape.samples,
-                shape.channels,
-                plane,
-                ghostBatch,
-                shares.splits(),
-                (float) EPSILON,
-                (float) MOMENTUM,
-                form.rectified() ? 1 : 0
-            };
-            int inputs = form.added() ? 2 : 1;
-            Object[] arguments = new Object[inputs + behind.length];
-            arguments[0] = x;
-            if (form.added()) {
-                arguments[1] = addend;
-            }
-            System.arraycopy(behind, 0, arguments, inputs, behind.length);
-            return call(kernel, shares, arguments);
-        }
-
-        Kernels.Call gradientSums() {
-            Norms.Shares shares = shares("ghost_norm_gradient_sums", Norms.BOTH_AHEAD);
-            return call(
-                    "ghost_norm_gradient_sums",
-                    shares,
-                    x,
-                    dy,
-                    mean,
-                    variance,
-                    mask,
-                    sums,
-                    zeroed(shares.partialBytes()),
-                    backend.tickets(),
-                    shape.samples,
-                    shape.channels,
-                    plane,
-                    ghostBatch,
-                    shares.splits(),
-                    (float) EPSILON);
-        }
-
-        Kernels.Call gradient() {
-            Norms.Shares shares = shares("ghost_norm_gradient", Norms.BOTH_AHEAD);
-            return call(
-                    "ghost_norm_gradient",
-                    shares,
-                    x,
-                    dy,
-                    scale,
-                    mean,
-                    variance,
-                    mask,
-                    sums,
-                    dx,
-                    daddend,
-                    dscale,
-                    dshift,
-                    shape.samples,
-                    shape.channels,
-                    plane,
-                    ghostBatch,
-                    shares.splits(),
-                    (float) EPSILON);
+                    "ghost_norm_backward",
+                    Norms.BOTH_AHEAD,
+                    2,
+                    form.added() ? 2 : 1,
+                    (partials, tickets) -> CudaLowering.arguments(
+                            x,
+                            dy,
+                            scale,
+                            mean,
+                            variance,
+                            mask,
+                            sums,
+                            dx,
+                            daddend,
+                            dscale,
+                            dshift,
+                            partials,
+                            tickets,
+                            shape.samples,
+                            shape.channels,
+                            plane,
+                            ghostBatch,
+                            (float) EPSILON));
         }
 
         @Override

@@ -6,7 +6,6 @@ import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -24,33 +23,6 @@ final class Norms {
         this.lowering = lowering;
     }
 
-    /**
-     * How the rows of x are shared out: groups of samples, and blocks for each group.
-     *
-     * @param groups how many
-     * @param splits blocks of each
-     */
-    record Shares(int groups, int splits, Grid grid, int channels) {
-        /**
-         * For one kernel.
-         *
-         * @param kernel its full name
-         * @param ahead rows that a thread of it has under way at once
-         */
-        static Shares of(
-                Kernels kernels, Grids grids, String kernel, int ahead, int groups, long rowsOfGroup, int channels) {
-            int places = kernels.blocksOfMultiprocessor(kernel);
-            int splits = grids.splits(rowsOfGroup, channels, groups, ahead, places);
-            Grid grid = new Grid(Math.multiplyExact(groups, splits), grids.slabs(channels));
-            return new Shares(groups, splits, grid, channels);
-        }
-
-        /** Bytes of two float32 numbers per channel and block that shares a group; none if blocks share nothing. */
-        long partialBytes() {
-            return splits == 1 ? 0 : 2L * Float.BYTES * groups * splits * channels;
-        }
-    }
-
     /** The groups of an operation's samples. */
     private final class Groups {
         final Nhwc x;
@@ -63,32 +35,18 @@ final class Norms {
             groups = (x.samples() + this.ghostBatch - 1) / this.ghostBatch;
         }
 
-        Shares shares(String kernel, int ahead) {
-            return Shares.of(
-                    lowering.device().kernels(),
-                    lowering.grids(),
-                    lowering.named(kernel),
-                    ahead,
-                    groups,
-                    (long) ghostBatch * x.plane(),
-                    x.channels());
-        }
-    }
-
-    /** The launch that normalises, with or without an addend. */
-    private void apply(
-            OpPlan plan, Groups g, @Nullable Value addend, Function<Addresses, Object[]> pointers, Object... settings) {
-        String kernel = addend == null ? "ghost_norm_apply" : "ghost_norm_apply_add";
-        Shares shares = g.shares(kernel, addend == null ? Grids.AHEAD : BOTH_AHEAD);
-        lowering.launch(plan, kernel, shares.grid(), at -> {
-            List<Object> all = new ArrayList<>(List.of(pointers.apply(at)));
-            if (addend != null) {
-                all.add(1, at.value(addend));
+        /** See {@link Grids#teams}. */
+        Grid teams(String kernel, int ahead, int twice, int once) {
+            int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(kernel));
+            Grid teams = lowering.grids()
+                    .teams((long) ghostBatch * x.plane(), x.channels(), groups, ahead, twice, once, places);
+            long tickets = lowering.grids().tickets(teams, x.channels());
+            if (tickets > Addresses.TICKETS) {
+                throw new IllegalArgumentException(kernel + " of " + x.channels() + " channels takes " + tickets
+                        + " tickets, there are " + Addresses.TICKETS);
             }
-            all.addAll(List.of(g.x.samples(), g.x.channels(), g.x.plane(), g.ghostBatch, shares.splits()));
-            all.addAll(List.of(settings));
-            return all.toArray();
-        });
+            return teams;
+        }
     }
 
     OpPlan forward(Op.GhostBatchNorm op) {
@@ -106,28 +64,16 @@ final class Norms {
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
-        Shares shares = g.shares("ghost_norm_statistics", Grids.AHEAD);
-        long partials = plan.scratch(shares.partialBytes());
-        lowering.launch(
+        String kernel = addend == null ? "ghost_norm_forward" : "ghost_norm_forward_add";
+        Grid teams = g.teams(kernel, Grids.AHEAD, 1, addend == null ? 1 : 2);
+        long partials = plan.scratch(lowering.grids().partialBytes(teams));
+        lowering.launchTogether(
                 plan,
-                "ghost_norm_statistics",
-                shares.grid(),
-                at -> arguments(
-                        at.value(op.input()),
-                        at.value(op.mean()),
-                        at.value(op.variance()),
-                        at.scratch(plan, partials),
-                        at.tickets(),
-                        x.samples(),
-                        x.channels(),
-                        x.plane(),
-                        g.ghostBatch,
-                        shares.splits()));
-        apply(
-                plan,
-                g,
-                addend,
-                at -> arguments(
+                kernel,
+                teams,
+                at -> withAddend(
+                        at,
+                        addend,
                         at.value(op.input()),
                         at.weights(op.scale()),
                         at.weights(op.shift()),
@@ -136,11 +82,26 @@ final class Norms {
                         at.value(op.output()),
                         orNull(at, mask),
                         at.statistics(op.runningMean()),
-                        at.statistics(op.runningVariance())),
-                (float) op.epsilon(),
-                (float) op.momentum(),
-                op.relu() ? 1 : 0);
+                        at.statistics(op.runningVariance()),
+                        at.scratch(plan, partials),
+                        at.tickets(),
+                        x.samples(),
+                        x.channels(),
+                        x.plane(),
+                        g.ghostBatch,
+                        (float) op.epsilon(),
+                        (float) op.momentum(),
+                        op.relu() ? 1 : 0));
         return plan;
+    }
+
+    /** What is added comes second, for the kernels that add something. */
+    private static Object[] withAddend(Addresses at, @Nullable Value addend, Object... arguments) {
+        List<Object> all = new ArrayList<>(List.of(arguments));
+        if (addend != null) {
+            all.add(1, at.value(addend));
+        }
+        return all.toArray();
     }
 
     OpPlan gradient(Op.GhostBatchNormGradient op) {
@@ -154,32 +115,12 @@ final class Norms {
             lowering.define(plan, addendGradient);
         }
         long sums = plan.scratch(2L * Float.BYTES * g.groups * x.channels());
-        Shares shares = g.shares("ghost_norm_gradient_sums", BOTH_AHEAD);
-        long partials = plan.scratch(shares.partialBytes());
-        lowering.launch(
+        Grid teams = g.teams("ghost_norm_backward", BOTH_AHEAD, 2, addendGradient == null ? 1 : 2);
+        long partials = plan.scratch(lowering.grids().partialBytes(teams));
+        lowering.launchTogether(
                 plan,
-                "ghost_norm_gradient_sums",
-                shares.grid(),
-                at -> arguments(
-                        at.value(op.input()),
-                        at.value(op.outputGradient()),
-                        at.value(op.mean()),
-                        at.value(op.variance()),
-                        orNull(at, op.mask()),
-                        at.scratch(plan, sums),
-                        at.scratch(plan, partials),
-                        at.tickets(),
-                        x.samples(),
-                        x.channels(),
-                        x.plane(),
-                        g.ghostBatch,
-                        shares.splits(),
-                        (float) op.epsilon()));
-        Shares gradientShares = g.shares("ghost_norm_gradient", BOTH_AHEAD);
-        lowering.launch(
-                plan,
-                "ghost_norm_gradient",
-                gradientShares.grid(),
+                "ghost_norm_backward",
+                teams,
                 at -> arguments(
                         at.value(op.input()),
                         at.value(op.outputGradient()),
@@ -192,11 +133,12 @@ final class Norms {
                         orNull(at, addendGradient),
                         at.gradients(op.scaleGradient()),
                         at.gradients(op.shiftGradient()),
+                        at.scratch(plan, partials),
+                        at.tickets(),
                         x.samples(),
                         x.channels(),
                         x.plane(),
                         g.ghostBatch,
-                        gradientShares.splits(),
                         (float) op.epsilon()));
         return plan;
     }
@@ -204,30 +146,35 @@ final class Norms {
     /** The running averages stand for the statistics of one group of all samples, and nothing is updated. */
     OpPlan inference(Op.BatchNormInference op) {
         OpPlan plan = lowering.plan();
-        Groups g = new Groups(op.input(), Integer.MAX_VALUE);
+        Nhwc x = Nhwc.of(op.input());
         lowering.define(plan, op.output());
         plan.allowOverwriting(op.input());
         Value addend = op.addend();
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
-        apply(
+        String kernel = addend == null ? "ghost_norm_apply" : "ghost_norm_apply_add";
+        Grids grids = lowering.grids();
+        int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(kernel));
+        int splits = grids.splits(x.rows(), x.channels(), 1, Grids.AHEAD, places);
+        lowering.launch(
                 plan,
-                g,
-                addend,
-                at -> arguments(
+                kernel,
+                new Grid(splits, grids.slabs(x.channels())),
+                at -> withAddend(
+                        at,
+                        addend,
                         at.value(op.input()),
                         at.weights(op.scale()),
                         at.weights(op.shift()),
                         at.statistics(op.runningMean()),
                         at.statistics(op.runningVariance()),
                         at.value(op.output()),
-                        0L,
-                        0L,
-                        0L),
-                (float) op.epsilon(),
-                0f,
-                op.relu() ? 1 : 0);
+                        x.samples(),
+                        x.channels(),
+                        x.plane(),
+                        (float) op.epsilon(),
+                        op.relu() ? 1 : 0));
         return plan;
     }
 

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 @NullMarked
 class AlgorithmCacheTest {
     private static final DeviceProperties DEVICE =
-            new DeviceProperties("NVIDIA H200", 9, 0, 132, 1L << 37, 12060, true);
+            new DeviceProperties("NVIDIA H200", 9, 0, 132, 60L << 20, 1L << 37, 12060, true);
     private static final long CUDNN = 90501;
     private static final long BYTES = 12_345_678_901L;
 
@@ -112,7 +112,7 @@ class AlgorithmCacheTest {
     void ignoresOtherDevicesAndVersions() throws IOException {
         put(open(), "a", "classic1");
         assertNull(new AlgorithmCache(directory(), DEVICE, CUDNN + 1).find("a"));
-        DeviceProperties other = new DeviceProperties("NVIDIA A100", 8, 0, 108, 1L << 36, 12060, true);
+        DeviceProperties other = new DeviceProperties("NVIDIA A100", 8, 0, 108, 40L << 20, 1L << 36, 12060, true);
         assertNull(new AlgorithmCache(directory(), other, CUDNN).find("a"));
         // A file that was copied under another device's name.
         AlgorithmCache foreign = new AlgorithmCache(directory(), other, CUDNN);

@@ -84,7 +84,7 @@ class ConvolutionMethodsTest {
     }
 
     private void check(CudaDevice device, ConvolutionProblem problem, Set<String> seen) {
-        Grids grids = new Grids(device.multiprocessors(), problem.elementBytes());
+        Grids grids = device.grids(problem.elementBytes());
         int first = Math.toIntExact(
                 problem.direction() == Direction.INPUT_GRADIENT ? problem.outputElements() : problem.inputElements());
         int second = Math.toIntExact(
@@ -283,7 +283,7 @@ class ConvolutionMethodsTest {
     }
 
     private static List<String> tried(CudaDevice device, ConvolutionProblem problem, long workspaceBytes) {
-        Grids grids = new Grids(device.multiprocessors(), problem.elementBytes());
+        Grids grids = device.grids(problem.elementBytes());
         List<ConvolutionMethod> methods = ConvolutionMethods.worthTrying(
                 device.cudnn(), problem, grids, method -> method.workspaceBytes() <= workspaceBytes);
         try {

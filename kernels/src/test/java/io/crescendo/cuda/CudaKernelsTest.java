@@ -285,6 +285,32 @@ class CudaKernelsTest {
         }
     }
 
+    /** Blocks that do not wait for each other as they should; one mistake each, for each way would hide the others. */
+    @Test
+    void wrongWaitingIsNoticed() {
+        Map<String, Map<String, String>> mistakes = new LinkedHashMap<>();
+        mistakes.put("no-wait", Map.of("now - from >= steps", "steps + now - from >= steps"));
+        // Whoever is in its second unit takes the end of the first one for its own.
+        mistakes.put(
+                "old-result",
+                Map.of("wait_until(word(channels), before(unit)", "wait_until(word(channels), 0u * before(unit)"));
+        mistakes.put("no-reset", Map.of("*word(channels) = 0;", "*word(channels) += 0;"));
+        mistakes.put("no-ticket-reset", Map.of("if (last) *ticket = 0;", ""));
+        mistakes.put("shared-partials", Map.of("(long long)blockIdx.x * members + of", "(long long)of"));
+        // What the blocks left is overwritten while it is merged: they go on before the result is there.
+        mistakes.put(
+                "early-partials",
+                Map.of(
+                        "wait_until(word(channels), before(unit), (unsigned)members + 1u)",
+                        "wait_until(word(channels), before(unit), (unsigned)members)"));
+        mistakes.forEach((name, change) -> {
+            try (CudaOnHost wrong = CudaOnHost.compile("wrong-waiting-" + name, change)) {
+                requireNoticed(wrong, name, GhostNormCheck::forward);
+                requireNoticed(wrong, name, GhostNormCheck::gradient);
+            }
+        });
+    }
+
     private void requireNoticed(CudaOnHost wrong, String what, Consumer<Trial> check) {
         AssertionError noticed = assertThrows(AssertionError.class, () -> compare(wrong, check), what);
         assertTrue(String.valueOf(noticed.getMessage()).contains("crescendo.seed"), what);
@@ -310,6 +336,25 @@ class CudaKernelsTest {
         AssertionError overrun =
                 assertThrows(AssertionError.class, () -> trial.launchGrid("probe_overrun", 1, 1, y, x));
         assertTrue(String.valueOf(overrun.getMessage()).contains("wrote outside argument 0"), overrun.getMessage());
+
+        AssertionError asleep = assertThrows(AssertionError.class, () -> {
+            DeviceBuffer turn = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+            trial.launchGrid("probe_deadlock", 3, 1, turn);
+        });
+        assertTrue(String.valueOf(asleep.getMessage()).contains("only a cooperative launch"), asleep.getMessage());
+        DeviceBuffer turn = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+        AssertionError locked =
+                assertThrows(AssertionError.class, () -> trial.launchTogether("probe_deadlock", 3, 1, turn));
+        String all = String.valueOf(locked.getMessage());
+        assertTrue(all.contains("wait for each other"), all);
+        assertTrue(all.contains("block (0, 0, 0)") && all.contains("block (2, 0, 0)"), all);
+
+        double[] sums = new double[numbers.length];
+        Arrays.setAll(sums, i -> 5 * numbers[i] + 1 + 4 + 9 + 16); // each block has shared memory of its own
+        DeviceBuffer sum = trial.written(ElementType.I32, new double[numbers.length]);
+        DeviceBuffer word = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+        trial.launchTogether("probe_turns", 5, 1, sum, x, word);
+        Trial.closeFloats("sums by turns", sums, sum, 0);
 
         DeviceBuffer z = trial.buffer(ElementType.I32, numbers.length);
         trial.launchGrid("probe_barrier", 1, 1, z, x); // an error leaves nothing behind

@@ -143,6 +143,18 @@ final class CudaOnHost implements AutoCloseable {
      * @param arguments a DeviceBuffer or null for a pointer; Integer, Long, Float for the like
      */
     void launch(long seed, String kernel, int gridX, int gridY, int threads, @Nullable Object... arguments) {
+        launch(seed, false, kernel, gridX, gridY, threads, arguments);
+    }
+
+    /** The same, cooperatively or not. */
+    void launch(
+            long seed,
+            boolean together,
+            String kernel,
+            int gridX,
+            int gridY,
+            int threads,
+            @Nullable Object... arguments) {
         long[] addresses = new long[arguments.length];
         try (Memory values = new Memory(8L * arguments.length);
                 Memory pointers = new Memory(8L * arguments.length)) {
@@ -167,7 +179,8 @@ final class CudaOnHost implements AutoCloseable {
             }
             pointers.write(0, addresses, 0, addresses.length);
             String error = launch.invokeString(
-                    new Object[] {kernel, gridX, gridY, threads, pointers, arguments.length, seed}, false);
+                    new Object[] {kernel, gridX, gridY, threads, pointers, arguments.length, seed, together ? 1 : 0},
+                    false);
             if (error == null || !error.isEmpty()) {
                 throw new AssertionError(kernel + ": " + error);
             }

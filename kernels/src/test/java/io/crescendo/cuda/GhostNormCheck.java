@@ -26,29 +26,37 @@ final class GhostNormCheck {
     private final int plane;
     private final int ghostBatch;
     private final int groups;
-    private final int splits;
     private final int slabs;
+    /** Fewer than units in many trials, more in some. */
+    private final int teams;
+
+    private final int members;
     private final Twin twin = new Twin();
 
     private GhostNormCheck(Trial trial) {
         this.trial = trial;
         ahead = trial.random().nextInt(4) == 0;
-        samples = trial.between(ahead ? 3 : 1, 7);
+        // Many groups of little in some trials, so that teams go from unit to unit.
+        boolean small = !ahead && trial.random().nextInt(3) == 0;
+        samples = trial.between(ahead ? 3 : 1, small ? 24 : 7);
         channels = ahead ? trial.packed() * trial.between(8, 20) : trial.anyChannels();
-        int longest = channels > 100 ? 3 : 9;
+        int longest = small ? 2 : channels > 100 ? 3 : 9;
         height = ahead ? trial.between(5, 7) : trial.between(1, longest);
         width = ahead ? trial.between(5, 7) : trial.between(1, longest);
         plane = height * width;
-        ghostBatch = trial.between(ahead ? 2 : 1, samples + 1);
+        ghostBatch = trial.between(ahead ? 2 : 1, small ? 2 : samples + 1);
         groups = (samples + ghostBatch - 1) / ghostBatch;
-        splits = trial.random().nextBoolean() ? 1 : trial.between(1, ahead ? 3 : 5);
         slabs = trial.slabs(channels);
+        members = trial.random().nextInt(3) == 0
+                ? 1
+                : trial.between(2, ahead ? 3 : trial.random().nextInt(4) == 0 ? 12 : 4);
+        teams = trial.between(1, Math.min(groups * slabs + 1, 5));
     }
 
     @Override
     public String toString() {
-        return "(" + samples + ", " + channels + ", " + height + ", " + width + ") by " + ghostBatch + ", " + splits
-                + " splits";
+        return "(" + samples + ", " + channels + ", " + height + ", " + width + ") by " + ghostBatch + ", " + teams
+                + " teams of " + members;
     }
 
     static void forward(Trial trial) {
@@ -97,80 +105,72 @@ final class GhostNormCheck {
         DeviceBuffer input = nhwc(x);
         DeviceBuffer means = trial.buffer(ElementType.F32, groups * channels);
         DeviceBuffer variances = trial.buffer(ElementType.F32, groups * channels);
-        DeviceBuffer partials = new DeviceBuffer(ElementType.F32, groups * splits * 2 * channels, 0);
-        DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, groups * slabs, 0).zero();
-        statistics(input, means, variances, partials, tickets);
+        DeviceBuffer partials = partials();
+        DeviceBuffer tickets = tickets();
+        DeviceBuffer scales = trial.written(ElementType.F32, scale);
+        DeviceBuffer shifts = trial.written(ElementType.F32, shift);
         // Float32 numbers about `mean`, averaged: the rounding of the numbers, a few times.
         double tolerance = 2e-6 * (1 + mean);
-        Trial.closeFloats("mean of " + this, twin.of(op.mean()), means, tolerance);
-        Trial.closeFloats("variance of " + this, twin.of(op.variance()), variances, 10 * tolerance);
-        Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
-
-        double[] first = variances.read();
-        statistics(input, means, variances, partials, tickets); // in another order of blocks and threads
-        Trial.closeFloats("the same variance again, of " + this, first, variances, 0);
-
-        DeviceBuffer output = added ? nhwc(addend) : trial.buffer(x.length); // the result may lie on the addend
-        DeviceBuffer bits = relu ? trial.buffer(ElementType.U8, samples * plane * packs()) : null;
-        List<@Nullable Object> arguments = new ArrayList<>(Arrays.asList(
-                input,
-                trial.written(ElementType.F32, scale),
-                trial.written(ElementType.F32, shift),
-                means,
-                variances,
-                output,
-                bits,
-                deviceMean,
-                deviceVariance,
-                samples,
-                channels,
-                plane,
-                ghostBatch,
-                splits,
-                (float) EPSILON,
-                (float) MOMENTUM,
-                relu ? 1 : 0));
-        if (added) {
-            arguments.add(1, output);
-        }
-        trial.launchGrid(
-                trial.named(added ? "ghost_norm_apply_add" : "ghost_norm_apply"),
-                groups * splits,
-                slabs,
-                arguments.toArray());
-        // 1/sqrt(epsilon) = 32 may multiply what is left of the mean's rounding, and scale three of it.
-        trial.close("y of " + this, nhwcArray(twin.of(op.output())), output, 100 * tolerance);
-        if (bits != null) {
-            requirePositive(output.read(), bits);
+        double @Nullable [] before = null;
+        for (int launch = 0; launch < 2; launch++) { // in another order of blocks and threads the second time
+            boolean updates = launch == 0;
+            DeviceBuffer output = added ? nhwc(addend) : trial.buffer(x.length); // the result may lie on the addend
+            DeviceBuffer bits = relu ? trial.buffer(ElementType.U8, samples * plane * packs()) : null;
+            List<@Nullable Object> arguments = new ArrayList<>(Arrays.asList(
+                    input,
+                    scales,
+                    shifts,
+                    means,
+                    variances,
+                    output,
+                    bits,
+                    updates ? deviceMean : null,
+                    updates ? deviceVariance : null,
+                    partials,
+                    tickets,
+                    samples,
+                    channels,
+                    plane,
+                    ghostBatch,
+                    (float) EPSILON,
+                    (float) MOMENTUM,
+                    relu ? 1 : 0));
+            if (added) {
+                arguments.add(1, output);
+            }
+            String kernel = trial.named(added ? "ghost_norm_forward_add" : "ghost_norm_forward");
+            trial.launchTogether(kernel, teams, members, arguments.toArray());
+            requireZero(tickets);
+            Trial.closeFloats("mean of " + this, twin.of(op.mean()), means, tolerance);
+            Trial.closeFloats("variance of " + this, twin.of(op.variance()), variances, 10 * tolerance);
+            // 1/sqrt(epsilon) = 32 may multiply what is left of the mean's rounding, and scale three of it.
+            trial.close("y of " + this, nhwcArray(twin.of(op.output())), output, 100 * tolerance);
+            if (bits != null) {
+                requirePositive(output.read(), bits);
+            }
+            if (before != null) {
+                Trial.closeFloats("the same variance again, of " + this, before, variances, 0);
+            }
+            before = variances.read();
         }
         Trial.closeFloats("running mean of " + this, twin.of(op.runningMean()), deviceMean, tolerance);
         Trial.closeFloats("running variance of " + this, twin.of(op.runningVariance()), deviceVariance, 10 * tolerance);
         inference(input, scale, shift, deviceMean, deviceVariance, relu);
     }
 
-    private void statistics(
-            DeviceBuffer input,
-            DeviceBuffer means,
-            DeviceBuffer variances,
-            DeviceBuffer partials,
-            DeviceBuffer tickets) {
-        trial.launchGrid(
-                trial.named("ghost_norm_statistics"),
-                groups * splits,
-                slabs,
-                input,
-                means,
-                variances,
-                partials,
-                tickets,
-                samples,
-                channels,
-                plane,
-                ghostBatch,
-                splits);
+    private DeviceBuffer partials() {
+        return new DeviceBuffer(ElementType.F32, teams * members * 2 * 8 * trial.packed(), 0);
     }
 
-    /** The same kernel with the running averages, one group and nothing to update. */
+    private DeviceBuffer tickets() {
+        return new DeviceBuffer(ElementType.I32, slabs + 32 * teams, 0).zero();
+    }
+
+    private void requireZero(DeviceBuffer tickets) {
+        Trial.closeFloats("tickets of " + this, new double[slabs + 32 * teams], tickets, 0);
+    }
+
+    /** The running averages as statistics of all samples. */
     private void inference(
             DeviceBuffer input,
             double[] scale,
@@ -193,7 +193,7 @@ final class GhostNormCheck {
                 relu));
         trial.launchGrid(
                 trial.named("ghost_norm_apply"),
-                splits,
+                trial.between(1, 5),
                 slabs,
                 input,
                 trial.written(ElementType.F32, scale),
@@ -201,16 +201,10 @@ final class GhostNormCheck {
                 mean,
                 variance,
                 input, // y may lie on x, too: every element is read before it is written
-                null,
-                null,
-                null,
                 samples,
                 channels,
                 plane,
-                samples,
-                splits,
                 (float) EPSILON,
-                (float) MOMENTUM,
                 relu ? 1 : 0);
         double largest = Arrays.stream(other.of(y)).map(Math::abs).max().orElse(0);
         trial.close("inference of " + this, other.of(y), input, 2e-6 * (1 + largest));
@@ -227,8 +221,8 @@ final class GhostNormCheck {
                 .toArray();
         double[] scaleGradient = trial.floats(channels); // gradients are added to
         double[] shiftGradient = trial.floats(channels);
-        DeviceBuffer dscale = trial.written(ElementType.F32, scaleGradient);
-        DeviceBuffer dshift = trial.written(ElementType.F32, shiftGradient);
+        double[] scaleGradientBefore = scaleGradient.clone(); // the twin adds to its own
+        double[] shiftGradientBefore = shiftGradient.clone();
         boolean relu = trial.random().nextBoolean();
         boolean added = trial.random().nextBoolean();
         double[] mask = new double[count];
@@ -259,57 +253,46 @@ final class GhostNormCheck {
         DeviceBuffer variances = trial.written(ElementType.F32, variance);
         DeviceBuffer bits = relu ? trial.written(ElementType.U8, pack(nhwcArray(mask))) : null;
         DeviceBuffer sums = trial.buffer(ElementType.F32, 2 * groups * channels);
-        DeviceBuffer partials = new DeviceBuffer(ElementType.F32, groups * splits * 2 * channels, 0);
-        DeviceBuffer tickets = new DeviceBuffer(ElementType.I32, groups * slabs, 0).zero();
-        trial.launchGrid(
-                trial.named("ghost_norm_gradient_sums"),
-                groups * splits,
-                slabs,
-                input,
-                gradient,
-                means,
-                variances,
-                bits,
-                sums,
-                partials,
-                tickets,
-                samples,
-                channels,
-                plane,
-                ghostBatch,
-                splits,
-                (float) EPSILON);
-        Trial.closeFloats("tickets of " + this, new double[groups * slabs], tickets, 0);
-        DeviceBuffer daddend = added ? trial.buffer(count) : null;
-        DeviceBuffer dx = trial.random().nextBoolean() ? gradient : trial.buffer(count); // dx may lie on dy
-        trial.launchGrid(
-                trial.named("ghost_norm_gradient"),
-                groups * splits,
-                slabs,
-                input,
-                gradient,
-                trial.written(ElementType.F32, scale),
-                means,
-                variances,
-                bits,
-                sums,
-                dx,
-                daddend,
-                dscale,
-                dshift,
-                samples,
-                channels,
-                plane,
-                ghostBatch,
-                splits,
-                (float) EPSILON);
-        // Sums of up to 567 terms about 5 in size, in a tree: some ten roundings of sums below 200; dx has the
-        // mean of them, times x^ and scale / deviation of up to 10.
-        trial.close("dx of " + this, nhwcArray(twin.of(op.inputGradient())), dx, 2e-4);
-        Trial.closeFloats("dscale of " + this, twin.of(op.scaleGradient()), dscale, 3e-4);
-        Trial.closeFloats("dshift of " + this, twin.of(op.shiftGradient()), dshift, 3e-4);
-        if (daddend != null && addendGradient != null) {
-            trial.close("daddend of " + this, nhwcArray(twin.of(addendGradient)), daddend, 0);
+        DeviceBuffer partials = partials();
+        DeviceBuffer tickets = tickets();
+        DeviceBuffer scales = trial.written(ElementType.F32, scale);
+        // Once more, in another order of blocks and threads; at last dx lies on dy in some trials.
+        for (int left = 1; left >= 0; left--) {
+            DeviceBuffer dscale = trial.written(ElementType.F32, scaleGradientBefore);
+            DeviceBuffer dshift = trial.written(ElementType.F32, shiftGradientBefore);
+            DeviceBuffer daddend = added ? trial.buffer(count) : null;
+            DeviceBuffer dx = left == 0 && trial.random().nextBoolean() ? gradient : trial.buffer(count);
+            trial.launchTogether(
+                    trial.named("ghost_norm_backward"),
+                    teams,
+                    members,
+                    input,
+                    gradient,
+                    scales,
+                    means,
+                    variances,
+                    bits,
+                    sums,
+                    dx,
+                    daddend,
+                    dscale,
+                    dshift,
+                    partials,
+                    tickets,
+                    samples,
+                    channels,
+                    plane,
+                    ghostBatch,
+                    (float) EPSILON);
+            requireZero(tickets);
+            // Sums of up to 567 terms about 5 in size, in a tree: some ten roundings of sums below 200; dx has the
+            // mean of them, times x^ and scale / deviation of up to 10.
+            trial.close("dx of " + this, nhwcArray(twin.of(op.inputGradient())), dx, 2e-4);
+            Trial.closeFloats("dscale of " + this, twin.of(op.scaleGradient()), dscale, 3e-4);
+            Trial.closeFloats("dshift of " + this, twin.of(op.shiftGradient()), dshift, 3e-4);
+            if (daddend != null && addendGradient != null) {
+                trial.close("daddend of " + this, nhwcArray(twin.of(addendGradient)), daddend, 0);
+            }
         }
     }
 

@@ -13,7 +13,7 @@ class GridsTest {
     private static final int MULTIPROCESSORS = 132;
     private static final int AHEAD = 4;
 
-    private final Grids bf16 = new Grids(MULTIPROCESSORS, Short.BYTES);
+    private final Grids bf16 = new Grids(MULTIPROCESSORS, 60L << 20, Short.BYTES);
 
     /** The three widths of Wide ResNet 16-4 at batch 128, one group, three blocks of a multiprocessor. */
     @Test
@@ -54,6 +54,43 @@ class GridsTest {
             long chunks = (rows + chunk - 1) / chunk;
             String what = rows + " rows, " + channels + " channels, " + groups + " groups: " + splits;
             assertTrue(splits >= 1 && splits <= Math.max(1, chunks / 2), what);
+        }
+    }
+
+    /** The same widths and batch as one group, then in groups of 16. */
+    @Test
+    void teamsShareGroups() {
+        assertEquals(new Grid(1, 342), bf16.teams(128 * 32 * 32, 64, 1, AHEAD, 1, 1, 3));
+        Grid groups = bf16.teams(16 * 32 * 32, 64, 8, AHEAD, 1, 1, 3);
+        assertEquals(8, groups.x());
+        assertTrue(groups.y() > 30, groups.toString());
+        // Every group has one for itself, and nobody waits.
+        assertEquals(new Grid(64, 1), bf16.teams(2 * 8 * 8, 64, 64, AHEAD, 1, 1, 3));
+        assertEquals(1, bf16.teams(16, 64, 1 << 20, AHEAD, 1, 1, 3).y());
+    }
+
+    /** 64 groups of 2 MiB at once are more than the cache holds: fewer under way, each with more blocks. */
+    @Test
+    void whatIsReadTwiceStaysInTheCache() {
+        Grid teams = bf16.teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, 3);
+        assertTrue(teams.x() * (2L << 20) <= 40L << 20, teams.toString());
+        Grid uncached = new Grids(MULTIPROCESSORS, 1L << 62, Short.BYTES).teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, 3);
+        assertTrue(teams.x() < uncached.x(), teams + " and " + uncached);
+    }
+
+    @Test
+    void teamsAreNoMoreThanTheDeviceHolds() {
+        Random random = new Random(8);
+        for (int round = 0; round < 1_000; round++) {
+            long rows = 1L + random.nextInt(1 << (1 + random.nextInt(20)));
+            int channels = 1 + random.nextInt(1 << (1 + random.nextInt(13)));
+            long groups = 1L + random.nextInt(1 << (1 + random.nextInt(14)));
+            int places = 1 + random.nextInt(8);
+            int twice = 1 + random.nextInt(2);
+            Grid teams = bf16.teams(rows, channels, groups, AHEAD / twice, twice, 1, places);
+            String what = rows + " rows, " + channels + " channels, " + groups + " groups: " + teams;
+            assertTrue(teams.x() >= 1 && teams.x() <= groups * bf16.slabs(channels), what);
+            assertTrue(teams.y() >= 1 && (long) teams.x() * teams.y() <= (long) places * MULTIPROCESSORS, what);
         }
     }
 

@@ -90,7 +90,14 @@ class KernelsTest {
         withDevice(backend -> {
             DeviceProperties here = backend.device().properties();
             DeviceProperties old = new DeviceProperties(
-                    "old", 7, 5, here.multiprocessors(), here.memoryBytes(), here.driverVersion(), here.mapsMemory());
+                    "old",
+                    7,
+                    5,
+                    here.multiprocessors(),
+                    here.cacheBytes(),
+                    here.memoryBytes(),
+                    here.driverVersion(),
+                    here.mapsMemory());
             CudaException refused = assertThrows(CudaException.class, () -> Kernels.load(old, cache));
             assertTrue(String.valueOf(refused.getMessage()).contains("7.5"), refused.getMessage());
         });

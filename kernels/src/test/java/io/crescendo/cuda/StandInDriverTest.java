@@ -15,6 +15,7 @@ import static jcuda.driver.JCudaDriver.cuGraphExecDestroy;
 import static jcuda.driver.JCudaDriver.cuGraphInstantiate;
 import static jcuda.driver.JCudaDriver.cuGraphLaunch;
 import static jcuda.driver.JCudaDriver.cuInit;
+import static jcuda.driver.JCudaDriver.cuLaunchCooperativeKernel;
 import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuMemAddressFree;
 import static jcuda.driver.JCudaDriver.cuMemAddressReserve;
@@ -129,7 +130,7 @@ class StandInDriverTest {
         nvrtcProgram program = new nvrtcProgram();
         JNvrtc.nvrtcCreateProgram(
                 program,
-                Files.readString(CudaOnHost.SOURCES.resolve(file)) + "\n// probe_overrun(",
+                Files.readString(CudaOnHost.SOURCES.resolve(file)) + "\n// probe_overrun( probe_turns(",
                 file,
                 1,
                 new String[] {Files.readString(CudaOnHost.SOURCES.resolve("common.cuh"))},
@@ -407,6 +408,43 @@ class StandInDriverTest {
         cuLaunchKernel(function, 1, 1, 1, 256, 1, 1, 0, stream, arguments, null);
         assertStatus("CUDA_ERROR_ILLEGAL_ADDRESS", () -> cuStreamSynchronize(stream));
         assertProblem("fill_f32: argument 0, 0x40, is no memory of the device");
+    }
+
+    /** Blocks that wait for each other: never more than the device holds, and in a graph as outside of one. */
+    @Test
+    void cooperativeLaunchesRunAllBlocksAtOnce() {
+        CUfunction function = new CUfunction();
+        cuModuleGetFunction(function, module, "probe_turns");
+        CUdeviceptr x = floats(new float[256]);
+        CUdeviceptr y = floats(new float[256]);
+        CUdeviceptr turn = floats(0);
+        Pointer arguments = Pointer.to(Pointer.to(y), Pointer.to(x), Pointer.to(turn));
+        CUgraph graph = new CUgraph();
+        cuStreamBeginCapture(stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+        cuLaunchCooperativeKernel(function, 3, 1, 1, 256, 1, 1, 0, stream, arguments);
+        cuStreamEndCapture(stream, graph);
+        CUgraphExec executable = new CUgraphExec();
+        cuGraphInstantiate(executable, graph, 0);
+        cuGraphLaunch(executable, stream);
+        cuGraphLaunch(executable, stream);
+        cuStreamSynchronize(stream);
+        assertEquals(2 * (0 + 1 + 4), Float.floatToRawIntBits(read(y, 256)[7]));
+        assertEquals(0, Float.floatToRawIntBits(read(turn, 1)[0]));
+        standIns.loud(false);
+        assertStatus(
+                "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
+                () -> cuLaunchCooperativeKernel(function, 1057, 1, 1, 256, 1, 1, 0, stream, arguments));
+        assertProblem("the device holds 1056");
+        standIns.loud(false);
+        cuLaunchKernel(function, 3, 1, 1, 256, 1, 1, 0, stream, arguments, null);
+        assertStatus("CUDA_ERROR_LAUNCH_FAILED", () -> cuStreamSynchronize(stream));
+        assertProblem("only a cooperative launch may do");
+        JCudaDriver.setExceptionsEnabled(false);
+        cuGraphExecDestroy(executable);
+        cuGraphDestroy(graph);
+        cuMemFree(x);
+        cuMemFree(y);
+        cuMemFree(turn);
     }
 
     @Test

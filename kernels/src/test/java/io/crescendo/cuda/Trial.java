@@ -73,6 +73,11 @@ record Trial(CudaOnHost device, Random random, ElementType type) {
         device.launch(random.nextLong(), kernel, gridX, gridY, THREADS, arguments);
     }
 
+    /** A cooperative launch: all blocks are alive at once, and may wait for each other. */
+    void launchTogether(String kernel, int gridX, int gridY, @Nullable Object... arguments) {
+        device.launch(random.nextLong(), true, kernel, gridX, gridY, THREADS, arguments);
+    }
+
     /** Compares activations: within the tolerance, and the rounding of their type. */
     void close(String what, double[] expected, DeviceBuffer actual, double tolerance) {
         close(what, expected, actual.read(), tolerance, type == ElementType.BF16 ? BF16_ROUNDING : 0);
