@@ -25,10 +25,10 @@ import java.util.List;
  * @param description engine, versions, choices
  */
 record GrowthSample(String engine, String network, int round, List<Stage> stages, String description) {
-    /** Of each stage, at most; small batches need many updates until the JVM has compiled what runs. */
-    private static final int SAMPLES_PER_STAGE = 3200;
+    /** Before a growth: until the JVM has compiled what runs, and, as in a phase of training, what comes is ready. */
+    private static final int UPDATES = 60;
 
-    private static final int FEWEST_UPDATES = 8;
+    private static final int UPDATES_OF_LAST = 10;
 
     /** Updates whose median is the time of a steady one. */
     private static final int STEADY = 5;
@@ -91,7 +91,7 @@ record GrowthSample(String engine, String network, int round, List<Stage> stages
 
     private static Stage stage(GrowingEngine engine, int batch, int grown) {
         boolean prepared = engine instanceof CrescendoGrowth ours && ours.isPrepared(batch);
-        int updates = Math.max(FEWEST_UPDATES, SAMPLES_PER_STAGE / batch);
+        int updates = grown > 0 ? UPDATES : UPDATES_OF_LAST;
         List<Double> millis = new ArrayList<>();
         double firstLoss = 0;
         double lastLoss = 0;
