@@ -33,7 +33,8 @@ import org.openjdk.jmh.annotations.Warmup;
  *
  * <p>Bytes counted per parameter, float32: weight read and written, gradient read and written (it is cleared for the
  * next update), each number of state read and written; so 16 for SGD, 24 for momentum and Nesterov, 32 for Adam and
- * AdamW. Without the clearing, which another engine may do elsewhere, that is 12, 20 and 28. To be held against
+ * AdamW. Without the clearing, which another engine may do elsewhere, that is 12, 20 and 28. The reading that looks for
+ * non-finite gradients before the first weight is written, 4 bytes more, is not counted. To be held against
  * {@link CopyBenchmark}, which counts bytes in the same way.
  *
  * <p>{@code fashion-cnn} (0.05 M parameters) and {@code wide-resnet-16-4} (2.75 M) may fit into a cache;

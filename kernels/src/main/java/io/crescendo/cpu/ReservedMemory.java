@@ -35,7 +35,7 @@ final class ReservedMemory implements AutoCloseable {
         long bytes = roundedUp(mostBytes, VirtualMemory.PAGE_BYTES);
         long all = bytes + VirtualMemory.HUGE_PAGE_BYTES; // to begin at a multiple of it
         long at = VirtualMemory.reserve(all);
-        return at == -1 ? null : new ReservedMemory(at, all, bytes);
+        return at == VirtualMemory.FAILED ? null : new ReservedMemory(at, all, bytes);
     }
 
     private static long roundedUp(long number, long unit) {
@@ -44,11 +44,6 @@ final class ReservedMemory implements AutoCloseable {
 
     long address() {
         return address;
-    }
-
-    /** How far there is memory: whole pages. */
-    long committedBytes() {
-        return committedBytes;
     }
 
     /** Has memory for this many bytes; false if the system refuses, and nothing has changed. */

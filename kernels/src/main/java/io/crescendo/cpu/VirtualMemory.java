@@ -20,7 +20,9 @@ final class VirtualMemory {
     private static final int MADV_HUGEPAGE = 14;
     private static final int MADV_POPULATE_WRITE = 23;
     private static final int NO_FILE = -1;
-    private static final long FAILED = -1;
+
+    /** The address of what was refused. */
+    static final long FAILED = -1;
 
     private VirtualMemory() {}
 
@@ -44,7 +46,7 @@ final class VirtualMemory {
         static native int munmap(long address, long bytes);
     }
 
-    /** Addresses without memory; -1 if the system refuses. */
+    /** Addresses without memory; {@link #FAILED} if the system refuses. */
     static long reserve(long bytes) {
         return C.mmap(0, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, NO_FILE, 0);
     }

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -73,8 +74,8 @@ final class CapacityCommand implements Callable<Integer> {
             List<Outcome> outcomes,
             List<String> notMeasured) {}
 
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
+    @Mixin
+    private PeerOptions sides = new PeerOptions();
 
     @Option(
             names = "--cases",
@@ -95,19 +96,13 @@ final class CapacityCommand implements Callable<Integer> {
     @Option(names = "--run-limit", defaultValue = "60", description = "Seconds for one engine on one case.")
     private double runLimit;
 
-    @Option(names = "--python", defaultValue = "python3", description = "A Python that has PyTorch.")
-    private String python = "python3";
-
-    @Option(names = "--peer", description = "torch_step.py; without it PyTorch is left out.")
-    private @Nullable Path peer;
-
     @Option(names = "--out", required = true, description = "The JSON file to write.")
     private Path out = Path.of("capacity.json");
 
     @Override
     public Integer call() throws IOException {
         Deadline deadline = Deadline.in(limit);
-        Engines engines = new Engines(device, python, peer);
+        Engines engines = sides.engines();
         @Nullable String noPyTorch = engines.reasonAgainstPyTorch();
         long bytes = (long) (budget * (1L << 30));
         List<Outcome> outcomes = new ArrayList<>();
@@ -119,7 +114,7 @@ final class CapacityCommand implements Callable<Integer> {
             if (!outcome.engines().isEmpty() || !outcome.failures().isEmpty()) {
                 outcomes.add(outcome);
             }
-            Json.write(out, new Result(device, bytes, granule, noPyTorch, outcomes, notMeasured));
+            Json.write(out, new Result(sides.device(), bytes, granule, noPyTorch, outcomes, notMeasured));
         }
         if (noPyTorch != null) {
             System.out.println("PyTorch is left out: " + noPyTorch);
@@ -219,7 +214,7 @@ final class CapacityCommand implements Callable<Integer> {
     }
 
     private @Nullable Double ratio(List<Largest> found, String engine, @Nullable Integer theirs) {
-        return theirs == null || theirs == 0 || device.equals("cpu")
+        return theirs == null || theirs == 0 || sides.device().equals("cpu")
                 ? null
                 : found.stream()
                         .filter(largest -> largest.engine().equals(engine))

@@ -2,8 +2,6 @@ package io.crescendo.bench.gpu;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.Precision;
 import io.crescendo.backend.ResidentImages;
@@ -24,6 +22,7 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.LongUnaryOperator;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -39,8 +38,8 @@ final class CapacityStepCommand implements Callable<Integer> {
     /** What cuBLAS is given once, as the CUDA backend says where it does. */
     private static final long CUBLAS_BYTES = 32L << 20;
 
-    @Option(names = "--network", defaultValue = "wide-resnet-16-4", description = "Name of the model.")
-    private String networkName = "wide-resnet-16-4";
+    @Mixin
+    private StepOptions options = new StepOptions();
 
     @Option(names = "--batch", defaultValue = "32", description = "The batch is a multiple; a batch-norm statistic.")
     private int granule;
@@ -51,16 +50,10 @@ final class CapacityStepCommand implements Callable<Integer> {
     @Option(names = "--recompute", description = "Not to keep what can be computed twice, by the way that needs least.")
     private boolean recompute;
 
-    @Option(names = "--precision", defaultValue = "fp32", description = "fp32, tf32, bf16.")
-    private Precision precision = Precision.FP32;
-
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
-
     @Override
     public Integer call() throws IOException {
-        Network network = TrainingStep.network(networkName);
-        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT.withPrecision(precision))) {
+        Network network = options.network();
+        try (Backend backend = options.open()) {
             OptionalLong free = backend.freeBytes();
             long start = System.nanoTime();
             List<Recomputation> ways =
@@ -69,7 +62,7 @@ final class CapacityStepCommand implements Callable<Integer> {
             int batch = largest(backend, network, way);
             long planned = bytes(backend, network, way, batch);
             double planSeconds = (System.nanoTime() - start) * 1e-9;
-            System.out.println(networkName + ": planned batch " + batch + ", recomputing " + way.name());
+            System.out.println(network.name() + ": planned batch " + batch + ", recomputing " + way.name());
             Map<String, Object> answer = new HashMap<>(Map.of(
                     "batch",
                     batch,
@@ -84,7 +77,9 @@ final class CapacityStepCommand implements Callable<Integer> {
                     "extraTime",
                     way.extraTime()));
             train(backend, network, way, batch, answer);
-            answer.put("allocatedBytes", backend.workspace().peakBytes() + outsideArena(network, batch, precision));
+            answer.put(
+                    "allocatedBytes",
+                    backend.workspace().peakBytes() + outsideArena(network, batch, options.precision()));
             OptionalLong left = backend.freeBytes();
             if (free.isPresent() && left.isPresent()) {
                 answer.put("deviceBytes", free.getAsLong() - left.getAsLong());
@@ -110,7 +105,7 @@ final class CapacityStepCommand implements Callable<Integer> {
         Program program = way.of(network.trainingProgram(batch, granule, 0, backend.fusions()));
         try (LoweredProgram lowered = backend.lower(program)) {
             return WorkspacePlanner.plan(program, lowered.requirements()).totalBytes()
-                    + outsideArena(network, batch, precision);
+                    + outsideArena(network, batch, options.precision());
         }
     }
 

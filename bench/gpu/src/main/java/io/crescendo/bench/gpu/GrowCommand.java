@@ -1,11 +1,7 @@
 package io.crescendo.bench.gpu;
 
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
-import io.crescendo.backend.Precision;
 import io.crescendo.bench.GrowingStep;
-import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -18,6 +14,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -31,8 +28,8 @@ import picocli.CommandLine.Option;
 final class GrowCommand implements Callable<Integer> {
     private static final int WARM_UP = 12;
 
-    @Option(names = "--network", defaultValue = "wide-resnet-16-4", description = "Name of the model.")
-    private String networkName = "wide-resnet-16-4";
+    @Mixin
+    private StepOptions options = new StepOptions();
 
     @Option(names = "--batch", defaultValue = "128", description = "The first.")
     private int batch;
@@ -46,18 +43,12 @@ final class GrowCommand implements Callable<Integer> {
     @Option(names = "--ghost-batch", defaultValue = "128", description = "Samples per batch-norm statistic.")
     private int ghostBatch;
 
-    @Option(names = "--precision", defaultValue = "fp32", description = "fp32, tf32, bf16.")
-    private Precision precision = Precision.FP32;
-
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
-
     @Override
     public Integer call() throws IOException {
-        Network network = TrainingStep.network(networkName);
+        Network network = options.network();
         long start = System.nanoTime();
         int largest = Math.max(batch, Collections.max(coming));
-        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT.withPrecision(precision));
+        try (Backend backend = options.open();
                 GrowingStep growing = new GrowingStep(backend, network, ghostBatch, largest)) {
             if (announced) {
                 List<Integer> ladder = new ArrayList<>(List.of(batch));

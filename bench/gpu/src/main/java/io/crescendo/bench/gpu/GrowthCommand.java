@@ -14,6 +14,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -97,8 +98,8 @@ final class GrowthCommand implements Callable<Integer> {
         Child start(Path caches) throws IOException;
     }
 
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
+    @Mixin
+    private PeerOptions sides = new PeerOptions();
 
     @Option(names = "--network", defaultValue = "wide-resnet-16-4", description = "Name of the model.")
     private String network = "wide-resnet-16-4";
@@ -128,12 +129,6 @@ final class GrowthCommand implements Callable<Integer> {
     @Option(names = "--run-limit", defaultValue = "150", description = "Seconds for one process.")
     private double runLimit;
 
-    @Option(names = "--python", defaultValue = "python3", description = "A Python that has PyTorch.")
-    private String python = "python3";
-
-    @Option(names = "--peer", description = "torch_step.py; without it PyTorch is left out.")
-    private @Nullable Path peer;
-
     @Option(names = "--out", required = true, description = "The JSON file to write.")
     private Path out = Path.of("growth.json");
 
@@ -144,7 +139,7 @@ final class GrowthCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         Deadline deadline = Deadline.in(limit);
-        Engines engines = new Engines(device, python, peer);
+        Engines engines = sides.engines();
         @Nullable String noPyTorch = engines.reasonAgainstPyTorch();
         String coming =
                 String.join(",", ladder.stream().skip(1).map(String::valueOf).toList());
@@ -195,7 +190,7 @@ final class GrowthCommand implements Callable<Integer> {
                 failures.add(engine + ", " + precision + ": " + run.failure());
             }
         }
-        Json.write(out, new Result(device, network, ghostBatch, noPyTorch, runs, failures, notMeasured));
+        Json.write(out, new Result(sides.device(), network, ghostBatch, noPyTorch, runs, failures, notMeasured));
     }
 
     private Run measured(String engine, String precision, Deadline deadline, Starter starter) throws IOException {

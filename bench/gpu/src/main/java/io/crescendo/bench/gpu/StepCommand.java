@@ -3,11 +3,8 @@ package io.crescendo.bench.gpu;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Backends;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
-import io.crescendo.backend.Precision;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.bench.FixedBatch;
 import io.crescendo.bench.TrainingStep;
@@ -31,6 +28,7 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -47,26 +45,20 @@ final class StepCommand implements Callable<Integer> {
     private static final int WARM_UP = 11;
     private static final int LEAST_BLOCKS = 3;
 
-    @Option(names = "--network", defaultValue = "wide-resnet-16-4", description = "Name of the model.")
-    private String networkName = "wide-resnet-16-4";
+    @Mixin
+    private StepOptions options = new StepOptions();
 
     @Option(names = "--batch", defaultValue = "128", description = "Samples per update, at once on the device.")
     private int batch;
-
-    @Option(names = "--precision", defaultValue = "fp32", description = "fp32, tf32, bf16.")
-    private Precision precision = Precision.FP32;
-
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
 
     @Option(names = "--losses", description = "Write weights and a batch there and answer three losses, no more.")
     private @Nullable Path losses;
 
     @Override
     public Integer call() throws IOException {
-        Network network = TrainingStep.network(networkName);
+        Network network = options.network();
         FixedBatch samples = FixedBatch.noise(network, batch, 7);
-        try (Backend backend = Backends.open(device, BackendOptions.DEFAULT.withPrecision(precision))) {
+        try (Backend backend = options.open()) {
             if (losses != null) {
                 writeTask(losses, backend, network, samples);
             }
@@ -124,7 +116,7 @@ final class StepCommand implements Callable<Integer> {
                     answer(Map.of(
                             "allocatedBytes",
                             backend.workspace().peakBytes()
-                                    + CapacityStepCommand.outsideArena(network, batch, precision),
+                                    + CapacityStepCommand.outsideArena(network, batch, options.precision()),
                             "reservedBytes",
                             0));
                 case "quit" -> {

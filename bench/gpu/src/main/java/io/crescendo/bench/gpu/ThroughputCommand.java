@@ -13,6 +13,7 @@ import java.util.Set;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /**
@@ -48,8 +49,8 @@ final class ThroughputCommand implements Callable<Integer> {
             List<String> notMeasured,
             List<String> failures) {}
 
-    @Option(names = "--device", defaultValue = "cuda", description = "What is measured.")
-    private String device = "cuda";
+    @Mixin
+    private PeerOptions sides = new PeerOptions();
 
     @Option(
             names = "--cases",
@@ -80,12 +81,6 @@ final class ThroughputCommand implements Callable<Integer> {
                     "The largest batch that both engines hold on the device at once; above, one follows the other.")
     private int together;
 
-    @Option(names = "--python", defaultValue = "python3", description = "A Python that has PyTorch.")
-    private String python = "python3";
-
-    @Option(names = "--peer", description = "torch_step.py; without it PyTorch is left out.")
-    private @Nullable Path peer;
-
     @Option(
             names = "--mode",
             defaultValue = "max-autotune",
@@ -103,7 +98,7 @@ final class ThroughputCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         Deadline deadline = Deadline.in(limit);
-        Engines engines = new Engines(device, python, peer);
+        Engines engines = sides.engines();
         @Nullable String noPyTorch = engines.reasonAgainstPyTorch();
         if (noPyTorch != null) {
             System.out.println("PyTorch is left out: " + noPyTorch);
@@ -142,7 +137,9 @@ final class ThroughputCommand implements Callable<Integer> {
     }
 
     private void write(@Nullable String noPyTorch) throws IOException {
-        Json.write(out, new Result(device, rounds, seconds, mode, noPyTorch, parity, outcomes, notMeasured, failures));
+        Json.write(
+                out,
+                new Result(sides.device(), rounds, seconds, mode, noPyTorch, parity, outcomes, notMeasured, failures));
     }
 
     /** Three updates from the same weights on the same batch: what computes something else is not worth comparing. */
