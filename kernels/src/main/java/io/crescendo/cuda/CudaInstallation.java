@@ -13,10 +13,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.Locale;
 import java.util.OptionalInt;
-import java.util.regex.Matcher;
-import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -24,7 +21,9 @@ import java.util.stream.Stream;
  * The CUDA libraries of a machine: which there are, where, of which version, and what to do about the others.
  *
  * <p>The libraries of the toolkit (NVRTC, cuBLAS) are taken from one major version. CUDA 12 is what JCuda is linked
- * against and comes first; CUDA 13 is taken when only it is complete, and JCuda's natives are then relinked.
+ * against and comes first; CUDA 13 is taken when only it is complete, and JCuda's natives are then relinked. Of several
+ * files of one library the first in a directory that the user has chosen is taken, else the newest: it knows the device
+ * best. The order of the places decides only between files whose version nothing tells.
  *
  * @param machine where it was searched
  * @param cudaMajor 12 or 13
@@ -180,8 +179,24 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
                 .findFirst();
     }
 
+    /** A usable file, and how it compares with others of its name. */
+    private record Candidate(Found found, LibraryVersion version, boolean chosen) {
+        /**
+         * What the user has chosen comes before what was built for this CUDA version, and that before what is newer.
+         */
+        boolean isBetterThan(Candidate other) {
+            if (chosen || other.chosen) {
+                return chosen && !other.chosen;
+            }
+            boolean fits = !version.isForAnother(found.cudaMajor());
+            boolean otherFits = !other.version.isForAnother(found.cudaMajor());
+            return fits == otherFits ? version.isNewerThan(other.version) : fits;
+        }
+    }
+
     private static Finding find(CudaLibrary library, int cudaMajor, List<Place> places) {
         List<String> rejected = new ArrayList<>();
+        Candidate best = null;
         String name = library.name(cudaMajor);
         for (Place place : places) {
             if (library == CudaLibrary.DRIVER && place.origin() != Origin.LOADER) {
@@ -196,12 +211,24 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
                     .toList();
             List<String> reasons =
                     files.stream().flatMap(f -> unusable(f).stream()).toList();
-            if (reasons.isEmpty()) {
-                List<Path> all = new ArrayList<>(companions(library, cudaMajor, file));
-                all.addAll(files);
-                return new Found(library, all, place.origin(), version(library, cudaMajor, file), cudaMajor);
+            if (!reasons.isEmpty()) {
+                rejected.addAll(reasons);
+                continue;
             }
-            rejected.addAll(reasons);
+            List<Path> all = new ArrayList<>(companions(library, cudaMajor, file));
+            all.addAll(files);
+            LibraryVersion version = LibraryVersion.of(library, cudaMajor, file);
+            Found found = new Found(library, all, place.origin(), version.text(), cudaMajor);
+            Candidate candidate = new Candidate(found, version, place.chosen());
+            if (best == null || candidate.isBetterThan(best)) {
+                best = candidate;
+            }
+            if (library == CudaLibrary.DRIVER) {
+                break; // not the newest, but the one that belongs to the kernel's module
+            }
+        }
+        if (best != null) {
+            return best.found;
         }
         // When nothing is right, either version would do.
         List<String> names = MAJORS.stream().map(library::name).distinct().toList();
@@ -248,36 +275,5 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
         } catch (IOException | IllegalArgumentException e) {
             return false; // loading it will say what is wrong
         }
-    }
-
-    /** From the name behind the links, from the pip package's, from a neighbour's, or as it was looked for. */
-    private static String version(CudaLibrary library, int cudaMajor, Path file) {
-        Path directory = file.getParent();
-        String real;
-        try {
-            real = String.valueOf(file.toRealPath().getFileName());
-        } catch (IOException e) {
-            real = String.valueOf(file.getFileName());
-        }
-        String suffix = real.replaceFirst("^.*\\.so\\.?", "");
-        if (suffix.contains(".") || directory == null) {
-            return suffix;
-        }
-        Path packages = directory.resolve("../../..").normalize();
-        Pattern distribution = Pattern.compile(
-                "nvidia_(?:cuda_)?" + library.title().toLowerCase(Locale.ROOT) + "(?:_cu\\d+)?-([0-9.]+)\\.dist-info");
-        for (Path information : SearchPlaces.list(packages, "nvidia_*.dist-info")) {
-            Matcher matcher = distribution.matcher(String.valueOf(information.getFileName()));
-            boolean matches = matcher.matches();
-            if (matches && (!library.followsCuda() || matcher.group(1).startsWith(cudaMajor + "."))) {
-                return matcher.group(1);
-            }
-        }
-        if (library == CudaLibrary.NVRTC) {
-            for (Path builtins : SearchPlaces.list(directory, "libnvrtc-builtins.so." + cudaMajor + ".*")) {
-                return String.valueOf(builtins.getFileName()).replaceFirst("^.*\\.so\\.", "");
-            }
-        }
-        return suffix;
     }
 }

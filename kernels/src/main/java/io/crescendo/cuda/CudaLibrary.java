@@ -25,7 +25,10 @@ enum CudaLibrary {
                     "libcudnn_adv.so.9",
                     "libcudnn_heuristic.so.9",
                     "libcudnn_engines_precompiled.so.9",
-                    "libcudnn_engines_runtime_compiled.so.9"));
+                    "libcudnn_engines_runtime_compiled.so.9",
+                    // Not in every release.
+                    "libcudnn_engines_tensor_ir.so.9",
+                    "libcudnn_ext.so.9"));
 
     private final String title;
     private final String binding;

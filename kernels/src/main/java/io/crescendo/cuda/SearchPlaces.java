@@ -14,7 +14,7 @@ import java.util.Set;
 import java.util.stream.Stream;
 
 /**
- * The directories in which CUDA's libraries may lie, best first.
+ * The directories in which CUDA's libraries may lie, in the order in which they are searched.
  *
  * <p>Only file names are looked at: no program is started, so the pythons on the PATH are not asked where they keep
  * their packages; it follows from where they lie.
@@ -39,8 +39,16 @@ final class SearchPlaces {
         }
     }
 
-    /** One directory, which exists. */
-    record Place(Origin origin, Path directory) {}
+    /**
+     * One directory, which exists.
+     *
+     * @param chosen whether the user has named it, or the toolkit that it belongs to, in an environment variable
+     */
+    record Place(Origin origin, Path directory, boolean chosen) {}
+
+    private static final String LIBRARY_VARIABLE = "LD_LIBRARY_PATH";
+    private static final List<String> TOOLKIT_VARIABLES = List.of("CUDA_HOME", "CUDA_PATH");
+    private static final List<String> TOOLKIT_DIRECTORIES = List.of("lib64", "targets/x86_64-linux/lib", "lib");
 
     /** Deep enough for any real configuration; ends one that includes itself. */
     private static final int MAX_INCLUDES = 8;
@@ -48,9 +56,16 @@ final class SearchPlaces {
     private final Machine machine;
     private final List<Place> places = new ArrayList<>();
     private final Set<Path> seen = new LinkedHashSet<>();
+    private final Set<Path> chosen = new LinkedHashSet<>();
 
     private SearchPlaces(Machine machine) {
         this.machine = machine;
+        pathVariable(LIBRARY_VARIABLE).forEach(directory -> chosen.add(real(directory)));
+        for (String variable : TOOLKIT_VARIABLES) {
+            for (Path toolkit : pathVariable(variable)) {
+                TOOLKIT_DIRECTORIES.forEach(directory -> chosen.add(real(toolkit.resolve(directory))));
+            }
+        }
     }
 
     /** The directories that exist on a machine, each once, under the first reason to search it. */
@@ -66,7 +81,7 @@ final class SearchPlaces {
 
     /** What the dynamic linker searches: its variable, its configuration, its built-in directories. */
     private void loaderPath() {
-        for (Path directory : pathVariable("LD_LIBRARY_PATH")) {
+        for (Path directory : pathVariable(LIBRARY_VARIABLE)) {
             add(Origin.LOADER, directory);
         }
         loaderConfiguration(machine.system("etc/ld.so.conf"), 0);
@@ -105,7 +120,7 @@ final class SearchPlaces {
     }
 
     private void cudaVariables() {
-        for (String variable : List.of("CUDA_HOME", "CUDA_PATH")) {
+        for (String variable : TOOLKIT_VARIABLES) {
             for (Path toolkit : pathVariable(variable)) {
                 toolkit(Origin.CUDA_VARIABLE, toolkit);
             }
@@ -135,7 +150,7 @@ final class SearchPlaces {
     }
 
     private void toolkit(Origin origin, Path toolkit) {
-        for (String directory : List.of("lib64", "targets/x86_64-linux/lib", "lib")) {
+        for (String directory : TOOLKIT_DIRECTORIES) {
             add(origin, toolkit.resolve(directory));
         }
     }
@@ -218,7 +233,7 @@ final class SearchPlaces {
     private void add(Origin origin, Path directory) {
         // /usr/local/cuda is a link to one of its neighbours, and /lib to /usr/lib: search each once.
         if (Files.isDirectory(directory) && seen.add(real(directory))) {
-            places.add(new Place(origin, directory));
+            places.add(new Place(origin, directory, chosen.contains(real(directory))));
         }
     }
 

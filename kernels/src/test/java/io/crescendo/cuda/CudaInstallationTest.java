@@ -169,6 +169,92 @@ class CudaInstallationTest {
     }
 
     @Test
+    void theNewestOfSeveralIsTakenWhereverItLies() throws IOException {
+        driver("580.1");
+        String system = "usr/lib/x86_64-linux-gnu";
+        linked(system, "libcudnn.so.9", "libcudnn.so.9.14.0");
+        linked(system, "libnvrtc.so.13", "libnvrtc.so.13.0.88");
+        linked(system, "libcublas.so.13", "libcublas.so.13.2.0.9");
+        toolkit(system, "libcublasLt.so.13");
+        String packages = "venv/lib/python3.12/site-packages/";
+        Path cudnn = toolkit(packages + "nvidia/cudnn/lib", "libcudnn.so.9", "libcudnn_graph.so.9");
+        Path toolkit = toolkit(packages + "nvidia/cu13/lib", "libcublasLt.so.13", "libcublas.so.13", "libnvrtc.so.13");
+        for (String distribution :
+                List.of("nvidia_cudnn_cu13-9.19.0.56", "nvidia_cublas-13.1.0.3", "nvidia_cuda_nvrtc-13.0.90")) {
+            Files.createDirectory(root.resolve(packages + distribution + ".dist-info"));
+        }
+        CudaInstallation both =
+                search(Map.of("VIRTUAL_ENV", root.resolve("venv").toString()));
+        assertEquals(13, both.cudaMajor());
+        Found newest = found(both, CudaLibrary.CUDNN);
+        assertEquals(
+                List.of(cudnn.resolve("libcudnn_graph.so.9"), cudnn.resolve("libcudnn.so.9")),
+                newest.files(),
+                "its parts from the same directory");
+        assertEquals("9.19.0.56", newest.version());
+        assertContains(both.explain(), "cuDNN: 9.19.0.56, " + newest.file() + " (" + Origin.PYTHON.title() + ")");
+        assertEquals(
+                toolkit.resolve("libnvrtc.so.13"),
+                found(both, CudaLibrary.NVRTC).file());
+        assertEquals("13.2.0.9", found(both, CudaLibrary.CUBLAS).version());
+        assertEquals(Origin.LOADER, found(both, CudaLibrary.CUBLAS).origin());
+    }
+
+    @Test
+    void whatTheUserHasChosenComesBeforeWhatIsNewer() throws IOException {
+        linked("opt/old/lib64", "libcudnn.so.9", "libcudnn.so.9.5.1");
+        linked("usr/lib64", "libcudnn.so.9", "libcudnn.so.9.14.0");
+        linked("usr/local/cuda/lib64", "libcudnn.so.9", "libcudnn.so.9.19.0");
+        assertEquals("9.19.0", cudnn(Map.of()));
+        for (String variable : List.of("CUDA_HOME", "CUDA_PATH")) {
+            assertEquals("9.5.1", cudnn(Map.of(variable, root.resolve("opt/old").toString())));
+        }
+        String path = root.resolve("opt/old/lib64").toString();
+        assertEquals("9.5.1", cudnn(Map.of("LD_LIBRARY_PATH", path)));
+        assertEquals("9.14.0", cudnn(Map.of("LD_LIBRARY_PATH", root.resolve("usr/lib64") + ":" + path)));
+        // Found on the loader's path already, and chosen nevertheless.
+        Files.createDirectories(root.resolve("etc"));
+        Files.writeString(root.resolve("etc/ld.so.conf"), "/opt/old/lib64\n");
+        assertEquals("9.19.0", cudnn(Map.of()));
+        assertEquals("9.5.1", cudnn(Map.of("CUDA_HOME", root.resolve("opt/old").toString())));
+    }
+
+    @Test
+    void theOrderDecidesWhereNothingTellsTheVersionAndABuildForThisCudaComesFirst() throws IOException {
+        driver("580.1");
+        Path first = toolkit("usr/lib64", "libcudnn.so.9");
+        toolkit("usr/local/cuda/lib64", "libcublasLt.so.12", "libcublas.so.12", "libnvrtc.so.12", "libcudnn.so.9");
+        assertEquals(
+                first.resolve("libcudnn.so.9"),
+                found(search(Map.of()), CudaLibrary.CUDNN).file());
+        Path include = Files.createDirectories(root.resolve("usr/include"));
+        Files.writeString(include.resolve("cudnn_version.h"), """
+                #define CUDNN_MAJOR 9
+                #define CUDNN_MINOR 8
+                #define CUDNN_PATCHLEVEL 1
+                #define CUDNN_VERSION (CUDNN_MAJOR * 10000 + CUDNN_MINOR * 100 + CUDNN_PATCHLEVEL)
+                """);
+        assertEquals("9.8.1", cudnn(Map.of()));
+        String packages = "venv/lib/python3.12/site-packages/";
+        toolkit(packages + "nvidia/cudnn/lib", "libcudnn.so.9");
+        Path distribution = Files.createDirectory(root.resolve(packages + "nvidia_cudnn_cu13-9.19.0.56.dist-info"));
+        Map<String, String> venv = Map.of("VIRTUAL_ENV", root.resolve("venv").toString());
+        assertEquals(12, search(venv).cudaMajor());
+        assertEquals("9.8.1", cudnn(venv), "the newer one wants CUDA 13");
+        Files.move(distribution, root.resolve(packages + "nvidia_cudnn_cu12-9.19.0.56.dist-info"));
+        assertEquals("9.19.0.56", cudnn(venv));
+    }
+
+    private String cudnn(Map<String, String> environment) {
+        return found(search(environment), CudaLibrary.CUDNN).version();
+    }
+
+    /** A file that looks like a library, and a link to it. */
+    private void linked(String directory, String link, String name) throws IOException {
+        Files.createSymbolicLink(toolkit(directory, name).resolve(link), Path.of(name));
+    }
+
+    @Test
     void filesThatALibraryOpensByNameAreLoadedBeforeIt() throws IOException {
         Path toolkit = toolkit("usr/local/cuda/lib64", "libnvrtc.so.12", "libnvrtc-builtins.so.12.6");
         Found nvrtc = found(search(Map.of()), CudaLibrary.NVRTC);
