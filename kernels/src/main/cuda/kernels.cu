@@ -5,6 +5,7 @@
 #include "clip.cu"
 #include "convolution.cu"
 #include "cross_entropy.cu"
+#include "difference.cu"
 #include "dropout.cu"
 #include "gather.cu"
 #include "ghost_norm.cu"

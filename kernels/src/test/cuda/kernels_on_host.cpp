@@ -65,6 +65,7 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(convolution_input_gradient),
     BOTH(convolution_weight_gradient),
     BOTH(cross_entropy),
+    BOTH(difference),
     BOTH(dropout),
     BOTH(gather),
     BOTH(ghost_norm_forward),

@@ -305,6 +305,10 @@ long long workspace_of(int place, const Computation& c) {
     }
 }
 
+// The place of an engine that is wrong, as told by a test, and how.
+int wrongPlace = -1;
+enum { READS_THE_RESULT, READS_THE_WORKSPACE, MISCOUNTS } wrongHow = MISCOUNTS;
+
 int graph_call(const char* name, unsigned traits, Descriptor* d, const std::function<int()>& body) {
     return cudnn_call(name, traits, [&]() -> int {
         return lives(d) ? body() : wrong(BAD_PARAM, "%s: no descriptor", name);
@@ -390,6 +394,13 @@ int finish(Descriptor* d) {
 std::string stand_in_cudnn::graph_leaks() {
     return descriptors.empty() ? ""
                                : std::to_string(descriptors.size()) + " cuDNN graph descriptors\n";
+}
+
+// From now on the engine at a place of the list multiplies what lies at the result (how: 0) or in its
+// workspace (1) by zero and adds it, or gets the last number wrong (2); a place of -1: none does.
+extern "C" void standin_cudnn_wrong_engine(int place, int how) {
+    wrongPlace = place;
+    wrongHow = how == 0 ? READS_THE_RESULT : how == 1 ? READS_THE_WORKSPACE : MISCOUNTS;
 }
 
 #define EXPORT extern "C" int
@@ -533,18 +544,26 @@ EXPORT cudnnBackendExecute(Handle* handle, Descriptor* plan, Descriptor* pack) {
         Array shift{bias, c.bias.type == DATA_BFLOAT16};
         double cost = 4 + c.shape.flops() / entry(plan->place).speed;
         std::string label = name;
+        bool mistaken = plan->place == wrongPlace;
+        auto how = wrongHow;
         return translated(enqueue(handle->stream, label, cost, [=] {
             if (!present(label, "the first operand", first, c.first.bytes()) ||
                 !present(label, "the second operand", second, c.second.bytes()) ||
                 !present(label, "the result", result, c.result.bytes()) ||
-                (c.hasBias && !present(label, "the bias", bias, c.bias.bytes())) ||
-                !scribbled(label, workspace, needed))
+                (c.hasBias && !present(label, "the bias", bias, c.bias.bytes())))
                 return;
+            float left = 0;
+            if (mistaken && how == READS_THE_WORKSPACE && needed >= sizeof left)
+                memcpy(&left, workspace, sizeof left);
+            if (!scribbled(label, workspace, needed)) return;
             std::vector<double> sums = convolve(c.shape, c.direction, a, b);
             for (size_t i = 0; i < sums.size(); i++) {
                 double sum = disturb ? disturbed(sums[i]) : sums[i];
                 if (c.hasBias) sum += shift.get(i % (size_t)c.result.c);
                 if (c.hasRelu && sum < 0) sum = 0;
+                if (mistaken && how == READS_THE_RESULT) sum += 0 * to.get(i);
+                if (mistaken && how == READS_THE_WORKSPACE) sum += 0 * (double)left;
+                if (mistaken && how == MISCOUNTS && i + 1 == sums.size()) sum += 100;
                 // beta = 0 does not read what is there, which may be anything.
                 to.set(i, c.beta == 0 ? sum : sum + c.beta * to.get(i));
             }

@@ -22,9 +22,10 @@ import org.jspecify.annotations.Nullable;
  * the fastest so far.
  *
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
- * ones, and methods whose workspace exceeds {@link #limit}: it is part of the arena. If there is no memory to measure
- * with, the first that fits is taken, which is usually right, and not remembered. If cuDNN has no method that fits and
- * works, there is {@link KernelConvolution}, not remembered either.
+ * ones, methods whose workspace exceeds {@link #limit}: it is part of the arena, and methods whose answer differs from
+ * that of cuDNN's classic functions ({@link MethodTimer}). If there is no memory to measure with, the first classic one
+ * that fits is taken, which is usually a good choice, and not remembered. If cuDNN has no method that fits and works,
+ * there is {@link KernelConvolution}, not remembered either.
  */
 final class AlgorithmChoice {
     private static final Logger LOG = System.getLogger(AlgorithmChoice.class.getName());
@@ -183,7 +184,9 @@ final class AlgorithmChoice {
             if (CudaCalls.isFatal(e)) {
                 throw e;
             }
-            chosen = candidates.get(0); // no memory to measure with
+            // No memory to measure with, nor to see whether an engine of the graph functions is right.
+            ConvolutionMethod first = candidates.get(0);
+            chosen = first instanceof ClassicConvolution ? first : new KernelConvolution(problem, grids);
         } finally {
             for (ConvolutionMethod candidate : candidates) {
                 if (candidate != chosen) {
@@ -198,7 +201,7 @@ final class AlgorithmChoice {
         return method.workspaceBytes() <= workspaceBytes && (method.deterministic() || !deterministic);
     }
 
-    /** The fastest of those that run, or null if none does. */
+    /** The fastest of those that run and give the right answer, or null if none does. */
     private static @Nullable ConvolutionMethod fastest(
             CudaDevice device,
             CudaDevice.Lowering measuring,
@@ -213,6 +216,9 @@ final class AlgorithmChoice {
         ConvolutionMethod fastest = null;
         double least = Double.POSITIVE_INFINITY;
         try (MethodTimer timer = new MethodTimer(device, measuring, problem, workspace)) {
+            timer.trust(candidates.stream()
+                    .filter(ClassicConvolution.class::isInstance)
+                    .toList());
             for (ConvolutionMethod candidate : candidates) {
                 if (measured >= LEAST_MEASURED && System.nanoTime() - end > 0) {
                     break;

@@ -6,21 +6,39 @@ import static jcuda.driver.JCudaDriver.cuEventDestroy;
 import static jcuda.driver.JCudaDriver.cuEventElapsedTime;
 import static jcuda.driver.JCudaDriver.cuEventRecord;
 import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
+import static jcuda.driver.JCudaDriver.cuMemcpyDtoHAsync;
+import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 
 import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.nio.ShortBuffer;
+import java.util.HashSet;
+import java.util.List;
 import java.util.OptionalDouble;
+import java.util.Random;
+import java.util.Set;
 import jcuda.driver.CUevent;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Measures how long methods take for one convolution, on temporary memory and a stream that no step uses.
+ * Measures how long methods take for one convolution and whether they are right, on temporary memory and a stream that
+ * no step uses.
  *
- * <p>The memory holds zeros; how fast a convolution is does not depend on the numbers, as far as choosing goes.
+ * <p>Whether: an engine of cuDNN 9.14's graph functions, asked for a bf16 convolution of five channels, was seen to
+ * give NaN on an H100. So every method's answer is compared, once, with that of a {@link #trust trusted} one, on random
+ * operands in memory that is otherwise full of NaN: workspace, result and what lies behind each tensor. There a step
+ * has what other operations have left, and a method that reads it, were it to multiply it by zero, is wrong some day.
  */
 final class MethodTimer implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(MethodTimer.class.getName());
     private static final int ROUNDS = 3;
     /** Recorded together, so that what the host needs for a launch is not measured. */
     private static final int RUNS_OF_ROUND = 4;
@@ -28,6 +46,12 @@ final class MethodTimer implements AutoCloseable {
     private static final double LONG_ROUND_MILLISECONDS = 20;
     /** What was so much slower than another method in one round is not the fastest. */
     private static final double HOPELESS = 1.5;
+    /** Every bit set: NaN, whether it is read as float32 or bf16. */
+    private static final byte POISON = -1;
+    /** Different random numbers; a prime, so that rows and tiles of a tensor do not repeat. */
+    private static final int NUMBERS = 65_521;
+
+    private static final long SEED = 7;
 
     private final ConvolutionProblem problem;
     private final Lane lane;
@@ -36,6 +60,14 @@ final class MethodTimer implements AutoCloseable {
     private final CUevent start = new CUevent();
     private final CUevent end = new CUevent();
     private final DeviceBlock block;
+    private final Grids grids;
+    private final PinnedBlock wide;
+    private final PinnedBlock narrow;
+    private final Grid grid;
+    private final PinnedBlock found;
+    /** Those that did not run: they are not tried again. */
+    private final Set<ConvolutionMethod> broken = new HashSet<>();
+
     private long used;
 
     private final long first;
@@ -43,9 +75,14 @@ final class MethodTimer implements AutoCloseable {
     private final long result;
     private final long bias;
     private final long workspace;
+    private final long expected;
+    private final long differences;
+    private final long resultElements;
+    private final int resultBytes;
+    private final long workspaceBytes;
 
     /**
-     * Takes memory for the convolution's operands.
+     * Takes memory for the convolution's operands, and for its result twice.
      *
      * @param workspaceBytes the largest workspace of the methods to be measured
      * @throws CudaException if the device has not that much memory left
@@ -55,23 +92,39 @@ final class MethodTimer implements AutoCloseable {
         this.health = device.health();
         this.scope = device.newScope();
         this.lane = new Lane(measuring.stream(), measuring.cudnn(), device.kernels());
-        long x = problem.inputElements() * problem.elementBytes();
-        long y = problem.outputElements() * problem.elementBytes();
-        long weight = problem.weightElements() * Float.BYTES; // as the gradient has it
+        this.grids = device.grids(problem.elementBytes());
+        this.workspaceBytes = workspaceBytes;
         Direction direction = problem.direction();
-        first = take(direction == Direction.INPUT_GRADIENT ? y : x);
-        second = take(direction == Direction.WEIGHT_GRADIENT ? y : weight);
-        result = take(
-                switch (direction) {
-                    case FORWARD -> y;
-                    case INPUT_GRADIENT -> x;
-                    case WEIGHT_GRADIENT -> weight;
-                });
+        int bytes = problem.elementBytes();
+        long firstElements = direction == Direction.INPUT_GRADIENT ? problem.outputElements() : problem.inputElements();
+        long secondElements =
+                direction == Direction.WEIGHT_GRADIENT ? problem.outputElements() : problem.weightElements();
+        resultElements = switch (direction) {
+            case FORWARD -> problem.outputElements();
+            case INPUT_GRADIENT -> problem.inputElements();
+            case WEIGHT_GRADIENT -> problem.weightElements();
+        };
+        resultBytes = direction == Direction.WEIGHT_GRADIENT ? Float.BYTES : bytes; // in the pack
+        grid = grids.packs(resultElements);
+        first = take(firstElements * bytes);
+        second = take(secondElements * bytes);
+        result = take(resultElements * resultBytes);
         bias = take(problem.bias() ? (long) problem.filters() * Float.BYTES : 0);
         workspace = take(workspaceBytes);
-        block = scope.own(measuring.temporary(used));
+        expected = take(resultElements * resultBytes);
+        differences = take(differenceBytes());
         try {
-            cuMemsetD8Async(block.pointer(), (byte) 0, used, lane.stream());
+            block = scope.own(measuring.temporary(used));
+            wide = scope.own(new PinnedBlock("trying algorithms", NUMBERS * Float.BYTES));
+            narrow = scope.own(new PinnedBlock("trying algorithms", NUMBERS * Short.BYTES));
+            found = scope.own(new PinnedBlock("trying algorithms", differenceBytes()));
+            draw();
+            cuMemsetD8Async(block.pointer(), POISON, used, lane.stream());
+            fill(first, firstElements, bytes);
+            fill(second, secondElements, bytes);
+            if (problem.bias()) {
+                fill(bias, problem.filters(), Float.BYTES);
+            }
             cuEventCreate(start, CU_EVENT_DEFAULT);
             scope.onClose(() -> cuEventDestroy(start));
             cuEventCreate(end, CU_EVENT_DEFAULT);
@@ -81,43 +134,175 @@ final class MethodTimer implements AutoCloseable {
         }
     }
 
+    private int differenceBytes() {
+        return 2 * Integer.BYTES * grid.x();
+    }
+
+    /** With a gap behind it, which stays poisoned. */
     private long take(long bytes) {
         long offset = used;
-        used += (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
+        used += (bytes / OpPlan.SCRATCH_ALIGNMENT + 2) * OpPlan.SCRATCH_ALIGNMENT;
         return offset;
     }
 
+    private void draw() {
+        Random random = new Random(SEED);
+        FloatBuffer floats = wide.bytes().asFloatBuffer();
+        ShortBuffer halves = narrow.bytes().asShortBuffer();
+        for (int i = 0; i < NUMBERS; i++) {
+            float number = 2 * random.nextFloat() - 1;
+            floats.put(i, number);
+            halves.put(i, (short) (Float.floatToRawIntBits(number) >>> Short.SIZE)); // cut off: a bf16 all the same
+        }
+    }
+
+    /** Puts random numbers into a tensor: from the host as many as there are, and then twice as many as before. */
+    private void fill(long offset, long elements, int elementBytes) {
+        long bytes = elements * elementBytes;
+        PinnedBlock numbers = elementBytes == Float.BYTES ? wide : narrow;
+        long done = Math.min(bytes, numbers.size());
+        cuMemcpyHtoDAsync(at(offset), numbers.pointer(), done, lane.stream());
+        while (done < bytes) {
+            long part = Math.min(done, bytes - done);
+            cuMemcpyDtoDAsync(at(offset + done), at(offset), part, lane.stream());
+            done += part;
+        }
+    }
+
+    private DevicePointer at(long offset) {
+        return DevicePointer.at(block.address() + offset);
+    }
+
+    /** Everything that methods write, as a step might find it. */
+    private void reset() {
+        if (problem.addend() || problem.direction() == Direction.WEIGHT_GRADIENT) {
+            fill(result, resultElements, resultBytes); // added to
+        } else {
+            cuMemsetD8Async(at(result), POISON, resultElements * resultBytes, lane.stream());
+        }
+        if (workspaceBytes > 0) {
+            cuMemsetD8Async(at(workspace), POISON, workspaceBytes, lane.stream());
+        }
+    }
+
+    /** Takes the answer of the first of these methods that has one, and else of our own kernels, for the right one. */
+    void trust(List<ConvolutionMethod> methods) {
+        for (ConvolutionMethod method : methods) {
+            Launch launch = launch(method);
+            if (launch != null && keep()) {
+                return;
+            }
+        }
+        try (ConvolutionMethod own = new KernelConvolution(problem, grids)) {
+            reset();
+            own.bind(lane, operands()).enqueue();
+            keep();
+        }
+    }
+
+    /** Keeps the result as the expected one; tells whether it is made of numbers. */
+    private boolean keep() {
+        cuMemcpyDtoDAsync(at(expected), at(result), resultElements * resultBytes, lane.stream());
+        return agrees(null);
+    }
+
+    /** Whether the result is, but for roundings, the expected one. */
+    private boolean agrees(@Nullable ConvolutionMethod method) {
+        long base = block.address();
+        String type = resultBytes == Short.BYTES ? "bf16" : "f32";
+        lane.kernels()
+                .call(
+                        "difference_" + type,
+                        grid.x(),
+                        1,
+                        base + result,
+                        base + expected,
+                        resultElements,
+                        base + differences)
+                .enqueue(lane.stream());
+        cuMemcpyDtoHAsync(found.pointer(), at(differences), differenceBytes(), lane.stream());
+        cuStreamSynchronize(lane.stream());
+        IntBuffer bits = found.bytes().asIntBuffer();
+        int apart = 0;
+        int size = 0;
+        for (int i = 0; i < 2 * grid.x(); i += 2) {
+            apart = Math.max(apart, bits.get(i));
+            size = Math.max(size, bits.get(i + 1));
+        }
+        float largest = Float.intBitsToFloat(apart);
+        float value = Float.intBitsToFloat(size);
+        boolean agrees = largest <= roundoff() * value; // false with NaN
+        if (!agrees && method != null) {
+            LOG.log(
+                    Level.DEBUG,
+                    "method {0} is passed over for {1}: its answer is {2} away from one whose largest number is {3}",
+                    method.name(),
+                    problem.key(),
+                    largest,
+                    value);
+        }
+        return agrees;
+    }
+
     /**
-     * Milliseconds of one run, or nothing if the method does not work, or cannot be recorded.
+     * How far two right answers may be apart, relative to the largest number: far above the roundings of any order of
+     * adding, and of a few stored results, and far below what a wrong index or a number that is not ours leads to.
+     */
+    private double roundoff() {
+        return switch (problem.precision()) {
+            case FP32 -> 0x1p-10;
+            case TF32 -> 0x1p-7;
+            case BF16 -> 0x1p-5;
+        };
+    }
+
+    /** Runs a method once, which loads its code and shows whether it works at all; null if it does not. */
+    private @Nullable Launch launch(ConvolutionMethod method) {
+        try {
+            reset();
+            Launch launch = method.bind(lane, operands());
+            launch.enqueue();
+            cuStreamSynchronize(lane.stream());
+            return launch;
+        } catch (jcuda.CudaException | CudaException e) {
+            requireHarmless(method, e);
+            broken.add(method);
+            return null;
+        }
+    }
+
+    private void requireHarmless(ConvolutionMethod method, RuntimeException failure) {
+        if (CudaCalls.isFatal(failure)) {
+            throw health.note(
+                    failure instanceof jcuda.CudaException called
+                            ? CudaCalls.failure("try method " + method.name() + " for " + problem.key(), called)
+                            : (CudaException) failure);
+        }
+    }
+
+    /**
+     * Milliseconds of one run, or nothing if the method does not work, is wrong, or cannot be recorded.
      *
      * @param least what another method takes; infinite if there is none
      * @throws CudaException if the method has broken the device
      */
     OptionalDouble milliseconds(ConvolutionMethod method, double least) {
-        try {
-            Launch launch = method.bind(lane, operands());
-            launch.enqueue(); // loads code, and shows whether it works at all
-            cuStreamSynchronize(lane.stream());
-            try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
-                double fastest = Double.POSITIVE_INFINITY;
-                for (int round = 0; round < ROUNDS; round++) {
-                    double elapsed = elapsed(runs);
-                    fastest = Math.min(fastest, elapsed / RUNS_OF_ROUND);
-                    if (elapsed > LONG_ROUND_MILLISECONDS || fastest > HOPELESS * least) {
-                        break;
-                    }
-                }
-                return OptionalDouble.of(fastest);
-            }
-        } catch (jcuda.CudaException e) {
-            if (CudaCalls.isFatal(e)) {
-                throw health.note(CudaCalls.failure("try method " + method.name() + " for " + problem.key(), e));
-            }
+        Launch launch = broken.contains(method) ? null : launch(method);
+        if (launch == null || !agrees(method)) {
             return OptionalDouble.empty();
-        } catch (CudaException e) {
-            if (CudaCalls.isFatal(e)) {
-                throw health.note(e);
+        }
+        try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
+            double fastest = Double.POSITIVE_INFINITY;
+            for (int round = 0; round < ROUNDS; round++) {
+                double elapsed = elapsed(runs);
+                fastest = Math.min(fastest, elapsed / RUNS_OF_ROUND);
+                if (elapsed > LONG_ROUND_MILLISECONDS || fastest > HOPELESS * least) {
+                    break;
+                }
             }
+            return OptionalDouble.of(fastest);
+        } catch (jcuda.CudaException | CudaException e) {
+            requireHarmless(method, e);
             return OptionalDouble.empty();
         }
     }

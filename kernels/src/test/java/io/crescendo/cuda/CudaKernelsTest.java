@@ -124,6 +124,7 @@ class CudaKernelsTest {
     @Test
     void elementwise() {
         compare(PointwiseCheck::elementwise);
+        compare(PointwiseCheck::difference);
     }
 
     @Test
@@ -178,6 +179,7 @@ class CudaKernelsTest {
         changes.put("out > 0.0f ? gradient", "out >= 0.0f ? gradient");
         changes.put("dbias[quads.channel + j] += all.at[j]", "dbias[quads.channel + j] = all.at[j]");
         changes.put("word >= threshold", "word < threshold");
+        changes.put("apart > largest[0]", "i == 0 && apart > largest[0]");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > largest.at[j]", "values.at[j] >= largest.at[j]");
         changes.put("h >= height || w < 0", "h > height || w < 0");
@@ -193,6 +195,7 @@ class CudaKernelsTest {
             requireNoticed(wrong, "sums of loss and hits", LossCheck::takeSums);
             requireNoticed(wrong, "gather", DataCheck::gather);
             requireNoticed(wrong, "pointwise", PointwiseCheck::elementwise);
+            requireNoticed(wrong, "difference", PointwiseCheck::difference);
             requireNoticed(wrong, "bias", PointwiseCheck::bias);
             requireNoticed(wrong, "dropout", PointwiseCheck::dropout);
             requireNoticed(wrong, "concat", PointwiseCheck::concat);

@@ -8,7 +8,7 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.NullMarked;
 
-/** pointwise.cu, bias.cu, dropout.cu and channels.cu. */
+/** pointwise.cu, difference.cu, bias.cu, dropout.cu and channels.cu. */
 @NullMarked
 final class PointwiseCheck {
     // One float32 rounding of numbers below ten.
@@ -68,6 +68,40 @@ final class PointwiseCheck {
         if (!Double.isNaN(result[0]) || result[1] != 0) {
             throw new AssertionError("relu of NaN and -1 is " + Arrays.toString(result));
         }
+    }
+
+    /** The largest difference and number of all blocks together, and NaN wherever there is one. */
+    static void difference(Trial trial) {
+        int count = trial.between(1, 5000);
+        int blocks = trial.between(1, 5);
+        double[] x = trial.activations(count);
+        double[] y = trial.activations(count);
+        double apart = 0;
+        double largest = 0;
+        for (int i = 0; i < count; i++) {
+            apart = Math.max(apart, Math.abs(x[i] - y[i]));
+            largest = Math.max(largest, Math.abs(y[i]));
+        }
+        double[] found = difference(trial, blocks, x, y);
+        if (!(Math.abs(found[0] - apart) <= TOLERANCE * apart) || found[1] != largest) {
+            throw new AssertionError(Arrays.toString(found) + " of " + count + ", not " + apart + ", " + largest);
+        }
+        x[trial.random().nextInt(count)] = Double.NaN;
+        if (!Double.isNaN(difference(trial, blocks, x, y)[0])) {
+            throw new AssertionError("NaN was not found among " + count);
+        }
+    }
+
+    private static double[] difference(Trial trial, int blocks, double[] x, double[] y) {
+        DeviceBuffer found = new DeviceBuffer(ElementType.I32, 2 * blocks, 0);
+        trial.launchGrid(
+                trial.named("difference"), blocks, 1, trial.written(x), trial.written(y), (long) x.length, found);
+        double[] bits = found.read();
+        int[] most = new int[2];
+        for (int i = 0; i < bits.length; i++) {
+            most[i % 2] = Math.max(most[i % 2], (int) bits[i]);
+        }
+        return new double[] {Float.intBitsToFloat(most[0]), Float.intBitsToFloat(most[1])};
     }
 
     /** A dense layer whose weights are the identity adds its bias; its gradients sum the columns. */

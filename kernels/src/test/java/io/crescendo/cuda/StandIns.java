@@ -65,6 +65,22 @@ final class StandIns {
         }
     }
 
+    /** How an engine of cuDNN's graph functions may be wrong. */
+    enum WrongEngine {
+        /** Multiplies by zero what lay at the result, and adds it. */
+        READS_THE_RESULT(0),
+        /** The same with its workspace. */
+        READS_THE_WORKSPACE(1),
+        /** One number is wrong. */
+        MISCOUNTS(2);
+
+        private final int code;
+
+        WrongEngine(int code) {
+            this.code = code;
+        }
+    }
+
     private final Path directory;
 
     private StandIns(Path directory) {
@@ -117,6 +133,7 @@ final class StandIns {
         schedule(Schedule.LAZY, 1);
         memory(2L << 30);
         attribute(102, 1);
+        wrongEngine(-1, WrongEngine.MISCOUNTS);
         driver("standin_peak").invokeLong(new Object[] {1});
     }
 
@@ -159,6 +176,11 @@ final class StandIns {
         leaks.append(function(CudaLibrary.CUBLAS, "standin_cublas_leaks").invokeString(new Object[0], false));
         leaks.append(function(CudaLibrary.CUDNN, "standin_cudnn_leaks").invokeString(new Object[0], false));
         return leaks.toString();
+    }
+
+    /** Makes the engine at a place of the heuristics' list wrong; -1 for none. */
+    void wrongEngine(int place, WrongEngine how) {
+        function(CudaLibrary.CUDNN, "standin_cudnn_wrong_engine").invokeVoid(new Object[] {place, how.code});
     }
 
     void schedule(Schedule schedule, long seed) {
