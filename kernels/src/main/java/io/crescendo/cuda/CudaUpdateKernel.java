@@ -1,7 +1,5 @@
 package io.crescendo.cuda;
 
-import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
-
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Precision;
@@ -10,24 +8,26 @@ import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.function.Predicate;
-import jcuda.Pointer;
 
 /**
- * A parameter update: one small upload, a kernel that reads the gradients and one over the whole pack, or two of those
- * where every tensor's norm counts.
+ * A parameter update: a kernel that reads the gradients and one over the whole pack, or two of those where every
+ * tensor's norm counts.
  *
- * <p>The numbers that change go through a ring of pinned places, so that the host may be some updates ahead. The kernel
- * also writes the bf16 weights and clears the gradients; it does nothing else once a taken loss or a gradient was not
- * finite. The kernel before it finds that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
+ * <p>The numbers that change are arguments of the first one, which puts them into device memory: the driver copies
+ * arguments, so the host may be some updates ahead without a place of its own for each. The last kernel also writes the
+ * bf16 weights and clears the gradients; it does nothing else once a taken loss or a gradient was not finite. The first
+ * one finds that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
  */
 final class CudaUpdateKernel implements UpdateKernel {
     private static final int SCALARS = 8; // of UpdateScalars in update.cu
     private static final int SCALARS_BYTES = SCALARS * Float.BYTES;
-    private static final int PLACES = 16;
+    /** Where they stand among the arguments of clip_gradient. */
+    private static final int SCALARS_AT = 2;
+
     private static final int ELEMENTS_OF_THREAD = 4;
     /** A bit of the mask of decaying parameters stands for as many elements as parameters are aligned to. */
     private static final int ELEMENTS_OF_BIT = ParameterPack.ALIGNMENT;
@@ -45,10 +45,6 @@ final class CudaUpdateKernel implements UpdateKernel {
     private final double beta2;
 
     private final DeviceBlock scalarsOnDevice;
-    private final FloatBuffer places;
-    private final Pointer[] pointers = new Pointer[PLACES];
-    private final CudaEvent[] sent = new CudaEvent[PLACES];
-    private int next;
     private boolean closed;
 
     CudaUpdateKernel(
@@ -76,12 +72,6 @@ final class CudaUpdateKernel implements UpdateKernel {
         }
         this.beta2 = beta2(rule);
         this.scalarsOnDevice = scope.own(DeviceBlock.allocate("an update's numbers", SCALARS_BYTES));
-        PinnedBlock pinned = scope.own(new PinnedBlock("an update's numbers", PLACES * SCALARS_BYTES));
-        this.places = pinned.bytes().asFloatBuffer();
-        for (int i = 0; i < PLACES; i++) {
-            pointers[i] = pinned.pointer().withByteOffset((long) i * SCALARS_BYTES);
-            sent[i] = scope.own(new CudaEvent());
-        }
         int[] bits = bits(parameters, decayed);
         DeviceBlock mask =
                 scope.own(DeviceBlock.allocate("which parameters decay", (long) Integer.BYTES * bits.length));
@@ -119,18 +109,11 @@ final class CudaUpdateKernel implements UpdateKernel {
     private Kernels.Call clip(CudaBackend backend, CudaDeviceMemory gradients) {
         int blocks = backend.blocks((gradients.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
         DeviceBlock partials = scope.own(DeviceBlock.allocate("parts of a norm", (long) Double.BYTES * blocks));
-        return device.kernels()
-                .call(
-                        "clip_gradient",
-                        blocks,
-                        1,
-                        gradients.address(),
-                        gradients.elements(),
-                        scalarsOnDevice.address(),
-                        0L,
-                        backend.metrics().skipFlag(),
-                        partials.address(),
-                        backend.tickets());
+        List<Object> arguments = new ArrayList<>(List.of(gradients.address(), gradients.elements()));
+        arguments.addAll(Collections.nCopies(SCALARS, 0f)); // of each update
+        arguments.addAll(List.of(
+                scalarsOnDevice.address(), 0L, backend.metrics().skipFlag(), partials.address(), backend.tickets()));
+        return device.kernels().call("clip_gradient", blocks, 1, arguments.toArray());
     }
 
     private List<Kernels.Call> calls(
@@ -209,12 +192,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         }
         device.enter();
         try {
-            int place = next;
-            next = (next + 1) % PLACES;
-            sent[place].await();
-            fill(place * SCALARS, scalars);
-            cuMemcpyHtoDAsync(scalarsOnDevice.pointer(), pointers[place], SCALARS_BYTES, device.stream());
-            sent[place].record(device.stream());
+            pass(scalars);
             clip.enqueue(device.stream());
             for (int i = 0; i < kernels.size(); i++) {
                 kernels.get(i).enqueue(device.stream());
@@ -226,16 +204,16 @@ final class CudaUpdateKernel implements UpdateKernel {
         }
     }
 
-    private void fill(int at, UpdateScalars scalars) {
+    private void pass(UpdateScalars scalars) {
         double momentum = scalars.momentum();
-        places.put(at, (float) scalars.learningRate());
-        places.put(at + 1, (float) momentum);
-        places.put(at + 2, (float) scalars.gradientScale());
-        places.put(at + 3, (float) scalars.weightDecay());
-        places.put(at + 4, (float) (1 - momentum));
-        places.put(at + 5, (float) (1 / (1 - Math.pow(momentum, (double) scalars.update()))));
-        places.put(at + 6, (float) (1 / (1 - Math.pow(beta2, (double) scalars.update()))));
-        places.put(at + 7, (float) scalars.clipNorm());
+        clip.set(SCALARS_AT, (float) scalars.learningRate());
+        clip.set(SCALARS_AT + 1, (float) momentum);
+        clip.set(SCALARS_AT + 2, (float) scalars.gradientScale());
+        clip.set(SCALARS_AT + 3, (float) scalars.weightDecay());
+        clip.set(SCALARS_AT + 4, (float) (1 - momentum));
+        clip.set(SCALARS_AT + 5, (float) (1 / (1 - Math.pow(momentum, (double) scalars.update()))));
+        clip.set(SCALARS_AT + 6, (float) (1 / (1 - Math.pow(beta2, (double) scalars.update()))));
+        clip.set(SCALARS_AT + 7, (float) scalars.clipNorm());
     }
 
     @Override

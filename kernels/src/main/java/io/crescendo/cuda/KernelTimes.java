@@ -48,6 +48,10 @@ public final class KernelTimes implements AutoCloseable {
 
     private static final int ELEMENTS_OF_BIT = 16; // of the mask of decaying parameters
 
+    /** UpdateScalars of update.cuh at the hundredth update of 128 samples; small steps, for many are made. */
+    private static final float[] NUMBERS = {1e-4f, 0.9f, 1 / 128f, 5e-4f, 0.1f, 1.00003f, 10.5f, Float.POSITIVE_INFINITY
+    };
+
     private final CudaBackend backend;
     private final CudaDevice device;
     private final Precision precision;
@@ -222,25 +226,22 @@ public final class KernelTimes implements AutoCloseable {
 
     private Kernels.Call check(CudaScope memory, long gradient, long elements) {
         int blocks = backend.blocks((elements + 3) / 4);
-        return device.kernels()
-                .call(
-                        "clip_gradient",
-                        blocks,
-                        1,
-                        gradient,
-                        elements,
-                        scalars(memory),
-                        0L,
-                        zeroed(memory, Integer.BYTES).address(),
-                        zeroed(memory, (long) Double.BYTES * blocks).address(),
-                        backend.tickets());
+        List<Object> arguments = new ArrayList<>(List.of(gradient, elements));
+        for (float number : NUMBERS) {
+            arguments.add(number);
+        }
+        arguments.addAll(List.of(
+                scalars(memory),
+                0L,
+                zeroed(memory, Integer.BYTES).address(),
+                zeroed(memory, (long) Double.BYTES * blocks).address(),
+                backend.tickets()));
+        return device.kernels().call("clip_gradient", blocks, 1, arguments.toArray());
     }
 
-    /** UpdateScalars of update.cuh at the hundredth update of 128 samples; small steps, for many are made. */
     private long scalars(CudaScope memory) {
-        DeviceBlock scalars = zeroed(memory, 8L * Float.BYTES);
-        float[] numbers = {1e-4f, 0.9f, 1 / 128f, 5e-4f, 0.1f, 1.00003f, 10.5f, Float.POSITIVE_INFINITY};
-        backend.transfer().write(numbers, scalars.address());
+        DeviceBlock scalars = zeroed(memory, (long) Float.BYTES * NUMBERS.length);
+        backend.transfer().write(NUMBERS, scalars.address());
         return scalars.address();
     }
 

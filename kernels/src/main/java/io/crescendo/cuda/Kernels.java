@@ -203,6 +203,11 @@ final class Kernels implements AutoCloseable {
             packed.setLong((long) SLOT_BYTES * argument, value);
         }
 
+        /** The same for a {@code float} argument. */
+        void set(int argument, float value) {
+            packed.setFloat((long) SLOT_BYTES * argument, value);
+        }
+
         /** Puts the launch on a stream; allocates nothing. */
         void enqueue(CUstream stream) {
             try {

@@ -5,16 +5,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Fusion;
+import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Augmentation;
 import io.crescendo.data.BatchStream;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
+import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
@@ -38,7 +45,9 @@ import io.crescendo.train.TrainingOptions;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.EnumSet;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
@@ -231,6 +240,48 @@ class CudaTrainingTest {
             assertEquals(replayed + 2, standIns.calls("cuGraphLaunch"), "replays");
             assertEquals(address, backend.workspace().address());
         }
+    }
+
+    /** What the driver is asked for decides what the host needs for a step. */
+    @Test
+    void aStepOnImagesOfTheDeviceTakesFewCalls() {
+        StandIns standIns = cuda.standIns();
+        Network network = network();
+        Optimizer optimizer = Optimizer.momentum(1e-3);
+        int batch = 8;
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
+                BatchStream stream = new BatchStream(TRAINING, Normalization.of(TRAINING), Augmentation.NONE, 1);
+                ResidentImages images = backend.residentImages(stream.source()).orElseThrow()) {
+            Program program = network.trainingProgram(batch, batch, 0, backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
+                    LoweredProgram lowered = backend.lower(program);
+                    Executable step = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
+                    UpdateKernel update =
+                            backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay())) {
+                for (int i = 0; i < 3; i++) {
+                    Map<String, Long> before = calls(standIns);
+                    images.run(step, 0, (long) batch * i, batch);
+                    update.apply(new UpdateScalars(0.1, 0.9, 1.0 / batch, 1e-3, i + 1));
+                    Map<String, Long> made = calls(standIns);
+                    before.forEach((name, count) -> made.merge(name, -count, Long::sum));
+                    if (i > 0) { // the first step records
+                        // The gather, the check of the gradient and the update are launched apart.
+                        assertEquals(
+                                Map.of("cuCtxSetCurrent", 2L, "cuLaunchKernel", 3L, "cuGraphLaunch", 1L, "*", 6L),
+                                made);
+                    }
+                }
+                backend.metrics().read();
+            }
+        }
+    }
+
+    private static Map<String, Long> calls(StandIns standIns) {
+        Map<String, Long> calls = new HashMap<>();
+        for (String name : List.of("cuCtxSetCurrent", "cuLaunchKernel", "cuGraphLaunch", "*")) {
+            calls.put(name, standIns.calls(name));
+        }
+        return calls;
     }
 
     private static float[] gradients(

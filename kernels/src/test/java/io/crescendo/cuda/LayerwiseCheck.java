@@ -236,11 +236,13 @@ final class LayerwiseCheck {
                 ? Double.POSITIVE_INFINITY
                 : Math.sqrt(squares) * (0.25 + 1.5 * trial.random().nextDouble());
         double factor = Math.min(1, clipNorm / Math.sqrt(squares));
-        DeviceBuffer numbers = UpdateCheck.numbers(new UpdateScalars(0.1, 0.9, scale, 0.01, 1), 0, clipNorm);
-        double[] expected = numbers.read();
+        double[] given = UpdateCheck.numbers(new UpdateScalars(0.1, 0.9, scale, 0.01, 1), 0, clipNorm)
+                .read();
+        double[] expected = given.clone();
         expected[2] = scale * factor;
+        DeviceBuffer numbers = new DeviceBuffer(ElementType.F32, given.length, 0);
         DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        double norm = clip(trial, trial.written(ElementType.F32, gradient), numbers, flag);
+        double norm = clip(trial, trial.written(ElementType.F32, gradient), given, numbers, flag);
         // Thousands of squares, added in float32 within a thread and a warp only: some tens of roundings.
         if (!(Math.abs(norm - squares) <= 1e-5 * squares)) {
             throw new AssertionError("the norm is " + norm + ", not " + squares);
@@ -249,17 +251,22 @@ final class LayerwiseCheck {
         Trial.closeFloats("finite", new double[1], flag, 0);
 
         gradient[trial.random().nextInt(count)] = trial.random().nextBoolean() ? Double.NaN : Double.NEGATIVE_INFINITY;
-        clip(trial, trial.written(ElementType.F32, gradient), numbers, flag);
+        clip(trial, trial.written(ElementType.F32, gradient), given, numbers, flag);
         Trial.closeFloats("not finite", new double[] {1}, flag, 0);
     }
 
-    private static double clip(Trial trial, DeviceBuffer gradient, DeviceBuffer numbers, DeviceBuffer flag) {
+    private static double clip(
+            Trial trial, DeviceBuffer gradient, double[] given, DeviceBuffer numbers, DeviceBuffer flag) {
         int blocks = trial.between(1, 5);
         DeviceBuffer norm = new DeviceBuffer(ElementType.F64, 1, 0);
         DeviceBuffer partials = new DeviceBuffer(ElementType.F64, blocks, 0);
         DeviceBuffer ticket = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        trial.launchGrid(
-                "clip_gradient", blocks, 1, gradient, (long) gradient.count(), numbers, norm, flag, partials, ticket);
+        List<Object> arguments = new ArrayList<>(List.of(gradient, (long) gradient.count()));
+        for (double number : given) {
+            arguments.add((float) number);
+        }
+        arguments.addAll(List.of(numbers, norm, flag, partials, ticket));
+        trial.launchGrid("clip_gradient", blocks, 1, arguments.toArray());
         Trial.closeFloats("ticket", new double[1], ticket, 0);
         return norm.read()[0];
     }

@@ -154,7 +154,7 @@ final class StandIns {
         return driver("standin_failures").invokeLong(new Object[0]) > 0;
     }
 
-    /** How often a call was made since the last reset. */
+    /** How often a call was made since the last reset; {@code *} stands for every call of every library. */
     long calls(String name) {
         return driver("standin_calls").invokeLong(new Object[] {name});
     }
