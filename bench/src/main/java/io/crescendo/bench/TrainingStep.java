@@ -109,17 +109,28 @@ public final class TrainingStep implements AutoCloseable {
      * device is done. {@link #await} waits for all that was enqueued.
      */
     public void enqueue(Feed feed) {
-        step.run(feed);
+        enqueueGradients(feed);
         enqueueUpdate();
     }
 
     /** The same with a batch that lies on the device: the first samples of these images. */
     public void enqueue(ResidentImages images) {
-        images.run(step, 0, 0, batch);
+        enqueueGradients(images);
         enqueueUpdate();
     }
 
-    private void enqueueUpdate() {
+    /** The first half of {@link #enqueue}: forward and backward pass. */
+    public void enqueueGradients(Feed feed) {
+        step.run(feed);
+    }
+
+    /** The same with a batch that lies on the device. */
+    public void enqueueGradients(ResidentImages images) {
+        images.run(step, 0, 0, batch);
+    }
+
+    /** The second half. */
+    public void enqueueUpdate() {
         update.apply(new UpdateScalars(LEARNING_RATE, MOMENTUM, 1.0 / batch, weightDecay, ++updates));
         enqueued++;
     }

@@ -14,6 +14,9 @@ import org.jspecify.annotations.Nullable;
  * @param medianMillis the median of those
  * @param imagesPerSecond batch over the median
  * @param hostMicros median time of the host for issuing a step to an idle device
+ * @param hostGradientsMicros the part of it for the forward and backward pass, the launch of their graph above all;
+ *     null where it was not measured
+ * @param hostBusyMicros the same as hostMicros for a device that is busy with the steps before; null likewise
  * @param allocatedBytes the engine's own account of its device memory at the most, after preparing
  * @param reservedBytes what its allocator held for that, 0 if it has none
  * @param processBytes what the driver says the process holds in all; null where it does not say
@@ -25,6 +28,8 @@ record Measurement(
         double medianMillis,
         double imagesPerSecond,
         double hostMicros,
+        @Nullable Double hostGradientsMicros,
+        @Nullable Double hostBusyMicros,
         long allocatedBytes,
         long reservedBytes,
         @Nullable Long processBytes) {
@@ -32,12 +37,7 @@ record Measurement(
     /** From what a child answered. */
     static Measurement of(
             int batch, JsonNode ready, List<JsonNode> rounds, JsonNode memory, @Nullable Long processBytes) {
-        List<Double> millis = new ArrayList<>();
-        List<Double> host = new ArrayList<>();
-        for (JsonNode round : rounds) {
-            round.path("stepMillis").forEach(value -> millis.add(value.asDouble()));
-            round.path("hostMicros").forEach(value -> host.add(value.asDouble()));
-        }
+        List<Double> millis = all(rounds, "stepMillis");
         double median = median(millis);
         return new Measurement(
                 ready.path("description").asText(),
@@ -45,10 +45,22 @@ record Measurement(
                 millis,
                 median,
                 1e3 * batch / median,
-                median(host),
+                median(all(rounds, "hostMicros")),
+                medianOrNull(all(rounds, "hostGradientsMicros")),
+                medianOrNull(all(rounds, "hostBusyMicros")),
                 memory.path("allocatedBytes").asLong(),
                 memory.path("reservedBytes").asLong(),
                 processBytes);
+    }
+
+    private static List<Double> all(List<JsonNode> rounds, String name) {
+        List<Double> values = new ArrayList<>();
+        rounds.forEach(round -> round.path(name).forEach(value -> values.add(value.asDouble())));
+        return values;
+    }
+
+    private static @Nullable Double medianOrNull(List<Double> values) {
+        return values.isEmpty() ? null : median(values);
     }
 
     static double median(List<Double> values) {

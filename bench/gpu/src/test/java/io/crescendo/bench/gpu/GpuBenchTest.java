@@ -255,7 +255,7 @@ class GpuBenchTest {
     }
 
     private static Measurement measurement(long allocated, long reserved, @Nullable Long process) {
-        return new Measurement("", 0, List.of(), 0, 0, 0, allocated, reserved, process);
+        return new Measurement("", 0, List.of(), 0, 0, 0, null, null, allocated, reserved, process);
     }
 
     @Test
