@@ -1,12 +1,13 @@
 package io.crescendo.cuda;
 
 import static jcuda.driver.CUstream_flags.CU_STREAM_NON_BLOCKING;
+import static jcuda.driver.JCudaDriver.cuCtxGetStreamPriorityRange;
 import static jcuda.driver.JCudaDriver.cuCtxSetCurrent;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
 import static jcuda.driver.JCudaDriver.cuMemGetInfo;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
-import static jcuda.driver.JCudaDriver.cuStreamCreate;
+import static jcuda.driver.JCudaDriver.cuStreamCreateWithPriority;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static jcuda.jcublas.JCublas2.cublasCreate;
@@ -41,6 +42,9 @@ final class CudaDevice implements AutoCloseable {
 
     /** How many streams a recorded program runs on, 1 or 2; see the package. */
     static final String STREAMS = "crescendo.cuda.streams";
+
+    /** Whether the first of two streams goes before the second; see the package. */
+    static final String PRIORITIES = "crescendo.cuda.priorities";
 
     /**
      * What cuBLAS asks for on Hopper to have all its algorithms; elsewhere 4 MiB would do. Source: its manual, §2.4.8.
@@ -104,20 +108,28 @@ final class CudaDevice implements AutoCloseable {
         cuDevicePrimaryCtxRetain(context, device);
         scope.onClose(() -> cuDevicePrimaryCtxRelease(device));
         cuCtxSetCurrent(context);
-        open(uploadStream);
-        open(lowering.stream);
+        open(uploadStream, 0);
+        open(lowering.stream, 0);
         open(lowering.cudnn, lowering.stream);
-        this.track = openTrack();
-        this.sideTrack = options.graphs() && Integer.getInteger(STREAMS, 2) > 1 ? openTrack() : null;
+        boolean two = options.graphs() && Integer.getInteger(STREAMS, 2) > 1;
+        this.track = openTrack(two && !"false".equals(System.getProperty(PRIORITIES)) ? highestPriority() : 0);
+        this.sideTrack = two ? openTrack(0) : null;
         this.kernels = scope.own(Kernels.load(properties, cache));
         this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
     }
 
-    private Track openTrack() {
+    private static int highestPriority() {
+        int[] least = new int[1];
+        int[] greatest = new int[1];
+        cuCtxGetStreamPriorityRange(least, greatest);
+        return greatest[0];
+    }
+
+    private Track openTrack(int priority) {
         CUstream stream = new CUstream();
         CudnnHandle cudnn = new CudnnHandle();
         cublasHandle cublas = new cublasHandle();
-        open(stream);
+        open(stream, priority);
         open(cudnn, stream);
         cublasCreate(cublas);
         scope.onClose(() -> cublasDestroy(cublas));
@@ -130,8 +142,9 @@ final class CudaDevice implements AutoCloseable {
         return new Track(stream, cudnn, cublas, tickets.address());
     }
 
-    private void open(CUstream opened) {
-        cuStreamCreate(opened, CU_STREAM_NON_BLOCKING);
+    /** Opens a stream; 0 is the least and usual priority. */
+    private void open(CUstream opened, int priority) {
+        cuStreamCreateWithPriority(opened, CU_STREAM_NON_BLOCKING, priority);
         scope.onClose(() -> cuStreamDestroy(opened));
     }
 

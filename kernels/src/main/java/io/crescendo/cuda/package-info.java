@@ -31,9 +31,10 @@
  *
  * <p>Weight gradients are read by no other operation, so a recorded program runs them on a second stream beside the
  * chain of norms and input gradients, as far as memory that is used again allows it
- * ({@link io.crescendo.cuda.Branches}); each is still computed by the same kernels, and added up in the same order.
- * {@code -Dcrescendo.cuda.streams=1} keeps everything on one stream, for comparison. Profiles, and programs that are
- * not recorded, always use one.
+ * ({@link io.crescendo.cuda.Branches}); each is still computed by the same kernels, and added up in the same order. The
+ * chain has the higher priority: where blocks of both wait, its own go first. For comparison,
+ * {@code -Dcrescendo.cuda.priorities=false} makes them equal and {@code -Dcrescendo.cuda.streams=1} keeps everything on
+ * one stream. Profiles, and programs that are not recorded, always use one.
  *
  * <p>Errors: every status is checked. What a call answers at once names the operation; what the device finds later
  * shows at the next call, so {@code BackendOptions.withGraphs(false)} waits after every operation to give it a name.
