@@ -37,7 +37,7 @@ public final class WorkspacePlanner {
      * Plans one program.
      *
      * <p>What {@link MemoryRequirements#lingers} asks for is granted where it leaves the bound as it is, and taken back
-     * altogether if blocks that live longer cannot be packed as tightly.
+     * altogether if blocks that live longer cannot be packed as tightly, or close to the bound.
      */
     public static WorkspacePlan plan(Program program, MemoryRequirements requirements) {
         int ops = program.ops().size();
