@@ -145,6 +145,62 @@ __device__ __forceinline__ Fetched<T> fetch_last(const T* from) {
 #endif
 }
 
+// ---- Shared memory whose size the launch says, and copies into it that go on while the thread does.
+
+__device__ __forceinline__ void* dynamic_shared() {
+#ifdef __CUDACC__
+    extern __shared__ __align__(16) unsigned char memory[];
+    return memory;
+#else
+    return cuda_on_host::dynamic_shared();
+#endif
+}
+
+// Begins to copy a pack from an aligned address. It is there for this thread, and for no other, when
+// the thread has waited for the group that it belongs to.
+template <class T>
+__device__ __forceinline__ void copy_ahead(Fetched<T>* to, const T* from) {
+#ifdef __CUDA_ARCH__
+    asm volatile(
+        "{ .reg .u64 place;\n"
+        "  .reg .u32 word;\n"
+        "  cvta.to.shared.u64 place, %0;\n"
+        "  cvt.u32.u64 word, place;\n"
+        "  cp.async.cg.shared.global [word], [%1], 16; }"
+        :
+        : "l"(to), "l"(from)
+        : "memory");
+#else
+    cuda_on_host::copy_ahead(to, from, sizeof *to);
+#endif
+}
+
+// Ends a group of copies; it may be empty.
+__device__ __forceinline__ void close_copies() {
+#ifdef __CUDA_ARCH__
+    asm volatile("cp.async.commit_group;" : : : "memory");
+#else
+    cuda_on_host::close_copies();
+#endif
+}
+
+// Returns when at most `open` of the groups that were closed last are still under way.
+__device__ __forceinline__ void wait_for_copies(int open) {
+#ifdef __CUDA_ARCH__
+    switch (open) {
+        case 0: asm volatile("cp.async.wait_group 0;" : : : "memory"); break;
+        case 1: asm volatile("cp.async.wait_group 1;" : : : "memory"); break;
+        case 2: asm volatile("cp.async.wait_group 2;" : : : "memory"); break;
+        case 3: asm volatile("cp.async.wait_group 3;" : : : "memory"); break;
+        case 4: asm volatile("cp.async.wait_group 4;" : : : "memory"); break;
+        case 5: asm volatile("cp.async.wait_group 5;" : : : "memory"); break;
+        default: asm volatile("cp.async.wait_group 6;" : : : "memory");
+    }
+#else
+    cuda_on_host::wait_for_copies(open);
+#endif
+}
+
 template <int N, class T>
 __device__ __forceinline__ Floats<N> to_floats(const Fetched<T>& pack) {
     Floats<N> values;
@@ -161,6 +217,20 @@ __device__ __forceinline__ void put(T* to, const Floats<N>& values) {
     for (int j = 0; j < N; j++) pack.at[j] = from_float<T>(values.at[j]);
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
+
+#ifdef __CUDA_ARCH__
+// Two numbers are rounded by one instruction.
+template <>
+__device__ __forceinline__ void put<8, bf16>(bf16* to, const Floats<8>& values) {
+    unsigned word[4];
+#pragma unroll
+    for (int j = 0; j < 4; j++)
+        asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
+            : "=r"(word[j])
+            : "f"(values.at[2 * j + 1]), "f"(values.at[2 * j]));
+    *reinterpret_cast<uint4*>(to) = make_uint4(word[0], word[1], word[2], word[3]);
+}
+#endif
 
 // Writes the first `valid` of N values.
 template <int N, class T>
@@ -257,6 +327,17 @@ __device__ __forceinline__ Floats<QUAD> fetch_written(const float* from) {
     memcpy(&values, from, sizeof values);
 #endif
     return values;
+}
+
+// One such number.
+__device__ __forceinline__ float read_written(const float* from) {
+#ifdef __CUDA_ARCH__
+    float value;
+    asm volatile("ld.relaxed.gpu.global.f32 %0, [%1];" : "=f"(value) : "l"(from) : "memory");
+    return value;
+#else
+    return *from;
+#endif
 }
 
 // The first `valid` of such numbers, wherever they lie; the rest are zero.

@@ -21,17 +21,18 @@
 //   ghost_norm_apply, ghost_norm_apply_add
 //       y as above of one mean and variance for all samples: inference, by running averages
 //
-// Statistics are found by Welford's update in each thread and merged by Chan's formula, so a mean
-// that is large beside the deviation costs no digits.
+// Statistics are found by Welford's update in each thread and merged about the first of the means, so
+// a mean that is large beside the deviation costs no digits.
 //
 // One launch each way. What has to be summed before its first element can be done is a "unit": a
 // group's rows of a slab of 8 packs of channels. Units are dealt to the teams of the grid, one
-// after the other; the blocks of a team share the rows of a unit. Each sums its own, the one that
-// finishes last merges what all have left and publishes the result, for which the others wait, and
-// then each goes over its own rows once more, from the last to the first: the level 2 cache still
-// has them if the units under way at once fit into it. A team of one block waits for nobody. Of the
-// blocks that published, the last of a slab does what needs all groups: running averages, dscale
-// and dshift, from the last group to the first.
+// after the other; the blocks of a team share the rows of a unit. Each sums its own, they exchange
+// what they found (teams.cuh), and each goes over its own rows once more. The first of its chunks of
+// rows a block keeps in shared memory, into which it copies those of the next unit as soon as they
+// are free; of the others it begins with the last, which the level 2 cache still has if the units
+// under way at once fit into it. A team of one block waits for nobody. The last block of a team
+// writes down what was found; of those that did, the last of a slab does what needs all groups:
+// running averages, dscale and dshift, from the last group to the first.
 //
 // x, y, addend, dx, dy, daddend
 //             (samples, plane, C) T; y may lie on x or addend, dx on dy. daddend null: none.
@@ -39,23 +40,24 @@
 //             (C) float32. runningMean null: no update.
 // mean, variance
 //             (G, C) float32; (C) for apply.
-// sums        (2, G, C) float32.
+// sums        (2, G, C) float32, scratch.
 // mask        which outputs are positive, or null. A byte per pack of N = 16 / S channels: byte
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
-// partials    (teams, members, 2, 8 * N) float32 on a multiple of 16 bytes, scratch; not touched
-//             if members = 1.
+// partials    (teams, members + 2 * gangs, 2, 8 * N) float32, scratch; not touched if members = 1.
+//             gangs = members up to 32, ceil(members / 16) beyond.
 // tickets     (slabs + 32 * teams) unsigned, zero before and after, slabs = ceil(packs / 8).
-// Launch      forward, backward: grid (teams, members), members blocks to a team, cooperative: no
-//             larger than what the device holds at once. Any such grid is right; meant: the one
-//             that takes least time by the rule of Grids.teams.
+// kept        chunks that a block keeps: the launch gives it 16 KiB of shared memory for each.
+// Launch      forward, backward: grid (teams, members), members <= 496 blocks to a team,
+//             cooperative: no larger than what the device holds at once. Any such grid is right;
+//             meant: the one that takes least time by the rule of Grids.teams.
 //             apply: grid (splits, slabs), rows shared by `splits` blocks. It begins with the last
 //             rows, which are in the level 2 cache.
 //             ghostBatch * plane < 2^31, G * slabs < 2^31, ceil(G * slabs / teams) * (members + 1)
 //             < 2^31.
 // Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; backward 5 S
-//             (x and dy twice, dx), + S with daddend, + 2/N with mask. What the level 2 cache still
-//             holds of the first reading does not move again: floors 2 S and 3 S, the mask once.
-//             Per block, unit and channel 16 bytes of partials. apply 2 S, + S with addend.
+//             (x and dy twice, dx), + S with daddend, + 2/N with mask. What was kept, or is still in
+//             the level 2 cache, does not move again: floors 2 S and 3 S, the mask once. Per block,
+//             unit and channel 16 bytes of partials. apply 2 S, + S with addend.
 // Twin        io.crescendo.reference.BatchNorm
 #include "teams.cuh"
 
@@ -70,54 +72,14 @@ __device__ __forceinline__ Floats<N> inverse_deviation(const float* variance, in
     return values;
 }
 
-// Adds up over the rows of the block; row 0 gets the sum.
-template <class V, int N>
-__device__ __forceinline__ void merge_rows(V (&shared)[THREADS], V& own, const Slab<N>& slab) {
-    __syncthreads();  // what was there has been read
-    shared[threadIdx.x] = own;
-    for (int left = slab.rows; left > 1;) {
-        int half = (left + 1) / 2;
-        __syncthreads();
-        if (slab.row < left - half)
-            merge(shared[threadIdx.x], shared[threadIdx.x + half * slab.width]);
-        left = half;
-    }
-    // Every thread goes on with what it merged itself, which for row 0 is the whole block.
-    own = shared[threadIdx.x];
-}
-
-// Two sums for each channel of a pack.
-template <int N>
-struct Sums {
-    float first[N];
-    float second[N];
-};
-
-template <int N>
-__device__ __forceinline__ void merge(Sums<N>& into, const Sums<N>& from) {
-#pragma unroll
-    for (int j = 0; j < N; j++) {
-        into.first[j] += from.first[j];
-        into.second[j] += from.second[j];
-    }
-}
-
-// Calls f(a, b, whether it is the last group) with the channels of two (G, C) matrices that other
-// blocks wrote, for this thread's share of the groups, the last one first, and adds up what the
-// threads made of them: row 0.
-template <class F>
-__device__ __forceinline__ void sum_groups(Sums<QUAD> (&shared)[THREADS], Sums<QUAD>& own,
-                                           const float* a, const float* b, int groups, int channels,
-                                           const Slab<QUAD>& slab, F f) {
-    if (slab.active) {
-#pragma unroll 4
-        for (int group = groups - 1 - slab.row; group >= 0; group -= slab.rows) {
-            const long long at = (long long)group * channels + slab.channel;
-            f(load_written(a + at, slab.valid), load_written(b + at, slab.valid),
-              group == groups - 1);
-        }
-    }
-    merge_rows(shared, own, slab);
+// Writes down what was found for a unit, at the channels of its slab.
+template <int CHANNELS, int N>
+__device__ __forceinline__ void write_found(const float (&found)[2][CHANNELS], float* first,
+                                            float* second, int channels, const Slab<N>& slab) {
+    const int j = (int)threadIdx.x, c = slab.first * N + j;
+    if (j >= slab.width * N || c >= channels) return;
+    first[c] = found[0][j];
+    second[c] = found[1][j];
 }
 
 // ---- Forward.
@@ -129,20 +91,6 @@ struct Moments {
     float mean[N];
     float squares[N];
 };
-
-template <int N>
-__device__ __forceinline__ void merge(Moments<N>& into, const Moments<N>& from) {
-    float count = into.count + from.count;
-    if (from.count == 0.0f) return;
-    float share = from.count / count;
-#pragma unroll
-    for (int j = 0; j < N; j++) {
-        float distance = from.mean[j] - into.mean[j];
-        into.mean[j] += distance * share;
-        into.squares[j] += from.squares[j] + distance * distance * into.count * share;
-    }
-    into.count = count;
-}
 
 template <int N>
 __device__ __forceinline__ void add(Moments<N>& into, const Floats<N>& values) {
@@ -178,37 +126,40 @@ __device__ __forceinline__ void add(Moments<N>& into, const Fetched<T> (&packs)[
     into.count = count;
 }
 
-// Writes mean and variance, from row 0.
-template <int N>
-__device__ __forceinline__ void write_moments(float* mean, float* variance, const Moments<N>& all,
-                                              const Slab<N>& slab, const Rows& rows) {
-    if (slab.row != 0) return;
-    Floats<N> means, variances;
+// Begins to copy this block's chunk k of a unit to where it is kept.
+template <class T, int N>
+__device__ __forceinline__ void keep_values(const T* x, int channels, const Unit<N>& u, int k) {
+    if (u.slab.moves_whole(x, channels)) {
+        const unsigned row = u.rows.begin(k) + u.slab.row;
+        const T* at = x + (u.rows.first + row) * channels + u.slab.channel;
 #pragma unroll
-    for (int j = 0; j < N; j++) {
-        means.at[j] = all.mean[j];
-        variances.at[j] = all.squares[j] / (float)rows.count;
+        for (int i = 0; i < AHEAD; i++)
+            if (row + i * u.slab.rows < u.rows.count)
+                copy_ahead(kept_pack<T>(k, i), at + (long long)i * u.slab.rows * channels);
     }
-    store<N>(mean + slab.channel, means, slab.valid);
-    store<N>(variance + slab.channel, variances, slab.valid);
+    close_copies();
 }
 
-// The moments of a thread's rows.
+// The moments of a thread's rows, of which the first `held` chunks are on their way to where they
+// are kept.
 template <class T, int N>
-__device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, const Slab<N>& slab,
-                                                 const Rows& rows) {
+__device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, int held,
+                                                 const Slab<N>& slab, const Rows& rows) {
     Moments<N> own{};
     const bool whole = slab.moves_whole(x, channels);
     const long long step = (long long)slab.rows * channels;
-    rows.for_chunks(FORWARDS, [&](unsigned begin) {
-        const unsigned row = begin + slab.row;
+    const int mine = rows.mine();
+#pragma unroll 1
+    for (int k = 0; k < mine; k++) {
+        const unsigned row = rows.begin(k) + slab.row;
         const T* at = x + (rows.first + row) * channels + slab.channel;
         const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
+        if (k < held) wait_for_copies(held - 1 - k);
         if (whole) {
             Fetched<T> packs[AHEAD]{};
 #pragma unroll
             for (int i = 0; i < AHEAD; i++)
-                if (exists(i)) packs[i] = fetch(at + i * step);
+                if (exists(i)) packs[i] = k < held ? *kept_pack<T>(k, i) : fetch(at + i * step);
             if (exists(AHEAD - 1)) {
                 add(own, packs);
             } else {
@@ -221,29 +172,30 @@ __device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, const
             for (int i = 0; i < AHEAD && exists(i); i++)
                 add(own, load<N>(at + i * step, slab.valid));
         }
-    });
+    }
     return own;
 }
 
-// Normalises a block's rows by the mean and the variance of their group.
-template <class T, bool ADDEND, int N>
+// Normalises a block's rows by the mean and the variance, squares * share, of this thread's channels.
+// The first `held`
+// chunks are kept; when one of them has been read, f(k) may put another in its place.
+template <class T, bool ADDEND, int N, class F>
 __device__ __forceinline__ void normalise(const T* x, const T* addend,
                                           const float* __restrict__ scale,
                                           const float* __restrict__ shift, const float* mean,
-                                          const float* variance, T* y,
+                                          const float* squares, float share, T* y,
                                           unsigned char* __restrict__ mask, int channels,
-                                          float epsilon, int relu, const Slab<N>& slab,
-                                          const Rows& rows) {
+                                          float epsilon, int relu, int held, const Slab<N>& slab,
+                                          const Rows& rows, F f) {
     constexpr int ROWS = ADDEND ? AHEAD / 2 : AHEAD;  // at once: as many loads either way
     // y = x * factor + offset would lose digits where the mean is large: the mean is taken off
     // first.
-    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
+    const Floats<N> average = load<N>(mean, slab.valid);
     const Floats<N> offset = load<N>(shift + slab.channel, slab.valid);
-    const Floats<N> deviation =
-        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
+    const Floats<N> distances = load<N>(squares, slab.valid);
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
 #pragma unroll
-    for (int j = 0; j < N; j++) factor.at[j] *= deviation.at[j];
+    for (int j = 0; j < N; j++) factor.at[j] *= rsqrtf(distances.at[j] * share + epsilon);
     const auto normalised = [&](Floats<N> values, const Floats<N>& added) {
 #pragma unroll
         for (int j = 0; j < N; j++) {
@@ -264,7 +216,7 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend,
     const bool whole = slab.moves_whole(x, channels) && slab.moves_whole(y, channels) &&
                        (!ADDEND || slab.moves_whole(addend, channels));
     const long long step = (long long)slab.rows * channels;
-    const auto some = [&](unsigned row) {
+    const auto some = [&](unsigned row, int k, int first) {
         const long long at = (rows.first + row) * channels + slab.channel;
         const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
         if (whole) {
@@ -272,7 +224,7 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend,
 #pragma unroll
             for (int i = 0; i < ROWS; i++) {
                 if (!exists(i)) continue;
-                packs[i] = fetch_last(x + at + i * step);
+                packs[i] = k < held ? *kept_pack<T>(k, first + i) : fetch_last(x + at + i * step);
                 if (ADDEND) others[i] = fetch_last(addend + at + i * step);
             }
 #pragma unroll
@@ -293,10 +245,15 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend,
             }
         }
     };
-    rows.for_chunks(BACKWARDS, [&](unsigned begin) {
+    const int mine = rows.mine();
 #pragma unroll 1
-        for (int i = AHEAD - ROWS; i >= 0; i -= ROWS) some(begin + i * slab.rows + slab.row);
-    });
+    for (int j = 0; j < mine; j++) {
+        const int k = again(j, mine, held);
+#pragma unroll 1
+        for (int i = AHEAD - ROWS; i >= 0; i -= ROWS)
+            some(rows.begin(k) + i * slab.rows + slab.row, k, i);
+        if (k < held) f(k);
+    }
 }
 
 // What makes the variance of M numbers that of what they are drawn from.
@@ -314,69 +271,30 @@ __device__ __forceinline__ float power(float base, int exponent) {
 
 // The running averages of a slab's channels after all groups. Group after group by
 // a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
-__device__ __forceinline__ void update_running(Sums<QUAD> (&shared)[THREADS], float* runningMean,
-                                               float* runningVariance, const float* mean,
-                                               const float* variance, int samples, int channels,
-                                               int plane, int ghostBatch, float momentum,
-                                               const Slab<QUAD>& slab) {
+// f(group, channel of the slab) gives mean and variance.
+template <int N, class F>
+__device__ __forceinline__ void update_running(float* runningMean, float* runningVariance,
+                                               int samples, int channels, int plane,
+                                               int ghostBatch, float momentum,
+                                               const Slab<N>& slab, F f) {
     const int groups = groups_of(samples, ghostBatch);
     const float unbias = unbiasing(ghostBatch * plane);
     const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
-    const float keep = power(1.0f - momentum, slab.rows);
-    float share = momentum * power(1.0f - momentum, slab.row);
-    Floats<QUAD> means = load<QUAD>(runningMean + slab.channel, slab.valid);
-    Floats<QUAD> variances = load<QUAD>(runningVariance + slab.channel, slab.valid);
-    Sums<QUAD> moved{};
-    sum_groups(shared, moved, mean, variance, groups, channels, slab,
-               [&](const Floats<QUAD>& ofGroup, const Floats<QUAD>& spread, bool last) {
-#pragma unroll
-                   for (int j = 0; j < QUAD; j++) {
-                       const float unbiased = spread.at[j] * (last ? lastUnbias : unbias);
-                       moved.first[j] += share * (ofGroup.at[j] - means.at[j]);
-                       moved.second[j] += share * (unbiased - variances.at[j]);
-                   }
-                   share *= keep;
-               });
-    if (slab.row != 0) return;
-#pragma unroll
-    for (int j = 0; j < QUAD; j++) {
-        means.at[j] += moved.first[j];
-        variances.at[j] += moved.second[j];
-    }
-    store<QUAD>(runningMean + slab.channel, means, slab.valid);
-    store<QUAD>(runningVariance + slab.channel, variances, slab.valid);
-}
-
-// Mean and variance of a unit, if this block is the one that finds them; true if so.
-template <class T, int N, class SHARED>
-__device__ __forceinline__ bool find_moments(SHARED& shared, const Team<N>& team, int unit,
-                                             const T* x, float* mean, float* variance,
-                                             int channels, const Slab<N>& slab,
-                                             const Rows& rows) {
-    Moments<N> own = moments_of(x, channels, slab, rows);
-    merge_rows(shared.packs, own, slab);
-    if (team.members == 1) {
-        write_moments(mean, variance, own, slab, rows);
-        return true;
-    }
-    team.leave(own.mean, own.squares, slab);
-    if (!team.arrive(unit, channels)) return false;
-    const Slab<QUAD> quads(channels, slab);
-    Moments<QUAD> all{};
-    team.for_members(quads, rows,
-                     [&](const Floats<QUAD>& means, const Floats<QUAD>& squares, float count) {
-                         Moments<QUAD> one;
-                         one.count = count;
-#pragma unroll
-                         for (int j = 0; j < QUAD; j++) {
-                             one.mean[j] = means.at[j];
-                             one.squares[j] = squares.at[j];
-                         }
-                         merge(all, one);
-                     });
-    merge_rows(shared.quads, all, quads);
-    write_moments(mean, variance, all, quads, rows);
-    return true;
+    const Merger merger(slab.width * N);
+    const int c = slab.first * N + merger.channel;
+    const bool exists = merger.active && c < channels;
+    const float mean = exists ? runningMean[c] : 0.0f;
+    const float variance = exists ? runningVariance[c] : 0.0f;
+    const Found moved = merger.merge<false>(groups, [&](int i) {
+        Found part = exists ? f(groups - 1 - i, merger.channel) : Found{};
+        const float share = momentum * power(1.0f - momentum, i);
+        part.first = share * (part.first - mean);
+        part.second = share * (part.second * (i == 0 ? lastUnbias : unbias) - variance);
+        return part;
+    });
+    if (!exists || merger.share != 0) return;
+    runningMean[c] = mean + moved.first;
+    runningVariance[c] = variance + moved.second;
 }
 
 template <class T, bool ADDEND>
@@ -384,39 +302,58 @@ __device__ __forceinline__ void ghost_norm_forward(
     const T* x, const T* addend, const float* __restrict__ scale, const float* __restrict__ shift,
     float* mean, float* variance, T* y, unsigned char* __restrict__ mask, float* runningMean,
     float* runningVariance, float* partials, unsigned* tickets, int samples, int channels,
-    int plane, int ghostBatch, float epsilon, float momentum, int relu) {
+    int plane, int ghostBatch, float epsilon, float momentum, int relu, int kept) {
     constexpr int N = Width<T>::OF_PACK;
-    __shared__ union {
-        Moments<N> packs[THREADS];
-        Moments<QUAD> quads[THREADS];
-        Sums<QUAD> sums[THREADS];
-    } shared;
-    const auto units = [&] {
-        return groups_of(forgotten(samples), ghostBatch) * slabs_of<N>(channels);
+    __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
+    const auto groups = [&] { return groups_of(forgotten(samples), ghostBatch); };
+    const auto units = [&] { return groups() * slabs_of<N>(channels); };
+    const auto unit_of = [&](int number) {
+        return Unit<N>(number, AHEAD, samples, forgotten(channels), plane, ghostBatch);
     };
     const Team<N> team(partials, tickets);
+    if ((int)blockIdx.x < units()) {
+        const Unit<N> first = unit_of((int)blockIdx.x);
+#pragma unroll 1
+        for (int k = 0; k < kept_of(first.rows, kept); k++) keep_values(x, channels, first, k);
+    }
 #pragma unroll 1
     for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
-        bool publishes;
         {
-            const Unit<N> u(unit, AHEAD, samples, channels, plane, ghostBatch);
-            publishes = find_moments(shared, team, unit, x, mean + u.statistic,
-                                     variance + u.statistic, channels, u.slab, u.rows);
+            const Unit<N> u = unit_of(unit);
+            const Moments<N> own =
+                moments_of(x, channels, kept_of(u.rows, kept), u.slab, u.rows);
+            team.template merge<true>(shared, found, own.count, own.mean, own.squares, unit,
+                                      channels, u.slab, u.rows);
         }
-        team.exchange(publishes, unit, channels);
-        if (publishes && runningMean != nullptr) {
-            const int all = forgotten(channels), slabs = slabs_of<N>(all);
-            const Slab<N> slab(all, forgotten(unit) % slabs, slabs, 0);
-            if (last_block(tickets + slab.number, (unsigned)groups_of(samples, ghostBatch)))
-                update_running(shared.sums, runningMean, runningVariance, mean, variance, samples,
-                               all, plane, ghostBatch, momentum, Slab<QUAD>(all, slab));
-        }
-
-        const int all = forgotten(channels);
-        const Unit<N> u(forgotten(unit), AHEAD, samples, all, plane, ghostBatch);
-        normalise<T, ADDEND>(x, addend, scale, shift, mean + u.statistic,
-                             variance + u.statistic, y, mask, all, epsilon, relu, u.slab,
-                             u.rows);
+        const Unit<N> u = unit_of(forgotten(unit));
+        const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
+        const Unit<N> next = unit_of(after < units() ? after : unit);
+        const int ahead = after < units() ? kept_of(next.rows, kept) : 0;
+        const int own = u.slab.channel - u.slab.first * N;
+        const float share = 1.0f / (float)u.rows.count;
+        normalise<T, ADDEND>(x, addend, scale, shift, found[0] + own, found[1] + own, share, y,
+                             mask, channels, epsilon, relu, held, u.slab, u.rows, [&](int k) {
+                                 if (k < ahead) keep_values(x, channels, next, k);
+                             });
+#pragma unroll 1
+        for (int k = held; k < ahead; k++) keep_values(x, channels, next, k);
+        if (!team.speaks()) continue;
+        // All have read what was found; from here on it is mean and variance.
+        __syncthreads();
+        if ((int)threadIdx.x < Team<N>::CHANNELS) found[1][threadIdx.x] *= share;
+        __syncthreads();
+        write_found(found, mean + u.statistic, variance + u.statistic, channels, u.slab);
+        if (runningMean == nullptr) continue;
+        const bool alone = groups() == 1;
+        if (!alone && !last_block(tickets + u.slab.number, (unsigned)groups())) continue;
+        update_running(runningMean, runningVariance, samples, channels, plane, ghostBatch,
+                       momentum, u.slab, [&](int group, int j) {
+                           const long long at =
+                               (long long)group * channels + u.slab.first * N + j;
+                           return alone ? Found{0.0f, found[0][j], found[1][j]}
+                                        : Found{0.0f, read_written(mean + at),
+                                                read_written(variance + at)};
+                       });
     }
     team.finish(units(), channels);
 }
@@ -432,8 +369,8 @@ __device__ __forceinline__ void ghost_norm_apply(const T* x, const T* addend,
                                                  float epsilon, int relu) {
     const Slab<Width<T>::OF_PACK> slab(channels, BACKWARDS);
     const Rows rows(slab, AHEAD, 0, samples, plane, samples, (int)gridDim.x);
-    normalise<T, ADDEND>(x, addend, scale, shift, mean, variance, y, nullptr, channels, epsilon,
-                         relu, slab, rows);
+    normalise<T, ADDEND>(x, addend, scale, shift, mean + slab.channel, variance + slab.channel,
+                         1.0f, y, nullptr, channels, epsilon, relu, 0, slab, rows, [](int) {});
 }
 
 // ---- Backward.
@@ -449,31 +386,71 @@ __device__ __forceinline__ Floats<N> masked(Floats<N> dy, unsigned positive) {
 
 constexpr int BOTH_AHEAD = AHEAD / 2;  // rows of x and of dy: as many loads
 
-// Calls f(row, x, dz, whether the pack is whole) for the rows of a thread. Backwards is the last
-// time that they are read. `whole`: whether what is written takes whole packs.
-template <Order ORDER, class T, int N, class F>
+// Begins to copy this block's chunk k of a unit to where it is kept: x and dy of a row side by side.
+template <class T, int N>
+__device__ __forceinline__ void keep_both(const T* x, const T* dy, int channels, const Unit<N>& u,
+                                          int k) {
+    if (u.slab.moves_whole(x, channels) && u.slab.moves_whole(dy, channels)) {
+        const unsigned row = u.rows.begin(k) + u.slab.row;
+        const long long first = (u.rows.first + row) * channels + u.slab.channel;
+#pragma unroll
+        for (int i = 0; i < BOTH_AHEAD; i++) {
+            if (row + i * u.slab.rows >= u.rows.count) continue;
+            const long long at = first + (long long)i * u.slab.rows * channels;
+            copy_ahead(kept_pack<T>(k, 2 * i), x + at);
+            copy_ahead(kept_pack<T>(k, 2 * i + 1), dy + at);
+        }
+    }
+    close_copies();
+}
+
+// Calls f(where, x, dz, whether the packs move whole) for the rows of a thread: the first time, when
+// the `held` chunks that are kept may still be on their way, or again and for the last time, when
+// after each of these g(k) may put another in its place. `whole`: whether what f writes takes whole
+// packs.
+template <bool AGAIN, class T, int N, class F, class G>
 __device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned char* mask,
-                                         int channels, bool whole, const Slab<N>& slab,
-                                         const Rows& rows, F f) {
-    const auto bits = [&](unsigned row) {
-        return mask == nullptr ? ~0u : mask[(rows.first + row) * slab.packs + slab.pack];
+                                         int channels, bool whole, int held, const Slab<N>& slab,
+                                         const Rows& rows, F f, G g) {
+    const int mine = rows.mine();
+    const auto number = [&](int j) { return AGAIN ? again(j, mine, held) : j; };
+    // A chunk's bits are looked up while the one before is worked on.
+    const auto look_up = [&](unsigned (&positive)[BOTH_AHEAD], int j) {
+        if (mask == nullptr || j >= mine || !slab.active) return;
+        const unsigned row = rows.begin(number(j)) + slab.row;
+#pragma unroll
+        for (int i = 0; i < BOTH_AHEAD; i++)
+            if (row + i * slab.rows < rows.count)
+                positive[i] = mask[(rows.first + row + i * slab.rows) * slab.packs + slab.pack];
     };
-    whole = whole && slab.moves_whole(x, channels) && slab.moves_whole(dy, channels);
+    const bool reads = slab.moves_whole(x, channels) && slab.moves_whole(dy, channels);
+    whole = whole && reads;
     const long long step = (long long)slab.rows * channels;
-    rows.for_chunks(ORDER, [&](unsigned begin) {
-        const unsigned row = begin + slab.row;
+    unsigned positive[BOTH_AHEAD], following[BOTH_AHEAD];
+#pragma unroll
+    for (int i = 0; i < BOTH_AHEAD; i++) positive[i] = following[i] = ~0u;
+    look_up(positive, 0);
+#pragma unroll 1
+    for (int j = 0; j < mine; j++) {
+        const int k = number(j);
+        look_up(following, j + 1);
+        if (!AGAIN && k < held) wait_for_copies(held - 1 - k);
+        const unsigned row = rows.begin(k) + slab.row;
         const long long at = (rows.first + row) * channels + slab.channel;
         const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
         if (whole) {
             Fetched<T> values[BOTH_AHEAD]{}, gradients[BOTH_AHEAD]{};
-            unsigned positive[BOTH_AHEAD]{};
 #pragma unroll
             for (int i = 0; i < BOTH_AHEAD; i++) {
                 if (!exists(i)) continue;
                 const T *from = x + at + i * step, *other = dy + at + i * step;
-                values[i] = ORDER == BACKWARDS ? fetch_last(from) : fetch(from);
-                gradients[i] = ORDER == BACKWARDS ? fetch_last(other) : fetch(other);
-                positive[i] = bits(row + i * slab.rows);
+                if (k < held) {
+                    values[i] = *kept_pack<T>(k, 2 * i);
+                    gradients[i] = *kept_pack<T>(k, 2 * i + 1);
+                } else {
+                    values[i] = AGAIN ? fetch_last(from) : fetch(from);
+                    gradients[i] = AGAIN ? fetch_last(other) : fetch(other);
+                }
             }
 #pragma unroll
             for (int i = 0; i < BOTH_AHEAD; i++)
@@ -481,47 +458,33 @@ __device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned
                     f(at + i * step, to_floats<N>(values[i]),
                       masked(to_floats<N>(gradients[i]), positive[i]), true);
         } else if (slab.active) {
-#pragma unroll 1
-            for (int i = 0; i < BOTH_AHEAD && exists(i); i++)
-                f(at + i * step, load<N>(x + at + i * step, slab.valid),
-                  masked(load<N>(dy + at + i * step, slab.valid), bits(row + i * slab.rows)),
-                  false);
-        }
-    });
-}
-
-// Writes the sums of dz and, from those of dz * (x - mean), of dz * n; from row 0.
-template <int N>
-__device__ __forceinline__ void write_sums(float* dzSums, float* dotSums, const float* variance,
-                                           const Sums<N>& all, float epsilon,
-                                           const Slab<N>& slab) {
-    if (slab.row != 0) return;
-    const Floats<N> inverse =
-        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
-    Floats<N> dz, dots;
 #pragma unroll
-    for (int j = 0; j < N; j++) {
-        dz.at[j] = all.first[j];
-        dots.at[j] = all.second[j] * inverse.at[j];
+            for (int i = 0; i < BOTH_AHEAD; i++)
+                if (exists(i))
+                    f(at + i * step, load<N>(x + at + i * step, slab.valid),
+                      masked(load<N>(dy + at + i * step, slab.valid), positive[i]), false);
+        }
+#pragma unroll
+        for (int i = 0; i < BOTH_AHEAD; i++) positive[i] = following[i];
+        if (AGAIN && k < held) g(k);
     }
-    store<N>(dzSums + slab.channel, dz, slab.valid);
-    store<N>(dotSums + slab.channel, dots, slab.valid);
 }
 
-// The gradients of a block's rows, by the sums over their group.
-template <class T, int N>
+// The gradients of a block's rows, by the sums over their group for this thread's channels.
+template <class T, int N, class G>
 __device__ __forceinline__ void write_gradients(
     const T* __restrict__ x, const T* dy, const float* __restrict__ scale,
     const float* __restrict__ mean, const float* __restrict__ variance,
     const unsigned char* __restrict__ mask, const float* dzSums, const float* dotSums, T* dx,
-    T* __restrict__ daddend, int channels, float epsilon, const Slab<N>& slab, const Rows& rows) {
+    T* __restrict__ daddend, int channels, float epsilon, int held, const Slab<N>& slab,
+    const Rows& rows, G g) {
     // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x.
     const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
     const Floats<N> inverse =
         inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
     Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
-    Floats<N> offset = load<N>(dzSums + slab.channel, slab.valid);
-    Floats<N> slope = load<N>(dotSums + slab.channel, slab.valid);
+    Floats<N> offset = load<N>(dzSums, slab.valid);
+    Floats<N> slope = load<N>(dotSums, slab.valid);
     const float share = 1.0f / (float)rows.count;
 #pragma unroll
     for (int j = 0; j < N; j++) {
@@ -529,9 +492,9 @@ __device__ __forceinline__ void write_gradients(
         offset.at[j] *= -share * factor.at[j];
         slope.at[j] *= -share * inverse.at[j] * factor.at[j];
     }
-    for_rows<BACKWARDS>(
+    for_rows<true>(
         x, dy, mask, channels,
-        slab.moves_whole(dx, channels) && slab.moves_whole(daddend, channels), slab, rows,
+        slab.moves_whole(dx, channels) && slab.moves_whole(daddend, channels), held, slab, rows,
         [&](long long at, const Floats<N>& values, const Floats<N>& dz, bool whole) {
             Floats<N> gradients;
 #pragma unroll
@@ -545,71 +508,58 @@ __device__ __forceinline__ void write_gradients(
                 if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
                 store<N>(dx + at, gradients, slab.valid);
             }
-        });
+        },
+        g);
 }
 
-// The sums of a unit, if this block is the one that finds them; true if so.
-template <class T, int N, class SHARED>
-__device__ __forceinline__ bool find_sums(
-    SHARED& shared, const Team<N>& team, int unit, const T* __restrict__ x, const T* dy,
-    const float* __restrict__ mean, const float* __restrict__ variance,
-    const unsigned char* __restrict__ mask, float* dzSums, float* dotSums, int channels,
-    float epsilon, const Slab<N>& slab, const Rows& rows) {
+// Two sums for each channel of a pack.
+template <int N>
+struct Sums {
+    float first[N];
+    float second[N];
+};
+
+// The sums of dz and of dz * n over a thread's rows.
+template <class T, int N>
+__device__ __forceinline__ Sums<N> sums_of(const T* __restrict__ x, const T* dy,
+                                           const float* __restrict__ mean,
+                                           const float* __restrict__ variance,
+                                           const unsigned char* __restrict__ mask, int channels,
+                                           float epsilon, int held, const Slab<N>& slab,
+                                           const Rows& rows) {
     const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
-    Sums<N> own{};  // of dz, and of dz * (x - mean): all rows have one deviation
-    for_rows<FORWARDS>(x, dy, mask, channels, true, slab, rows,
-                       [&](long long, const Floats<N>& values, const Floats<N>& dz, bool) {
+    Sums<N> own{};
+    for_rows<false>(
+        x, dy, mask, channels, true, held, slab, rows,
+        [&](long long, const Floats<N>& values, const Floats<N>& dz, bool) {
 #pragma unroll
-                           for (int j = 0; j < N; j++) {
-                               own.first[j] += dz.at[j];
-                               own.second[j] += dz.at[j] * (values.at[j] - average.at[j]);
-                           }
-                       });
-    merge_rows(shared.packs, own, slab);
-    if (team.members == 1) {
-        write_sums(dzSums, dotSums, variance, own, epsilon, slab);
-        return true;
-    }
-    team.leave(own.first, own.second, slab);
-    if (!team.arrive(unit, channels)) return false;
-    const Slab<QUAD> quads(channels, slab);
-    Sums<QUAD> all{};
-    team.for_members(quads, rows, [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, float) {
+            for (int j = 0; j < N; j++) {
+                own.first[j] += dz.at[j];
+                own.second[j] += dz.at[j] * (values.at[j] - average.at[j]);
+            }
+        },
+        [](int) {});
+    const Floats<N> inverse =
+        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
 #pragma unroll
-        for (int j = 0; j < QUAD; j++) {
-            all.first[j] += dz.at[j];
-            all.second[j] += dots.at[j];
-        }
-    });
-    merge_rows(shared.quads, all, quads);
-    write_sums(dzSums, dotSums, variance, all, epsilon, quads);
-    return true;
+    for (int j = 0; j < N; j++) own.second[j] *= inverse.at[j];
+    return own;
 }
 
-// What all groups add to the gradients of a slab's channels.
-__device__ __forceinline__ void add_channel_gradients(Sums<QUAD> (&shared)[THREADS], float* dscale,
-                                                      float* dshift, const float* dzSums,
-                                                      const float* dotSums, int groups,
-                                                      int channels, const Slab<QUAD>& slab) {
-    Sums<QUAD> all{};
-    sum_groups(shared, all, dzSums, dotSums, groups, channels, slab,
-               [&](const Floats<QUAD>& dz, const Floats<QUAD>& dots, bool) {
-#pragma unroll
-                   for (int j = 0; j < QUAD; j++) {
-                       all.first[j] += dz.at[j];
-                       all.second[j] += dots.at[j];
-                   }
-               });
-    if (slab.row != 0) return;
-    Floats<QUAD> shifts = load<QUAD>(dshift + slab.channel, slab.valid);
-    Floats<QUAD> scales = load<QUAD>(dscale + slab.channel, slab.valid);
-#pragma unroll
-    for (int j = 0; j < QUAD; j++) {
-        shifts.at[j] += all.first[j];
-        scales.at[j] += all.second[j];
-    }
-    store<QUAD>(dshift + slab.channel, shifts, slab.valid);
-    store<QUAD>(dscale + slab.channel, scales, slab.valid);
+// What all groups add to the gradients of a slab's channels. f(group, channel of the slab) gives the
+// sums of dz and of dz * n.
+template <int N, class F>
+__device__ __forceinline__ void add_channel_gradients(float* dscale, float* dshift, int groups,
+                                                      int channels, const Slab<N>& slab, F f) {
+    const Merger merger(slab.width * N);
+    const int c = slab.first * N + merger.channel;
+    const bool exists = merger.active && c < channels;
+    const Found all = merger.merge<false>(groups, [&](int i) {
+        return exists ? f(groups - 1 - i, merger.channel) : Found{};
+    });
+    if (!exists || merger.share != 0) return;
+    dshift[c] += all.first;
+    dscale[c] += all.second;
 }
 
 template <class T>
@@ -618,64 +568,79 @@ __device__ __forceinline__ void ghost_norm_backward(
     const float* __restrict__ mean, const float* __restrict__ variance,
     const unsigned char* __restrict__ mask, float* sums, T* dx, T* __restrict__ daddend,
     float* dscale, float* dshift, float* partials, unsigned* tickets, int samples, int channels,
-    int plane, int ghostBatch, float epsilon) {
+    int plane, int ghostBatch, float epsilon, int kept) {
     constexpr int N = Width<T>::OF_PACK;
-    __shared__ union {
-        Sums<N> packs[THREADS];
-        Sums<QUAD> quads[THREADS];
-    } shared;
+    __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
     const auto groups = [&] { return groups_of(forgotten(samples), ghostBatch); };
     const auto units = [&] { return groups() * slabs_of<N>(channels); };
-    const auto dots = [&] { return sums + (long long)groups() * channels; };
+    const auto unit_of = [&](int number) {
+        return Unit<N>(number, BOTH_AHEAD, samples, forgotten(channels), plane, ghostBatch);
+    };
     const Team<N> team(partials, tickets);
+    if ((int)blockIdx.x < units()) {
+        const Unit<N> first = unit_of((int)blockIdx.x);
+#pragma unroll 1
+        for (int k = 0; k < kept_of(first.rows, kept); k++) keep_both(x, dy, channels, first, k);
+    }
 #pragma unroll 1
     for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
-        bool publishes;
         {
-            const Unit<N> u(unit, BOTH_AHEAD, samples, channels, plane, ghostBatch);
-            publishes = find_sums(shared, team, unit, x, dy, mean + u.statistic,
-                                  variance + u.statistic,
-                                  mask, sums + u.statistic, dots() + u.statistic, channels, epsilon,
-                                  u.slab, u.rows);
+            const Unit<N> u = unit_of(unit);
+            const Sums<N> own =
+                sums_of(x, dy, mean + u.statistic, variance + u.statistic, mask, channels, epsilon,
+                        kept_of(u.rows, kept), u.slab, u.rows);
+            team.template merge<false>(shared, found, 0.0f, own.first, own.second, unit, channels,
+                                       u.slab, u.rows);
         }
-        team.exchange(publishes, unit, channels);
-        if (publishes) {
-            const int all = forgotten(channels), slabs = slabs_of<N>(all);
-            const Slab<N> slab(all, forgotten(unit) % slabs, slabs, 0);
-            if (last_block(tickets + slab.number, (unsigned)groups()))
-                add_channel_gradients(shared.quads, dscale, dshift, sums, dots(), groups(), all,
-                                      Slab<QUAD>(all, slab));
-        }
-
-        const int all = forgotten(channels);
-        const Unit<N> u(forgotten(unit), BOTH_AHEAD, samples, all, plane, ghostBatch);
+        const Unit<N> u = unit_of(forgotten(unit));
+        const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
+        const Unit<N> next = unit_of(after < units() ? after : unit);
+        const int ahead = after < units() ? kept_of(next.rows, kept) : 0;
+        const int own = u.slab.channel - u.slab.first * N;
         write_gradients(x, dy, scale, mean + u.statistic, variance + u.statistic, mask,
-                        sums + u.statistic, dots() + u.statistic, dx, daddend, all, epsilon,
-                        u.slab, u.rows);
+                        found[0] + own, found[1] + own, dx, daddend, channels, epsilon, held,
+                        u.slab, u.rows, [&](int k) {
+                            if (k < ahead) keep_both(x, dy, channels, next, k);
+                        });
+#pragma unroll 1
+        for (int k = held; k < ahead; k++) keep_both(x, dy, channels, next, k);
+        if (!team.speaks()) continue;
+        const bool alone = groups() == 1;
+        float* const dots = sums + (long long)groups() * channels;
+        if (!alone) {
+            write_found(found, sums + u.statistic, dots + u.statistic, channels, u.slab);
+            if (!last_block(tickets + u.slab.number, (unsigned)groups())) continue;
+        }
+        add_channel_gradients(dscale, dshift, groups(), channels, u.slab, [&](int group, int j) {
+            const long long at = (long long)group * channels + u.slab.first * N + j;
+            return alone ? Found{0.0f, found[0][j], found[1][j]}
+                         : Found{0.0f, read_written(sums + at), read_written(dots + at)};
+        });
     }
     team.finish(units(), channels);
 }
 
-// Three blocks on a multiprocessor keep its memory busy. Kernels that read two activations of bf16
-// need more registers for that than there are without spills: BLOCKS_OF_TWO.
-#define GHOST_NORM(DTYPE, T, BLOCKS_OF_TWO)                                                        \
-    KERNEL_OF(3) ghost_norm_forward_##DTYPE(                                                       \
+// Two blocks on a multiprocessor: more would leave fewer registers than there are without spills,
+// and copies into shared memory keep its memory busy. Those that read one activation have room for
+// three.
+#define GHOST_NORM(DTYPE, T)                                                                       \
+    KERNEL_OF(2) ghost_norm_forward_##DTYPE(                                                       \
         const T* x, const float* scale, const float* shift, float* mean, float* variance, T* y,    \
         unsigned char* mask, float* runningMean, float* runningVariance, float* partials,          \
         unsigned* tickets, int samples, int channels, int plane, int ghostBatch, float epsilon,    \
-        float momentum, int relu) {                                                                \
+        float momentum, int relu, int kept) {                                                      \
         ghost_norm_forward<T, false>(x, nullptr, scale, shift, mean, variance, y, mask,            \
                                      runningMean, runningVariance, partials, tickets, samples,     \
-                                     channels, plane, ghostBatch, epsilon, momentum, relu);        \
+                                     channels, plane, ghostBatch, epsilon, momentum, relu, kept);  \
     }                                                                                              \
-    KERNEL_OF(BLOCKS_OF_TWO) ghost_norm_forward_add_##DTYPE(                                       \
+    KERNEL_OF(2) ghost_norm_forward_add_##DTYPE(                                                   \
         const T* x, const T* addend, const float* scale, const float* shift, float* mean,          \
         float* variance, T* y, unsigned char* mask, float* runningMean, float* runningVariance,    \
         float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,  \
-        float epsilon, float momentum, int relu) {                                                 \
+        float epsilon, float momentum, int relu, int kept) {                                       \
         ghost_norm_forward<T, true>(x, addend, scale, shift, mean, variance, y, mask, runningMean, \
                                     runningVariance, partials, tickets, samples, channels, plane,  \
-                                    ghostBatch, epsilon, momentum, relu);                          \
+                                    ghostBatch, epsilon, momentum, relu, kept);                    \
     }                                                                                              \
     KERNEL_OF(3) ghost_norm_apply_##DTYPE(                                                         \
         const T* x, const float* scale, const float* shift, const float* mean,                     \
@@ -691,14 +656,14 @@ __device__ __forceinline__ void ghost_norm_backward(
         ghost_norm_apply<T, true>(x, addend, scale, shift, mean, variance, y, samples, channels,   \
                                   plane, epsilon, relu);                                           \
     }                                                                                              \
-    KERNEL_OF(BLOCKS_OF_TWO) ghost_norm_backward_##DTYPE(                                          \
+    KERNEL_OF(2) ghost_norm_backward_##DTYPE(                                                      \
         const T* x, const T* dy, const float* scale, const float* mean, const float* variance,     \
         const unsigned char* mask, float* sums, T* dx, T* daddend, float* dscale, float* dshift,   \
         float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,  \
-        float epsilon) {                                                                           \
+        float epsilon, int kept) {                                                                 \
         ghost_norm_backward<T>(x, dy, scale, mean, variance, mask, sums, dx, daddend, dscale,      \
                                dshift, partials, tickets, samples, channels, plane, ghostBatch,    \
-                               epsilon);                                                           \
+                               epsilon, kept);                                                     \
     }
-GHOST_NORM(f32, float, 3)
-GHOST_NORM(bf16, bf16, 2)
+GHOST_NORM(f32, float)
+GHOST_NORM(bf16, bf16)

@@ -18,14 +18,17 @@
 // partials    (blocks, K + 1) float32, scratch.
 // ticket      an unsigned, zero before and after.
 // notFinite   an int in device memory, or null: set to 1 if |sum|^2 is not finite, else left alone.
-// Launch      1-D, grid-stride, 16 bytes of every part per thread and round; meant: 8 blocks per
-//             multiprocessor. Up to 8 parts their number is known to the compiler: addresses,
-//             weights and squares stay in registers, and about 64 bytes per thread are on their way.
+// Launch      1-D, any grid; meant: a block for each tile of TILE_PACKS packs of 16 bytes of a part
+//             per thread, at most MOST_BLOCKS: blocks begin in their order, so that what is read at
+//             one time lies together. Up to 8 parts their number is known to the compiler:
+//             addresses, weights and squares stay in registers, and about 64 bytes per thread are
+//             on their way.
 // Traffic     K * S + 4 per element, + 4 with accumulate.
 // Twin        io.crescendo.cuda.UpdateCheck of the tests: the formulas above in double
 #include "common.cuh"
 
 constexpr int MOST_PARTS = 64;
+constexpr int TILE_PACKS = 4;
 // Parts whose loads are on their way together; they are added in order all the same.
 constexpr int AT_ONCE = 4;
 
@@ -64,13 +67,27 @@ __device__ __forceinline__ void finish_norms(const float* squares, int stride, i
         partials[(long long)blockIdx.x * (partCount + 1) + k] = square;
     }
     if (!last_block(ticket, gridDim.x)) return;
-    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES;
-    for (int k = warp; k <= partCount; k += WARPS) {
-        const double square = sum_of_blocks(partials + k, (int)gridDim.x, partCount + 1);
-        if (lane == 0) norms[k] = square;
-        // Infinity and NaN are the only numbers whose difference with themselves is not zero.
-        if (lane == 0 && k == partCount && notFinite != nullptr && !(square - square == 0.0))
-            *notFinite = 1;
+    // With few parts several warps share what the blocks left of one, each every so many.
+    __shared__ double found[WARPS];
+    const int warp = threadIdx.x / LANES, lane = threadIdx.x % LANES, blocks = (int)gridDim.x;
+    const int shares = partCount < WARPS ? WARPS / (partCount + 1) : 1;
+    for (int first = 0; first <= partCount; first += WARPS / shares) {
+        const int k = first + warp / shares, share = warp % shares;
+        if (k <= partCount) {
+            const double square =
+                sum_of_blocks(partials + (long long)share * (partCount + 1) + k,
+                              (blocks - share + shares - 1) / shares, shares * (partCount + 1));
+            if (lane == 0) found[warp] = square;
+        }
+        __syncthreads();
+        if (k <= partCount && share == 0 && lane == 0) {
+            double square = 0.0;
+            for (int i = 0; i < shares; i++) square += found[warp + i];
+            norms[k] = square;
+            // Infinity and NaN are the only numbers whose difference with themselves is not zero.
+            if (k == partCount && notFinite != nullptr && !(square - square == 0.0)) *notFinite = 1;
+        }
+        __syncthreads();
     }
 }
 
@@ -103,32 +120,41 @@ __device__ __forceinline__ void sum_of(float* __restrict__ sum, const T* const* 
         for (int j = 0; j < N; j++) square[K] = fmaf(total.at[j], total.at[j], square[K]);
     };
 
-    const long long stride = threads_of_grid() * N;
-    long long i = thread_of_grid() * N;
-    for (; aligned && i + (U - 1) * stride + N <= count; i += U * stride) {
-        Fetched<T> packs[U][K];
-        Floats<N> totals[U];
+    constexpr long long STEP = (long long)THREADS * N, TILE = TILE_PACKS * STEP;
+    for (long long tile = blockIdx.x * TILE; tile < count; tile += gridDim.x * TILE) {
+        const long long begin = tile + (long long)threadIdx.x * N;
+        if (aligned && tile + TILE <= count) {
+#pragma unroll 1
+            for (int first = 0; first < TILE_PACKS; first += U) {
+                const long long i = begin + first * STEP;
+                Fetched<T> packs[U][K];
+                Floats<N> totals[U];
 #pragma unroll
-        for (int u = 0; u < U; u++) {
+                for (int u = 0; u < U; u++) {
 #pragma unroll
-            for (int k = 0; k < K; k++) packs[u][k] = fetch(part[k] + i + u * stride);
-            totals[u] = accumulate ? fetch_floats<N>(sum + i + u * stride) : Floats<N>{};
+                    for (int k = 0; k < K; k++) packs[u][k] = fetch(part[k] + i + u * STEP);
+                    totals[u] = accumulate ? fetch_floats<N>(sum + i + u * STEP) : Floats<N>{};
+                }
+#pragma unroll
+                for (int u = 0; u < U; u++) {
+#pragma unroll
+                    for (int k = 0; k < K; k++) add(k, to_floats<N>(packs[u][k]), totals[u]);
+                    close(totals[u]);
+                    put_floats<N>(sum + i + u * STEP, totals[u]);
+                }
+            }
+            continue;
         }
+        // The end, or addresses that are not aligned.
+#pragma unroll 1
+        for (long long i = begin; i < tile + TILE && i < count; i += STEP) {
+            const int valid = valid_of<N>(i, count);
+            Floats<N> total = accumulate ? load<N>(sum + i, valid) : Floats<N>{};
 #pragma unroll
-        for (int u = 0; u < U; u++) {
-#pragma unroll
-            for (int k = 0; k < K; k++) add(k, to_floats<N>(packs[u][k]), totals[u]);
-            close(totals[u]);
-            put_floats<N>(sum + i + u * stride, totals[u]);
+            for (int k = 0; k < K; k++) add(k, load<N>(part[k] + i, valid), total);
+            close(total);
+            store<N>(sum + i, total, valid);
         }
-    }
-    for (; i < count; i += stride) {  // the end, or addresses that are not aligned
-        const int valid = valid_of<N>(i, count);
-        Floats<N> total = accumulate ? load<N>(sum + i, valid) : Floats<N>{};
-#pragma unroll
-        for (int k = 0; k < K; k++) add(k, load<N>(part[k] + i, valid), total);
-        close(total);
-        store<N>(sum + i, total, valid);
     }
 #pragma unroll
     for (int k = 0; k <= K; k++) {
@@ -205,13 +231,13 @@ __device__ __forceinline__ void gradient_sum(float* sum, const T* const* parts,
     finish_norms(squares, MOST_PARTS + 1, partCount, norms, partials, ticket, notFinite);
 }
 
-// Blocks: as many as fit on a multiprocessor with the registers of 8 parts.
-#define GRADIENT_SUM(NAME, T, BLOCKS)                                                                 \
-    KERNEL_OF(BLOCKS)                                                                              \
+// Two blocks fit on a multiprocessor with the registers of 8 parts.
+#define GRADIENT_SUM(NAME, T)                                                                      \
+    KERNEL_OF(2)                                                                                   \
     NAME(float* sum, const T* const* parts, const float* weights, int partCount, long long count,  \
          int accumulate, double* norms, float* partials, unsigned* ticket, int* notFinite) {       \
         gradient_sum<T>(sum, parts, weights, partCount, count, accumulate, norms, partials,        \
                         ticket, notFinite);                                                        \
     }
-GRADIENT_SUM(gradient_sum_f32, float, 3)
-GRADIENT_SUM(gradient_sum_bf16, bf16, 2)
+GRADIENT_SUM(gradient_sum_f32, float)
+GRADIENT_SUM(gradient_sum_bf16, bf16)

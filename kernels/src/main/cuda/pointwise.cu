@@ -8,7 +8,7 @@
 //   cast           y = x in the other type; float32 rounds to the nearest bf16, ties to even
 //
 // x, y, ...   (count) T each; an output may lie on an input, but not with cast.
-// Launch      1-D, grid-stride, 16 bytes of T per thread; meant: 8 blocks per multiprocessor.
+// Launch      1-D, grid-stride, 16 bytes of T per thread; meant: a thread for every 16 bytes.
 // Traffic     per element: relu and scale 2 S, relu_gradient and add 3 S, fill S, cast 6.
 // Twin        io.crescendo.reference.Elementwise
 #include "common.cuh"

@@ -27,21 +27,19 @@ struct Rows {
         chunks = (count + chunk - 1) / chunk;
     }
 
-    // Calls f(first row) for the chunks of this block.
-    template <class F>
-    __device__ __forceinline__ void for_chunks(Order order, F f) const {
-        const unsigned begin = (unsigned)split * chunk, step = (unsigned)splits * chunk;
-        const int mine = chunks_of(split);
-#pragma unroll 1
-        for (int k = 0; k < mine; k++)
-            f(begin + (unsigned)(order == FORWARDS ? k : mine - 1 - k) * step);
-    }
-
+    // The chunks of a block are numbered from 0.
     __device__ __forceinline__ int chunks_of(int part) const {
         return ((int)chunks - part + splits - 1) / splits;
     }
 
-    // How many rows each of the blocks has.
+    __device__ __forceinline__ int mine() const { return chunks_of(split); }
+
+    // The first row of this block's chunk k.
+    __device__ __forceinline__ unsigned begin(int k) const {
+        return ((unsigned)split + (unsigned)k * (unsigned)splits) * chunk;
+    }
+
+    // How many rows the blocks have.
     struct Counts {
         int chunk, each, more;   // the first `more` blocks have one chunk more than `each`
         int shortened, missing;  // and one block has the chunk that is cut off
@@ -54,8 +52,10 @@ struct Rows {
             missing = (int)(rows.chunks * rows.chunk - rows.count);
         }
 
-        __device__ __forceinline__ int of(int part) const {
-            return (each + (part < more)) * chunk - (part == shortened ? missing : 0);
+        // The first `parts` of them together.
+        __device__ __forceinline__ unsigned of_first(int parts) const {
+            return (unsigned)(parts * each + (parts < more ? parts : more)) * (unsigned)chunk -
+                   (unsigned)(parts > shortened ? missing : 0);
         }
     };
 };
@@ -69,116 +69,244 @@ __device__ __forceinline__ int slabs_of(int channels) {
     return ((channels + N - 1) / N + PACKS_OF_SLAB - 1) / PACKS_OF_SLAB;
 }
 
+// ---- What is found for each channel of a unit, from what each thread found of its own rows.
+
+// A channel's numbers, two of them: the mean of `rows` numbers and their squared distances from it,
+// or two sums.
+struct Found {
+    float rows, first, second;
+};
+
+// All threads of a block share the work: neighbouring ones merge for one channel of a slab.
+struct Merger {
+    int channel;  // of the slab
+    int share, shares;
+    bool active;
+
+    __device__ __forceinline__ explicit Merger(int channels) {
+        shares = LANES;
+        while (shares * channels > THREADS) shares /= 2;
+        channel = (int)threadIdx.x / shares;
+        share = (int)threadIdx.x % shares;
+        active = channel < channels;
+    }
+
+    // Merges what f(i, later) gives for i < count: for all threads of the channel. It takes the
+    // numbers from memory and gives them to later(Found); a few are under way at once.
+    //
+    // Means and squares are merged about the first mean. It is off by no more than its part of the
+    // squared distances tells, so at most as many times the rounding are lost as there are parts.
+    template <bool MOMENTS, class F>
+    __device__ __forceinline__ Found merge(int count, F f) const {
+        constexpr int AT_ONCE = 4;
+        const float pivot = MOMENTS && active ? f(0).first : 0.0f;
+        Found all{};
+#pragma unroll 1
+        for (int begin = share; begin < count; begin += AT_ONCE * shares) {
+            Found parts[AT_ONCE];
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                // What is not there is the last, once more, and left out.
+                const int i = begin + k * shares;
+                parts[k] = active ? f(i < count ? i : count - 1) : Found{};
+                if (i >= count) parts[k] = Found{};
+            }
+#pragma unroll
+            for (int k = 0; k < AT_ONCE; k++) {
+                const Found& part = parts[k];
+                all.rows += part.rows;
+                if (!MOMENTS) {
+                    all.first += part.first;
+                    all.second += part.second;
+                } else if (part.rows > 0.0f) {
+                    const float distance = part.first - pivot;
+                    all.first += part.rows * distance;
+                    all.second += part.second + part.rows * distance * distance;
+                }
+            }
+        }
+        for (int mask = 1; mask < shares; mask *= 2) {
+            all.rows += __shfl_xor_sync(ALL_LANES, all.rows, mask);
+            all.first += __shfl_xor_sync(ALL_LANES, all.first, mask);
+            all.second += __shfl_xor_sync(ALL_LANES, all.second, mask);
+        }
+        if (MOMENTS && all.rows > 0.0f) {
+            const float distance = all.first / all.rows;
+            const float squares = all.second - all.first * distance;
+            all.first = pivot + distance;
+            all.second = squares < 0.0f ? 0.0f : squares;
+        }
+        return all;
+    }
+};
+
 // ---- Teams.
 
-// The blocks (blockIdx.x, 0 ... gridDim.y - 1). Their word of memory counts, for each unit, every
-// block that has left its numbers, and one step more when the result is published. Units add up:
-// whoever is early for the next one disturbs nobody who still looks for the end of this one, and
-// the next one cannot end before all have come to it. What the blocks left is not overwritten
-// before it was merged, because nobody goes on before the result is there. When all have seen the
-// last result the word goes back to zero.
+// The blocks (blockIdx.x, 0 ... gridDim.y - 1). Each leaves its numbers for a unit, and goes on when
+// it has those of all: of what the members of a gang have left the one that is last makes one, and
+// then every block merges what the gangs have left, in the same order and so with the same result.
+// Small teams have gangs of one.
+//
+// Words of memory count who has come: the team's, gangs; a gang's, members. Units add up: whoever is
+// early for the next one disturbs nobody who still waits for this one. What a gang left is not
+// overwritten while a slow block reads it, for it takes turns with a second place, and nobody comes
+// to the unit after the next before all have left their numbers for the next one. When all have seen
+// the last unit the words go back to zero.
 template <int N>
 struct Team {
     static constexpr int CHANNELS = PACKS_OF_SLAB * N;  // of a slab, at most
-    static constexpr int WORDS = 32;                    // a line of the caches for each team's word
+    static constexpr int WORDS = 32;          // a line of the caches for each team's words
+    static constexpr int MEMBERS_ALONE = 32;  // up to so many, gangs of one
+    static constexpr int GANG = 16;           // members of a gang beyond
+    static constexpr int OF_THREAD = 2 * N + 1;  // numbers that a thread leaves: odd, for the banks
 
     float* partials;  // of all teams
     unsigned* tickets;
-    int members;
+    int members, size, gangs;
 
     __device__ __forceinline__ Team(float* ofAllTeams, unsigned* ofSlabsAndTeams) {
         partials = ofAllTeams;
         tickets = ofSlabsAndTeams;
         members = (int)gridDim.y;
+        size = members <= MEMBERS_ALONE ? 1 : GANG;
+        gangs = (members + size - 1) / size;
     }
 
-    // Behind the tickets of the slabs.
+    __device__ __forceinline__ int gang() const { return (int)blockIdx.y / size; }
+
+    __device__ __forceinline__ static int turn(int unit) { return unit / (int)gridDim.x; }
+
+    // The block that writes down what a unit's numbers are: none has fewer rows.
+    __device__ __forceinline__ bool speaks() const { return (int)blockIdx.y == members - 1; }
+
+    // The team's, behind the tickets of the slabs; those of the gangs follow.
     __device__ __forceinline__ unsigned* word(int channels) const {
         return tickets + slabs_of<N>(channels) + (long long)blockIdx.x * WORDS;
     }
 
-    // What the word has counted before a unit.
-    __device__ __forceinline__ unsigned before(int unit) const {
-        return ((unsigned)unit / gridDim.x) * ((unsigned)members + 1u);
+    // (2, CHANNELS) that a member left, and a gang.
+    __device__ __forceinline__ float* left_by(int member) const { return place(member); }
+
+    __device__ __forceinline__ float* left_by_gang(int gang, int unit) const {
+        return place(members + (turn(unit) % 2) * gangs + gang);
     }
 
-    // What member `of` leaves: (2, CHANNELS).
-    __device__ __forceinline__ float* left_by(int of) const {
-        return partials + ((long long)blockIdx.x * members + of) * 2 * CHANNELS;
+    __device__ __forceinline__ float* place(int which) const {
+        return partials +
+               ((long long)blockIdx.x * (members + 2 * gangs) + which) * (2 * CHANNELS);
     }
 
-    // Two numbers for each channel of the slab, from row 0.
-    __device__ __forceinline__ void leave(const float (&a)[N], const float (&b)[N],
-                                          const Slab<N>& slab) const {
-        if (slab.row != 0) return;
-        float* partial = left_by((int)blockIdx.y) + (slab.pack - slab.first) * N;
-        Floats<N> first, second;
+    __device__ __forceinline__ static void leave(float* place, const Found& found,
+                                                 const Merger& merger) {
+        if (!merger.active || merger.share != 0) return;
+        place[merger.channel] = found.first;
+        place[CHANNELS + merger.channel] = found.second;
+    }
+
+    // Merges what was left at `count` places, of which each has the rows of `each` members, the
+    // first of them those of `member`.
+    template <bool MOMENTS>
+    __device__ __forceinline__ Found merge_left(const Merger& merger, const float* places,
+                                                int count, int member, int each,
+                                                const Rows& rows) const {
+        const Rows::Counts counts(rows);
+        const auto before = [&](int place) {
+            const int first = member + place * each;
+            return counts.of_first(first < members ? first : members);
+        };
+        return merger.merge<MOMENTS>(count, [&](int i) {
+            const float* place = places + i * (2 * CHANNELS) + merger.channel;
+            Found part;
+            part.first = read_written(place);
+            part.second = read_written(place + CHANNELS);
+            part.rows = (float)(before(i + 1) - before(i));
+            return part;
+        });
+    }
+
+    // What the whole team found for a unit, for all threads of all its blocks: found[0] and
+    // found[1], by channels of the slab. Each thread brings the numbers of its pack's channels.
+    template <bool MOMENTS>
+    __device__ __forceinline__ void merge(float (&shared)[THREADS * OF_THREAD],
+                                          float (&found)[2][CHANNELS], float count,
+                                          const float (&first)[N], const float (&second)[N],
+                                          int unit, int channels, const Slab<N>& slab,
+                                          const Rows& rows) const {
+        float* const own = shared + threadIdx.x * OF_THREAD;
 #pragma unroll
         for (int j = 0; j < N; j++) {
-            first.at[j] = a[j];
-            second.at[j] = b[j];
+            own[j] = first[j];
+            own[N + j] = second[j];
         }
-        store<N>(partial, first, N);
-        store<N>(partial + CHANNELS, second, N);
+        own[2 * N] = count;
+        __syncthreads();
+        const Merger merger(slab.width * N);
+        const int pack = merger.channel / N, j = merger.channel % N;
+        Found all = merger.merge<MOMENTS>(slab.rows, [&](int row) {
+            const float* of = shared + (row * slab.width + pack) * OF_THREAD;
+            return Found{of[2 * N], of[j], of[N + j]};
+        });
+        if (members > 1) {
+            const int begin = gang() * size;
+            leave(size == 1 ? left_by_gang(gang(), unit) : left_by((int)blockIdx.y), all, merger);
+            bool last = true;
+            if (size > 1) {
+                const int others = (members - begin < size ? members - begin : size) - 1;
+                last = came_last(word(channels) + 1 + gang(),
+                                 (unsigned)(turn(unit) * (others + 1) + others));
+                if (last) {
+                    all = merge_left<MOMENTS>(merger, left_by(begin), others + 1, begin, 1, rows);
+                    leave(left_by_gang(gang(), unit), all, merger);
+                }
+            }
+            if (last) come(word(channels));
+            wait_for(word(channels), (unsigned)(turn(unit) * gangs), (unsigned)gangs);
+            all = merge_left<MOMENTS>(merger, left_by_gang(0, unit), gangs, 0, size, rows);
+        }
+        if (merger.active && merger.share == 0) {
+            found[0][merger.channel] = all.first;
+            found[1][merger.channel] = all.second;
+        }
+        __syncthreads();
     }
 
-    // True for all threads of the block that came last: it merges and publishes.
-    __device__ __forceinline__ bool arrive(int unit, int channels) const {
+    // What the block wrote is there for whoever sees that the word has grown. One thread fences for
+    // all: what the others wrote is known to it since the barrier.
+    __device__ __forceinline__ static void come(unsigned* word) {
+        __syncthreads();
+        if (threadIdx.x != 0) return;
+        __threadfence();
+        atomicAdd(word, 1u);
+    }
+
+    // The same; true for all threads if `before` have come before.
+    __device__ __forceinline__ static bool came_last(unsigned* word, unsigned before) {
         __shared__ bool last;
-        __threadfence();
         __syncthreads();
-        if (threadIdx.x == 0)
-            last = atomicAdd(word(channels), 1u) - before(unit) == (unsigned)members - 1u;
+        if (threadIdx.x == 0) {
+            __threadfence();
+            last = atomicAdd(word, 1u) == before;
+            __threadfence();
+        }
         __syncthreads();
-        __threadfence();
         return last;
     }
 
-    // What the block that publishes wrote is there for all blocks of the team.
-    __device__ __forceinline__ void exchange(bool publishes, int unit, int channels) const {
-        if (members > 1 && publishes) __threadfence();
-        if (members > 1 && !publishes && threadIdx.x == 0)
-            wait_until(word(channels), before(unit), (unsigned)members + 1u);
+    __device__ __forceinline__ static void wait_for(const unsigned* word, unsigned from,
+                                                    unsigned steps) {
+        if (threadIdx.x == 0) wait_until(word, from, steps);
         __syncthreads();
-        if (members > 1 && publishes && threadIdx.x == 0) atomicAdd(word(channels), 1u);
     }
 
-    // After the last unit: the block that is the last to have seen everything resets the word.
+    // After the last unit: the block that is the last to have seen everything resets the words.
     __device__ __forceinline__ void finish(int units, int channels) const {
         if (members == 1 || threadIdx.x != 0 || (int)blockIdx.x >= units) return;
-        // What the word says after the last unit, before the first block finishes.
-        const unsigned teams = gridDim.x, left = (unsigned)units - 1u - blockIdx.x;
-        const unsigned all = (left / teams + 1u) * ((unsigned)members + 1u);
-        if (atomicAdd(word(channels), 1u) - all == (unsigned)members - 1u) *word(channels) = 0;
-    }
-
-    // Calls f(a, b, rows) with what the blocks left that had rows: for this thread's share of them.
-    // A few are under way at once, or the loads would take longer one after the other than the rows
-    // took.
-    template <class F>
-    __device__ __forceinline__ void for_members(const Slab<QUAD>& slab, const Rows& rows,
-                                                F f) const {
-        constexpr int AT_ONCE = 2;
-        if (!slab.active) return;
-        const Rows::Counts counts(rows);
-        const float* own = left_by(0) + (slab.pack - slab.first) * QUAD;
-#pragma unroll 1
-        for (int begin = slab.row; begin < members; begin += AT_ONCE * slab.rows) {
-            Floats<QUAD> a[AT_ONCE], b[AT_ONCE];
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; i++) {
-                // What is not there is the last, once more, and not looked at.
-                const int from = begin + i * slab.rows;
-                const float* place = own + (from < members ? from : members - 1) * 2 * CHANNELS;
-                a[i] = fetch_written(place);
-                b[i] = fetch_written(place + CHANNELS);
-            }
-#pragma unroll
-            for (int i = 0; i < AT_ONCE; i++) {
-                const int from = begin + i * slab.rows;
-                if (from < members && counts.of(from) > 0) f(a[i], b[i], (float)counts.of(from));
-            }
-        }
+        const unsigned all = (unsigned)((turn(units - 1 - (int)blockIdx.x) + 1) * gangs);
+        unsigned* const words = word(channels);
+        if (atomicAdd(words, 1u) - all != (unsigned)members - 1u) return;
+        words[0] = 0;
+        if (size == 1) return;
+        for (int i = 0; i < gangs; i++) words[1 + i] = 0;
     }
 };
 
@@ -196,3 +324,22 @@ struct Unit {
                (int)gridDim.y),
           statistic((long long)(number / slabs_of<N>(channels)) * channels) {}
 };
+
+// ---- What a block keeps of a unit in dynamic shared memory: its first chunks, AHEAD packs of a
+// thread for each. A thread reads what it copied itself, and no other thread does.
+
+template <class T>
+__device__ __forceinline__ Fetched<T>* kept_pack(int k, int i) {
+    return static_cast<Fetched<T>*>(dynamic_shared()) + (k * AHEAD + i) * THREADS + threadIdx.x;
+}
+
+// How many of a unit's chunks this block keeps, if it can keep `kept`.
+__device__ __forceinline__ int kept_of(const Rows& rows, int kept) {
+    return rows.mine() < kept ? rows.mine() : kept;
+}
+
+// Number j of the chunks in the order in which they are read again: those that were not kept first,
+// the last of them, of which the level 2 cache has most, before the others.
+__device__ __forceinline__ int again(int j, int mine, int held) {
+    return j < mine - held ? mine - 1 - j : j - (mine - held);
+}

@@ -18,7 +18,7 @@
 // skip        an int in device memory, or null. Not zero: a loss or a gradient was not finite, so
 //             nothing but the clearing of dw happens. take_sums and clip_gradient set it; the host
 //             reads it later, and nobody waits.
-// Launch      1-D, grid-stride, 4 elements per thread; meant: 8 blocks per multiprocessor.
+// Launch      1-D, grid-stride, 4 elements per thread; meant: a thread for every 4 elements.
 // Traffic     per element: sgd 12, momentum and nesterov 20, adam and adamw 28; + 4 with clear,
 //             + 2 with shadow, + 1/128 with decayed.
 // Twin        io.crescendo.reference.ReferenceUpdate

@@ -12,6 +12,9 @@
 // and a thread of an ordinary launch that sleeps. Memory is the same for all at once: what only a
 // missing fence does is not seen.
 //
+// A copy that goes on while its thread does arrives as late as it may: when the thread waits for it.
+// Until then its place holds what no kernel can take for data.
+//
 // Shared memory is static memory of the thread that runs the launch: what the block before left in
 // it is still there. All of it lies together, in this library's thread-local storage, which is
 // exchanged when a cooperative launch goes on with another block.
@@ -49,6 +52,13 @@ constexpr size_t STACK_BYTES = 128 << 10;
 
 enum class State { READY, AT_BLOCK_BARRIER, AT_WARP_BARRIER, ASLEEP, RETURNED };
 
+// A copy that has begun.
+struct Copy {
+    void* to;
+    const void* from;
+    size_t bytes;
+};
+
 struct Fiber {
     ucontext_t start;
     jmp_buf place;
@@ -58,6 +68,7 @@ struct Fiber {
     int number;
     uint64_t offered;  // to the other lanes in a shuffle
     char* stack;
+    std::vector<std::vector<Copy>> copies;  // groups that nobody has waited for; the last is open
 };
 
 // The fibers of one block. Stacks that were never used cost no memory.
@@ -212,6 +223,7 @@ inline void begin(Block& block, int number, int count) {
         fiber.thread = {i % m.threads.x, i / m.threads.x % m.threads.y,
                         i / (m.threads.x * m.threads.y)};
         fiber.state = State::READY;
+        fiber.copies.assign(1, {});
     }
     block.order = shuffled(count);
 }
@@ -359,6 +371,36 @@ T exchange(T value, int from) {
     memcpy(&result, &(*machine.fibers)[warp + from].offered, sizeof(T));
     wait_as(State::AT_WARP_BARRIER);
     return result;
+}
+
+// ---- Shared memory whose size the launch says. Every launch may have all of it.
+
+constexpr size_t DYNAMIC_BYTES = 64 << 10;
+
+inline void* dynamic_shared() {
+    alignas(16) static thread_local unsigned char memory[DYNAMIC_BYTES];
+    return memory;
+}
+
+inline void copy_ahead(void* to, const void* from, size_t bytes) {
+    unsigned char* first = static_cast<unsigned char*>(dynamic_shared());
+    unsigned char* place = static_cast<unsigned char*>(to);
+    if (place < first || place + bytes > first + DYNAMIC_BYTES)
+        machine.error = name_of(machine.block) + " copies past its dynamic shared memory";
+    else
+        memset(to, 0xff, bytes);
+    machine.current->copies.back().push_back({to, from, bytes});
+}
+
+inline void close_copies() { machine.current->copies.emplace_back(); }
+
+inline void wait_for_copies(int open) {
+    auto& groups = machine.current->copies;
+    while ((int)groups.size() - 1 > open) {
+        if (machine.error.empty())
+            for (const Copy& copy : groups.front()) memcpy(copy.to, copy.from, copy.bytes);
+        groups.erase(groups.begin());
+    }
 }
 
 inline int lane() { return machine.current->number % LANES_OF_WARP; }

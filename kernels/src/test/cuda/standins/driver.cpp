@@ -20,6 +20,8 @@ namespace stand_in {
 
 constexpr int THREADS = 256;
 constexpr int MAX_PARAMETERS = 64;
+constexpr int MAX_DYNAMIC_SHARED_BYTES = 8;  // attribute of a function
+constexpr int MAX_SHARED_OF_BLOCK = 97;      // attribute of a device
 constexpr int BLOCKS_OF_MULTIPROCESSOR = 2048 / THREADS;  // of any kernel
 
 struct Context {
@@ -53,9 +55,9 @@ static std::map<int, int> attributes = {
     {41, 1},                                                  // unified addresses
     {75, 9},        {76, 0},                                  // compute capability
     {81, 233472},                                             // shared memory per multiprocessor
-    {82, 65536},    {95, 1},    {97, 232448},                 // shared memory per block on request
+    {82, 65536},    {95, 1},    {97, 65536},                  // shared memory per block on request
     {102, 1},                                                 // virtual memory management
-    {106, 32},                                                // blocks per multiprocessor
+    {106, 32},      {111, 1024},                              // blocks per multiprocessor; their due
     {115, 1},                                                 // memory pools
 };
 
@@ -88,6 +90,7 @@ struct Function {
     Module* module;
     std::vector<int> sizes;
     std::vector<bool> pointers;
+    unsigned sharedBytes = 0;  // that a launch may ask for
 };
 
 static std::set<Module*> modules;
@@ -389,8 +392,16 @@ EXPORT cuFuncGetAttribute(int* value, int attribute, void* function) {
     });
 }
 
-EXPORT cuFuncSetAttribute(void*, int, int) {
-    return driver_call("cuFuncSetAttribute", PLAIN, [] { return (int)SUCCESS; });
+EXPORT cuFuncSetAttribute(void* function, int attribute, int value) {
+    return driver_call("cuFuncSetAttribute", PLAIN, [&]() -> int {
+        if (!functions.count((Function*)function))
+            return wrong(INVALID_HANDLE, "cuFuncSetAttribute: no function");
+        if (attribute != MAX_DYNAMIC_SHARED_BYTES) return SUCCESS;
+        if (value < 0 || value > attributes[MAX_SHARED_OF_BLOCK])
+            return wrong(INVALID_VALUE, "cuFuncSetAttribute: %d bytes of shared memory", value);
+        ((Function*)function)->sharedBytes = (unsigned)value;
+        return SUCCESS;
+    });
 }
 
 EXPORT cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void*, int threads, size_t) {
@@ -452,7 +463,9 @@ static int checked_launch(const char* call, void* handle, unsigned gridX, unsign
     if (cooperative && (unsigned long long)gridX * gridY > most)
         return wrong(COOPERATIVE_LAUNCH_TOO_LARGE, "%s: %u x %u blocks, the device holds %llu",
                      name, gridX, gridY, most);
-    if (shared != 0) return wrong(INVALID_VALUE, "%s: dynamic shared memory", name);
+    if (shared > function->sharedBytes)
+        return wrong(INVALID_VALUE, "%s: %u bytes of shared memory, allowed are %u", name, shared,
+                     function->sharedBytes);
     if (values == nullptr && !function->sizes.empty())
         return wrong(INVALID_VALUE, "%s: no arguments", name);
     for (size_t i = 0; i < function->sizes.size(); i++)

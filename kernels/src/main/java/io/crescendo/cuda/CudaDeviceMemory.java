@@ -72,7 +72,7 @@ final class CudaDeviceMemory implements DeviceMemory {
                     device.kernels()
                             .call(
                                     "cast_f32_to_bf16",
-                                    backend.blocks(elements / ELEMENTS_OF_CAST),
+                                    Grids.blocksInOrder(elements / ELEMENTS_OF_CAST),
                                     1,
                                     copy.address(),
                                     block.address(),

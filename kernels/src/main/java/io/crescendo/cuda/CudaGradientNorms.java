@@ -25,7 +25,6 @@ import org.jspecify.annotations.Nullable;
  * before the update itself would.
  */
 final class CudaGradientNorms implements GradientNorms {
-    private static final int ELEMENTS_OF_THREAD = 4; // gradient_sum_f32
     /** The norm of the one part, then that of the sum: what a launch leaves. */
     private static final int NORMS = 2;
 
@@ -73,7 +72,7 @@ final class CudaGradientNorms implements GradientNorms {
 
     /** The launch that leaves {@code D ← (accumulate ? D : 0) ± G}; where its norms go is filled in later. */
     private Kernels.Call call(float sign, boolean accumulate) {
-        int blocks = backend.blocks((gradients.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
+        int blocks = device.grids(Float.BYTES).blocksOfSum(Float.BYTES * gradients.elements());
         DeviceBlock partials = scope.own(DeviceBlock.allocate("parts of norms", (long) NORMS * Float.BYTES * blocks));
         DeviceBlock weight = scope.own(DeviceBlock.allocate("a sign", Float.BYTES));
         backend.transfer().write(new float[] {sign}, weight.address());

@@ -128,9 +128,9 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     }
 
     /** Appends a kernel whose blocks wait for each other, named without its type. */
-    void launchTogether(OpPlan plan, String kernel, Grid grid, Arguments arguments) {
+    void launchTogether(OpPlan plan, String kernel, Grids.Teams teams, Arguments arguments) {
         plan.launch(at -> {
-            Kernels.Call call = device.kernels().together(named(kernel), grid.x(), grid.y(), arguments.at(at));
+            Kernels.Call call = device.kernels().together(named(kernel), teams, arguments.at(at));
             return () -> call.enqueue(at.track().stream());
         });
     }

@@ -174,7 +174,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         } else {
             throw new IllegalArgumentException("the CUDA backend has no kernel for the update rule " + rule);
         }
-        int blocks = backend.blocks((weights.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
+        int blocks = Grids.blocksInOrder((weights.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
         return device.kernels().call(name, blocks, 1, arguments.toArray());
     }
 

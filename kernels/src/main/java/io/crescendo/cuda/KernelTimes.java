@@ -204,8 +204,8 @@ public final class KernelTimes implements AutoCloseable {
             if (states == 2) {
                 arguments.addAll(List.of(0.999f, 0.001f, 1e-8f));
             }
-            Kernels.Call call =
-                    device.kernels().call("update_" + rule, backend.blocks((elements + 3) / 4), 1, arguments.toArray());
+            Kernels.Call call = device.kernels()
+                    .call("update_" + rule, Grids.blocksInOrder((elements + 3) / 4), 1, arguments.toArray());
             long bytes = (12L + 8L * states + (shadowed ? 2 : 0) + (clears ? 4 : 0)) * elements + elements / 128;
             return time(bytes, () -> call.enqueue(device.stream()), () -> {
                 if (clears) {
@@ -282,7 +282,7 @@ public final class KernelTimes implements AutoCloseable {
             Kernels.Call call = device.kernels()
                     .call(
                             named("dropout"),
-                            backend.blocks((elements + 3) / 4),
+                            device.grids(backend.elementBytes()).packs(elements).x(),
                             1,
                             zeroed(memory, bytes).address(),
                             x.address(),
@@ -313,7 +313,7 @@ public final class KernelTimes implements AutoCloseable {
             DeviceBlock factors = zeroed(memory, (long) Float.BYTES * parts);
             backend.transfer().write(addresses, table.address());
             backend.transfer().write(weights, factors.address());
-            int blocks = backend.blocks((elements * partBytes + 15) / 16);
+            int blocks = device.grids(partBytes).blocksOfSum(partBytes * elements);
             Kernels.Call call = device.kernels()
                     .call(
                             named("gradient_sum"),

@@ -1,5 +1,16 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR;
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK;
+import static jcuda.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+import static jcuda.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT;
+import static jcuda.driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES;
+import static jcuda.driver.CUshared_carveout.CU_SHAREDMEM_CARVEOUT_MAX_SHARED;
+import static jcuda.driver.JCudaDriver.cuCtxGetDevice;
+import static jcuda.driver.JCudaDriver.cuDeviceGetAttribute;
+import static jcuda.driver.JCudaDriver.cuFuncGetAttribute;
+import static jcuda.driver.JCudaDriver.cuFuncSetAttribute;
 import static jcuda.driver.JCudaDriver.cuLaunchCooperativeKernel;
 import static jcuda.driver.JCudaDriver.cuLaunchKernel;
 import static jcuda.driver.JCudaDriver.cuModuleGetFunction;
@@ -15,9 +26,11 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Optional;
 import jcuda.Pointer;
+import jcuda.driver.CUdevice;
 import jcuda.driver.CUfunction;
 import jcuda.driver.CUmodule;
 import jcuda.driver.CUstream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The hand-written kernels of {@code src/main/cuda}, loaded into a device.
@@ -40,6 +53,7 @@ final class Kernels implements AutoCloseable {
     private final CUmodule module;
     private final Map<String, CUfunction> functions = new HashMap<>();
     private final Map<String, Integer> places = new HashMap<>();
+    private final Map<String, Room> rooms = new HashMap<>();
     private boolean closed;
 
     private Kernels(CUmodule module) {
@@ -104,23 +118,23 @@ final class Kernels implements AutoCloseable {
      * @throws CudaException if there is no such kernel
      */
     Call call(String name, int gridX, int gridY, Object... arguments) {
-        return call(name, false, gridX, gridY, arguments);
+        return call(name, null, gridX, gridY, arguments);
     }
 
     /**
      * The same for a kernel whose blocks wait for each other: a cooperative launch, which promises that all of them run
      * at once. The driver refuses it if the device does not hold so many.
      */
-    Call together(String name, int gridX, int gridY, Object... arguments) {
-        return call(name, true, gridX, gridY, arguments);
+    Call together(String name, Grids.Teams teams, Object... arguments) {
+        return call(name, teams, teams.grid().x(), teams.grid().y(), arguments);
     }
 
-    private Call call(String name, boolean together, int gridX, int gridY, Object... arguments) {
+    private Call call(String name, Grids.@Nullable Teams teams, int gridX, int gridY, Object... arguments) {
         if (gridX < 1 || gridY < 1 || gridY > MOST_BLOCKS_BESIDE) {
             throw new IllegalArgumentException("a launch of " + name + " wants 1 to 2147483647 by 1 to "
                     + MOST_BLOCKS_BESIDE + " blocks, not " + gridX + " by " + gridY);
         }
-        return new Call(name, function(name), together, gridX, gridY, arguments);
+        return new Call(name, function(name), teams, gridX, gridY, arguments);
     }
 
     /**
@@ -139,6 +153,54 @@ final class Kernels implements AutoCloseable {
                     () -> cuOccupancyMaxActiveBlocksPerMultiprocessor(blocks, function, THREADS, 0));
             return Math.max(1, blocks[0]);
         });
+    }
+
+    /**
+     * What a multiprocessor has for blocks of one kernel.
+     *
+     * @param blocks how many fit at once: registers decide
+     * @param sharedBytes shared memory that each of them may have beyond what the kernel declares
+     */
+    record Room(int blocks, int sharedBytes) {}
+
+    /**
+     * The room for a kernel whose launches say how much shared memory a block has.
+     *
+     * @param name for example {@code ghost_norm_forward_f32}
+     * @throws CudaException if there is no such kernel
+     */
+    synchronized Room room(String name) {
+        CUfunction function = function(name);
+        int blocks = blocksOfMultiprocessor(name);
+        return rooms.computeIfAbsent(name, asked -> {
+            int[] shared = new int[1];
+            CudaCalls.run(() -> "ask for the shared memory of " + asked, () -> {
+                int declared = attribute(CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function);
+                int share = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR) / blocks
+                        - attribute(CU_DEVICE_ATTRIBUTE_RESERVED_SHARED_MEMORY_PER_BLOCK);
+                int most = attribute(CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN);
+                shared[0] = Math.max(0, Math.min(share, most) - declared);
+                cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, shared[0]);
+                cuFuncSetAttribute(
+                        function, CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT, CU_SHAREDMEM_CARVEOUT_MAX_SHARED);
+            });
+            return new Room(blocks, shared[0]);
+        });
+    }
+
+    private static int attribute(int which, CUfunction function) {
+        int[] value = new int[1];
+        cuFuncGetAttribute(value, which, function);
+        return value[0];
+    }
+
+    /** Of the device whose context is current. */
+    private static int attribute(int which) {
+        CUdevice device = new CUdevice();
+        int[] value = new int[1];
+        cuCtxGetDevice(device);
+        cuDeviceGetAttribute(value, which, device);
+        return value[0];
     }
 
     private synchronized CUfunction function(String name) {
@@ -161,6 +223,8 @@ final class Kernels implements AutoCloseable {
         /** Whether all blocks must run at once. */
         private final boolean together;
 
+        private final int sharedBytes;
+
         private final int gridX;
         private final int gridY;
         /** A slot for each value, then a pointer to each slot: what the driver wants. Outlives every launch. */
@@ -168,10 +232,17 @@ final class Kernels implements AutoCloseable {
 
         private final Pointer parameters;
 
-        private Call(String name, CUfunction function, boolean together, int gridX, int gridY, Object... arguments) {
+        private Call(
+                String name,
+                CUfunction function,
+                Grids.@Nullable Teams teams,
+                int gridX,
+                int gridY,
+                Object... arguments) {
             this.name = name;
             this.function = function;
-            this.together = together;
+            this.together = teams != null;
+            this.sharedBytes = teams == null ? 0 : teams.sharedBytes();
             this.gridX = gridX;
             this.gridY = gridY;
             this.packed = new Memory(2L * SLOT_BYTES * Math.max(1, arguments.length));
@@ -212,7 +283,8 @@ final class Kernels implements AutoCloseable {
         void enqueue(CUstream stream) {
             try {
                 if (together) {
-                    cuLaunchCooperativeKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters);
+                    cuLaunchCooperativeKernel(
+                            function, gridX, gridY, 1, THREADS, 1, 1, sharedBytes, stream, parameters);
                 } else {
                     cuLaunchKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters, null);
                 }

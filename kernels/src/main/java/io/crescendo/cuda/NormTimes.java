@@ -31,7 +31,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Random;
-import java.util.function.BiFunction;
 import java.util.function.Consumer;
 import jcuda.Pointer;
 import jcuda.jcudnn.cudnnActivationDescriptor;
@@ -316,22 +315,23 @@ public final class NormTimes {
             return address;
         }
 
-        private Kernels.Call call(
-                String kernel, int ahead, int twice, int once, BiFunction<Long, Long, Object[]> arguments) {
-            int places = device.kernels().blocksOfMultiprocessor(times.named(kernel));
+        /** The arguments of a kernel, when it is known where teams leave their numbers and how much blocks keep. */
+        private interface Arguments {
+            Object[] of(long partials, int kept);
+        }
+
+        private Kernels.Call call(String kernel, int ahead, int twice, int once, Arguments arguments) {
+            Kernels.Room room = device.kernels().room(times.named(kernel));
             long rows = (long) ghostBatch * plane;
-            Grid teams = grids.teams(rows, shape.channels, groups, ahead, twice, once, places);
+            Grids.Teams teams = grids.teams(rows, shape.channels, groups, ahead, twice, once, room);
             return device.kernels()
                     .together(
-                            times.named(kernel),
-                            teams.x(),
-                            teams.y(),
-                            arguments.apply(zeroed(grids.partialBytes(teams)), backend.tickets()));
+                            times.named(kernel), teams, arguments.of(zeroed(grids.partialBytes(teams)), teams.kept()));
         }
 
         Kernels.Call forward() {
             String kernel = form.added() ? "ghost_norm_forward_add" : "ghost_norm_forward";
-            return call(kernel, Grids.AHEAD, 1, form.added() ? 2 : 1, (partials, tickets) -> {
+            return call(kernel, Grids.AHEAD, 1, form.added() ? 2 : 1, (partials, kept) -> {
                 List<Object> arguments = new ArrayList<>(List.of(
                         x,
                         scale,
@@ -343,14 +343,15 @@ public final class NormTimes {
                         runningMean,
                         runningVariance,
                         partials,
-                        tickets,
+                        backend.tickets(),
                         shape.samples,
                         shape.channels,
                         plane,
                         ghostBatch,
                         (float) EPSILON,
                         (float) MOMENTUM,
-                        form.rectified() ? 1 : 0));
+                        form.rectified() ? 1 : 0,
+                        kept));
                 if (form.added()) {
                     arguments.add(1, addend);
                 }
@@ -364,7 +365,7 @@ public final class NormTimes {
                     Norms.BOTH_AHEAD,
                     2,
                     form.added() ? 2 : 1,
-                    (partials, tickets) -> CudaLowering.arguments(
+                    (partials, kept) -> CudaLowering.arguments(
                             x,
                             dy,
                             scale,
@@ -377,12 +378,13 @@ public final class NormTimes {
                             dscale,
                             dshift,
                             partials,
-                            tickets,
+                            backend.tickets(),
                             shape.samples,
                             shape.channels,
                             plane,
                             ghostBatch,
-                            (float) EPSILON));
+                            (float) EPSILON,
+                            kept));
         }
 
         @Override

@@ -36,10 +36,10 @@ final class Norms {
         }
 
         /** See {@link Grids#teams}. */
-        Grid teams(String kernel, int ahead, int twice, int once) {
-            int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(kernel));
-            Grid teams = lowering.grids()
-                    .teams((long) ghostBatch * x.plane(), x.channels(), groups, ahead, twice, once, places);
+        Grids.Teams teams(String kernel, int ahead, int twice, int once) {
+            Kernels.Room room = lowering.device().kernels().room(lowering.named(kernel));
+            Grids.Teams teams = lowering.grids()
+                    .teams((long) ghostBatch * x.plane(), x.channels(), groups, ahead, twice, once, room);
             long tickets = lowering.grids().tickets(teams, x.channels());
             if (tickets > Addresses.TICKETS) {
                 throw new IllegalArgumentException(kernel + " of " + x.channels() + " channels takes " + tickets
@@ -65,7 +65,7 @@ final class Norms {
             plan.allowOverwriting(addend);
         }
         String kernel = addend == null ? "ghost_norm_forward" : "ghost_norm_forward_add";
-        Grid teams = g.teams(kernel, Grids.AHEAD, 1, addend == null ? 1 : 2);
+        Grids.Teams teams = g.teams(kernel, Grids.AHEAD, 1, addend == null ? 1 : 2);
         long partials = plan.scratch(lowering.grids().partialBytes(teams));
         lowering.launchTogether(
                 plan,
@@ -91,7 +91,8 @@ final class Norms {
                         g.ghostBatch,
                         (float) op.epsilon(),
                         (float) op.momentum(),
-                        op.relu() ? 1 : 0));
+                        op.relu() ? 1 : 0,
+                        teams.kept()));
         return plan;
     }
 
@@ -115,7 +116,7 @@ final class Norms {
             lowering.define(plan, addendGradient);
         }
         long sums = plan.scratch(2L * Float.BYTES * g.groups * x.channels());
-        Grid teams = g.teams("ghost_norm_backward", BOTH_AHEAD, 2, addendGradient == null ? 1 : 2);
+        Grids.Teams teams = g.teams("ghost_norm_backward", BOTH_AHEAD, 2, addendGradient == null ? 1 : 2);
         long partials = plan.scratch(lowering.grids().partialBytes(teams));
         lowering.launchTogether(
                 plan,
@@ -139,7 +140,8 @@ final class Norms {
                         x.channels(),
                         x.plane(),
                         g.ghostBatch,
-                        (float) op.epsilon()));
+                        (float) op.epsilon(),
+                        teams.kept()));
         return plan;
     }
 

@@ -276,7 +276,7 @@ class CudaKernelsTest {
     @Test
     void wrongProtocolsAreNoticed() {
         Map<String, String> changes = new LinkedHashMap<>();
-        changes.put("__syncthreads();\n        if (slab.row < left - half)", "if (slab.row < left - half)");
+        changes.put("__syncthreads();\n        const Merger merger", "const Merger merger");
         changes.put("__syncthreads();\n        for (int j = first; j < TILE", "for (int j = first; j < TILE");
         changes.put("return left < N ? (int)left : N;", "return left < 0 ? 0 : N;");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-protocols", changes)) {
@@ -296,16 +296,19 @@ class CudaKernelsTest {
         // Whoever is in its second unit takes the end of the first one for its own.
         mistakes.put(
                 "old-result",
-                Map.of("wait_until(word(channels), before(unit)", "wait_until(word(channels), 0u * before(unit)"));
-        mistakes.put("no-reset", Map.of("*word(channels) = 0;", "*word(channels) += 0;"));
-        mistakes.put("no-ticket-reset", Map.of("if (last) *ticket = 0;", ""));
-        mistakes.put("shared-partials", Map.of("(long long)blockIdx.x * members + of", "(long long)of"));
-        // What the blocks left is overwritten while it is merged: they go on before the result is there.
-        mistakes.put(
-                "early-partials",
                 Map.of(
-                        "wait_until(word(channels), before(unit), (unsigned)members + 1u)",
-                        "wait_until(word(channels), before(unit), (unsigned)members)"));
+                        "wait_for(word(channels), (unsigned)(turn(unit) * gangs)",
+                        "wait_for(word(channels), 0u * (unsigned)(turn(unit) * gangs)"));
+        mistakes.put("no-reset", Map.of("words[0] = 0;", "words[0] += 0;"));
+        mistakes.put("no-reset-of-gangs", Map.of("words[1 + i] = 0;", "words[1 + i] += 0;"));
+        mistakes.put("no-ticket-reset", Map.of("if (last) *ticket = 0;", ""));
+        mistakes.put(
+                "shared-partials", Map.of("(long long)blockIdx.x * (members + 2 * gangs) + which", "(long long)which"));
+        // What a gang left is overwritten while slow blocks still read it.
+        mistakes.put("one-place", Map.of("(turn(unit) % 2) * gangs + gang", "gang"));
+        mistakes.put(
+                "early-gang", Map.of("turn(unit) * (others + 1) + others)", "turn(unit) * (others + 1) + others - 1)"));
+        mistakes.put("early-copies", Map.of("wait_for_copies(held - 1 - k)", "wait_for_copies(held - k)"));
         mistakes.forEach((name, change) -> {
             try (CudaOnHost wrong = CudaOnHost.compile("wrong-waiting-" + name, change)) {
                 requireNoticed(wrong, name, GhostNormCheck::forward);

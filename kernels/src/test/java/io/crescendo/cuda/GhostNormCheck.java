@@ -31,6 +31,9 @@ final class GhostNormCheck {
     private final int teams;
 
     private final int members;
+    /** Chunks that a block keeps in shared memory. */
+    private final int kept;
+
     private final Twin twin = new Twin();
 
     private GhostNormCheck(Trial trial) {
@@ -47,16 +50,20 @@ final class GhostNormCheck {
         ghostBatch = trial.between(ahead ? 2 : 1, small ? 2 : samples + 1);
         groups = (samples + ghostBatch - 1) / ghostBatch;
         slabs = trial.slabs(channels);
-        members = trial.random().nextInt(3) == 0
-                ? 1
-                : trial.between(2, ahead ? 3 : trial.random().nextInt(4) == 0 ? 12 : 4);
-        teams = trial.between(1, Math.min(groups * slabs + 1, 5));
+        boolean gangs = small && trial.random().nextInt(3) == 0;
+        members = gangs
+                ? trial.between(33, 50)
+                : trial.random().nextInt(3) == 0
+                        ? 1
+                        : trial.between(2, ahead ? 3 : trial.random().nextInt(4) == 0 ? 12 : 4);
+        teams = trial.between(1, gangs ? 1 : Math.min(groups * slabs + 1, 5));
+        kept = trial.between(0, 3);
     }
 
     @Override
     public String toString() {
         return "(" + samples + ", " + channels + ", " + height + ", " + width + ") by " + ghostBatch + ", " + teams
-                + " teams of " + members;
+                + " teams of " + members + " that keep " + kept;
     }
 
     static void forward(Trial trial) {
@@ -134,7 +141,8 @@ final class GhostNormCheck {
                     ghostBatch,
                     (float) EPSILON,
                     (float) MOMENTUM,
-                    relu ? 1 : 0));
+                    relu ? 1 : 0,
+                    kept));
             if (added) {
                 arguments.add(1, output);
             }
@@ -159,7 +167,8 @@ final class GhostNormCheck {
     }
 
     private DeviceBuffer partials() {
-        return new DeviceBuffer(ElementType.F32, teams * members * 2 * 8 * trial.packed(), 0);
+        int gangs = members <= 32 ? members : (members + 15) / 16;
+        return new DeviceBuffer(ElementType.F32, teams * (members + 2 * gangs) * 2 * 8 * trial.packed(), 0);
     }
 
     private DeviceBuffer tickets() {
@@ -283,7 +292,8 @@ final class GhostNormCheck {
                     channels,
                     plane,
                     ghostBatch,
-                    (float) EPSILON);
+                    (float) EPSILON,
+                    kept);
             requireZero(tickets);
             // Sums of up to 567 terms about 5 in size, in a tree: some ten roundings of sums below 200; dx has the
             // mean of them, times x^ and scale / deviation of up to 10.

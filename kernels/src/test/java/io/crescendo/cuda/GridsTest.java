@@ -13,6 +13,10 @@ class GridsTest {
     private static final int MULTIPROCESSORS = 132;
     private static final int AHEAD = 4;
 
+    /** What a block keeps of a chunk: 4 packs of a thread. */
+    private static final int CHUNK = 16 << 10;
+
+    private static final Kernels.Room ROOM = new Kernels.Room(2, 97_776);
     private final Grids bf16 = new Grids(MULTIPROCESSORS, 60L << 20, Short.BYTES);
 
     /** The three widths of Wide ResNet 16-4 at batch 128, one group, three blocks of a multiprocessor. */
@@ -60,22 +64,45 @@ class GridsTest {
     /** The same widths and batch as one group, then in groups of 16. */
     @Test
     void teamsShareGroups() {
-        assertEquals(new Grid(1, 342), bf16.teams(128 * 32 * 32, 64, 1, AHEAD, 1, 1, 3));
-        Grid groups = bf16.teams(16 * 32 * 32, 64, 8, AHEAD, 1, 1, 3);
-        assertEquals(8, groups.x());
-        assertTrue(groups.y() > 30, groups.toString());
+        assertEquals(
+                new Grid(1, 256),
+                bf16.teams(128 * 32 * 32, 64, 1, AHEAD, 1, 1, ROOM).grid());
+        Grids.Teams groups = bf16.teams(16 * 32 * 32, 64, 8, AHEAD, 1, 1, ROOM);
+        assertEquals(8, groups.grid().x());
+        assertTrue(groups.members() > 25, groups.toString());
         // Every group has one for itself, and nobody waits.
-        assertEquals(new Grid(64, 1), bf16.teams(2 * 8 * 8, 64, 64, AHEAD, 1, 1, 3));
-        assertEquals(1, bf16.teams(16, 64, 1 << 20, AHEAD, 1, 1, 3).y());
+        assertEquals(
+                new Grid(64, 1),
+                bf16.teams(2 * 8 * 8, 64, 64, AHEAD, 1, 1, ROOM).grid());
+        assertEquals(1, bf16.teams(16, 64, 1 << 20, AHEAD, 1, 1, ROOM).members());
     }
 
-    /** 64 groups of 2 MiB at once are more than the cache holds: fewer under way, each with more blocks. */
+    /**
+     * 64 groups of 2 MiB at once are more than the cache and shared memory hold: fewer under way, each with more
+     * blocks.
+     */
     @Test
-    void whatIsReadTwiceStaysInTheCache() {
-        Grid teams = bf16.teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, 3);
-        assertTrue(teams.x() * (2L << 20) <= 40L << 20, teams.toString());
-        Grid uncached = new Grids(MULTIPROCESSORS, 1L << 62, Short.BYTES).teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, 3);
-        assertTrue(teams.x() < uncached.x(), teams + " and " + uncached);
+    void whatIsReadTwiceStaysAtHand() {
+        Grids.Teams teams = bf16.teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, ROOM);
+        assertTrue(teams.grid().x() * (2L << 20) <= 64L << 20, teams.toString());
+        Grids.Teams uncached =
+                new Grids(MULTIPROCESSORS, 1L << 62, Short.BYTES).teams(16 * 32 * 32, 64, 64, AHEAD, 1, 1, ROOM);
+        assertTrue(teams.grid().x() < uncached.grid().x(), teams + " and " + uncached);
+    }
+
+    /** A block keeps what it has of a unit, as far as there is room; nothing where the cache holds all. */
+    @Test
+    void blocksKeepWhatTheCacheDoesNotHold() {
+        Grids.Teams large = bf16.teams(128 * 32 * 32, 64, 8, AHEAD / 2, 2, 1, ROOM);
+        assertEquals(5, large.kept(), large.toString());
+        assertEquals(5 * CHUNK, large.sharedBytes());
+        assertEquals(
+                0,
+                bf16.teams(128 * 32 * 32, 64, 8, AHEAD, 1, 1, new Kernels.Room(2, CHUNK - 1))
+                        .kept());
+        assertEquals(0, bf16.teams(128 * 8 * 8, 256, 1, AHEAD, 1, 1, ROOM).kept());
+        // 16 rows of a group: one chunk is all there is.
+        assertEquals(1, bf16.teams(16, 64, 1 << 20, AHEAD, 1, 1, ROOM).kept());
     }
 
     @Test
@@ -85,12 +112,16 @@ class GridsTest {
             long rows = 1L + random.nextInt(1 << (1 + random.nextInt(20)));
             int channels = 1 + random.nextInt(1 << (1 + random.nextInt(13)));
             long groups = 1L + random.nextInt(1 << (1 + random.nextInt(14)));
-            int places = 1 + random.nextInt(8);
+            Kernels.Room room = new Kernels.Room(1 + random.nextInt(8), random.nextInt(1 << 18));
             int twice = 1 + random.nextInt(2);
-            Grid teams = bf16.teams(rows, channels, groups, AHEAD / twice, twice, 1, places);
+            Grids.Teams teams = bf16.teams(rows, channels, groups, AHEAD / twice, twice, 1, room);
+            Grid grid = teams.grid();
             String what = rows + " rows, " + channels + " channels, " + groups + " groups: " + teams;
-            assertTrue(teams.x() >= 1 && teams.x() <= groups * bf16.slabs(channels), what);
-            assertTrue(teams.y() >= 1 && (long) teams.x() * teams.y() <= (long) places * MULTIPROCESSORS, what);
+            assertTrue(grid.x() >= 1 && grid.x() <= groups * bf16.slabs(channels), what);
+            assertTrue(grid.y() >= 1 && (long) grid.x() * grid.y() <= (long) room.blocks() * MULTIPROCESSORS, what);
+            assertTrue(teams.kept() >= 0 && teams.sharedBytes() <= room.sharedBytes(), what);
+            // A line of words has one for the team and one for each gang.
+            assertTrue(grid.y() <= 31 * 16, what);
         }
     }
 
