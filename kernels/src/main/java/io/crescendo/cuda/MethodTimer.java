@@ -105,7 +105,7 @@ final class MethodTimer implements AutoCloseable {
             case WEIGHT_GRADIENT -> problem.weightElements();
         };
         resultBytes = direction == Direction.WEIGHT_GRADIENT ? Float.BYTES : bytes; // in the pack
-        grid = grids.packs(resultElements);
+        grid = grids.threads(resultElements / grids.packed() + 1);
         first = take(firstElements * bytes);
         second = take(secondElements * bytes);
         result = take(resultElements * resultBytes);
