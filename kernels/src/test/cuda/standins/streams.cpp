@@ -8,7 +8,6 @@
 #include <pthread.h>
 #include <stdio.h>
 
-#include <algorithm>
 #include <deque>
 #include <set>
 
@@ -263,12 +262,8 @@ static void run_graph(const Graph& graph) {
         missing[i] = (int)graph.nodes[i].after.size();
         if (missing[i] == 0) ready.push_back((int)i);
     }
-    // Now and then what was captured last goes first, so that one branch comes far ahead of another.
-    bool newestFirst = below(3) == 0;
     while (!ready.empty()) {
         unsigned drawn = below((unsigned)ready.size());
-        if (newestFirst)
-            drawn = (unsigned)(std::max_element(ready.begin(), ready.end()) - ready.begin());
         int number = ready[drawn];
         ready.erase(ready.begin() + drawn);
         deviceClock += graph.nodes[number].cost;
@@ -556,7 +551,6 @@ EXPORT cuStreamEndCapture(void* handle, void** graph) {
             }
         captures.erase(capture);
         if (capture->spoiled) return CAPTURE_INVALIDATED;
-        if (!joined && sticky() != SUCCESS) return sticky();  // nothing can be joined any more
         if (!joined)
             return wrong(CAPTURE_UNJOINED, "cuStreamEndCapture: a stream was not joined again");
         GraphHandle* made = new GraphHandle{capture->graph};

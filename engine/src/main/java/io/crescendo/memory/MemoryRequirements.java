@@ -15,13 +15,4 @@ public interface MemoryRequirements {
      * afterwards. Asked only for {@link io.crescendo.autograd.Op#overwritable() overwritable} inputs.
      */
     boolean mayOverwrite(int opIndex, Value input);
-
-    /**
-     * For how many operations after this one it may still be running beside them: as long, memory that it reads or uses
-     * as scratch is better left alone. A wish, which the planner grants where it costs no memory; whoever runs the
-     * program waits where it is not granted.
-     */
-    default int lingers(int opIndex) {
-        return 0;
-    }
 }

@@ -33,61 +33,13 @@ public final class WorkspacePlanner {
 
     private WorkspacePlanner() {}
 
-    /**
-     * Plans one program.
-     *
-     * <p>What {@link MemoryRequirements#lingers} asks for is granted where it leaves the bound as it is, and taken back
-     * altogether if blocks that live longer cannot be packed as tightly, or close to the bound.
-     */
+    /** Plans one program. */
     public static WorkspacePlan plan(Program program, MemoryRequirements requirements) {
-        int ops = program.ops().size();
-        List<Block> blocks = blocks(program, requirements, Liveness.of(program));
-        long[] alive = alive(blocks, ops);
-        long lowerBound = Arrays.stream(alive).max().orElse(0);
-        int[] tightly = blocks.stream().mapToInt(b -> b.last).toArray();
-        Packing packing;
-        if (linger(blocks, program, requirements, alive, lowerBound)) {
-            packing = pack(blocks, ops, lowerBound);
-            if (packing.total > GOOD_ENOUGH * lowerBound) {
-                for (int i = 0; i < tightly.length; i++) {
-                    blocks.get(i).last = tightly[i];
-                }
-                Packing tight = pack(blocks, ops, lowerBound);
-                packing = tight.total < packing.total ? tight : packing;
-            }
-        } else {
-            packing = pack(blocks, ops, lowerBound);
-        }
-        long[] valueOffsets = new long[program.values().size()];
-        long[] scratchOffsets = new long[ops];
-        Arrays.fill(valueOffsets, -1);
-        for (int i = 0; i < blocks.size(); i++) {
-            for (Value value : blocks.get(i).values) {
-                valueOffsets[value.id()] = packing.offsets[i];
-            }
-            if (blocks.get(i).scratchOf >= 0) {
-                scratchOffsets[blocks.get(i).scratchOf] = packing.offsets[i];
-            }
-        }
-        return new WorkspacePlan(valueOffsets, scratchOffsets, packing.total, lowerBound);
-    }
-
-    /** Where each block lies, and what they take together. */
-    private static final class Packing {
-        long total = Long.MAX_VALUE;
-        long[] offsets = {};
-
-        /** Keeps what was placed if it is smaller than all before. */
-        void offer(long newTotal, List<Block> blocks) {
-            if (newTotal < total) {
-                total = newTotal;
-                offsets = blocks.stream().mapToLong(b -> b.offset).toArray();
-            }
-        }
-    }
-
-    private static Packing pack(List<Block> blocks, int ops, long lowerBound) {
-        Packing best = new Packing();
+        Liveness liveness = Liveness.of(program);
+        List<Block> blocks = blocks(program, requirements, liveness);
+        long lowerBound = lowerBound(blocks, program.ops().size());
+        long best = Long.MAX_VALUE;
+        long[] bestOffsets = {};
         List<Comparator<Block>> orders = List.of(
                 Comparator.<Block>comparingLong(b -> -b.bytes).thenComparingInt(b -> b.first),
                 Comparator.<Block>comparingLong(b -> -b.bytes * (b.last - b.first + 1L))
@@ -95,8 +47,12 @@ public final class WorkspacePlanner {
                 Comparator.<Block>comparingInt(b -> b.first - b.last).thenComparingLong(b -> -b.bytes),
                 Comparator.<Block>comparingInt(b -> b.first).thenComparingLong(b -> -b.bytes));
         for (Comparator<Block> order : orders) {
-            best.offer(place(blocks, order), blocks);
-            if (best.total == lowerBound) {
+            long total = place(blocks, order);
+            if (total < best) {
+                best = total;
+                bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
+            }
+            if (best == lowerBound) {
                 break;
             }
         }
@@ -105,8 +61,12 @@ public final class WorkspacePlanner {
                 Comparator.<Block>comparingInt(b -> b.last - b.first).thenComparingLong(b -> b.bytes),
                 Comparator.<Block>comparingLong(b -> b.bytes).thenComparingInt(b -> b.last - b.first));
         for (Comparator<Block> preferred : preferences) {
-            if (best.total > GOOD_ENOUGH * lowerBound) {
-                best.offer(fill(blocks, ops, preferred), blocks);
+            if (best > GOOD_ENOUGH * lowerBound) {
+                long total = fill(blocks, program.ops().size(), preferred);
+                if (total < best) {
+                    best = total;
+                    bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
+                }
             }
         }
         Random random = new Random(0); // always the same: a plan is a pure function of its arguments
@@ -114,9 +74,12 @@ public final class WorkspacePlanner {
             // Blocks that end at the top were placed too late: they go first, and all is placed again.
             List<Block> sorted = new ArrayList<>(blocks);
             sorted.sort(order);
-            for (int round = rounds(blocks.size()); round > 0 && best.total > GOOD_ENOUGH * lowerBound; round--) {
+            for (int round = rounds(blocks.size()); round > 0 && best > GOOD_ENOUGH * lowerBound; round--) {
                 long total = place(sorted);
-                best.offer(total, blocks);
+                if (total < best) {
+                    best = total;
+                    bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
+                }
                 List<Block> top =
                         sorted.stream().filter(b -> b.offset + b.bytes == total).toList();
                 sorted.removeAll(top);
@@ -126,7 +89,18 @@ public final class WorkspacePlanner {
                 }
             }
         }
-        return best;
+        long[] valueOffsets = new long[program.values().size()];
+        long[] scratchOffsets = new long[program.ops().size()];
+        Arrays.fill(valueOffsets, -1);
+        for (int i = 0; i < blocks.size(); i++) {
+            for (Value value : blocks.get(i).values) {
+                valueOffsets[value.id()] = bestOffsets[i];
+            }
+            if (blocks.get(i).scratchOf >= 0) {
+                scratchOffsets[blocks.get(i).scratchOf] = bestOffsets[i];
+            }
+        }
+        return new WorkspacePlan(valueOffsets, scratchOffsets, blocks.isEmpty() ? 0 : best, lowerBound);
     }
 
     /** Bytes that must lie together for one stretch of operations: a value and those that overwrite it, or scratch. */
@@ -204,51 +178,19 @@ public final class WorkspacePlanner {
         return null;
     }
 
-    /** Bytes alive at each operation. */
-    private static long[] alive(List<Block> blocks, int ops) {
-        long[] alive = new long[ops + 1];
+    private static long lowerBound(List<Block> blocks, int ops) {
+        long[] change = new long[ops + 1];
         for (Block block : blocks) {
-            alive[block.first] += block.bytes;
-            alive[block.last + 1] -= block.bytes;
+            change[block.first] += block.bytes;
+            change[block.last + 1] -= block.bytes;
         }
-        Arrays.parallelPrefix(alive, Long::sum);
-        return alive;
-    }
-
-    /**
-     * Lets blocks live on that an operation touches which may still run beside those after it, as long as there is room
-     * for all of them; says whether any does.
-     */
-    private static boolean linger(
-            List<Block> blocks, Program program, MemoryRequirements requirements, long[] alive, long lowerBound) {
-        boolean any = false;
-        int ops = program.ops().size();
-        for (int i = 0; i < ops; i++) {
-            int longest = Math.min(requirements.lingers(i), ops - 1 - i);
-            if (longest <= 0) {
-                continue;
-            }
-            int index = i;
-            List<Value> inputs = program.ops().get(i).inputs();
-            List<Block> touched = blocks.stream()
-                    .filter(b -> b.scratchOf == index || b.values.stream().anyMatch(inputs::contains))
-                    .toList();
-            for (int later = i + 1; later <= i + longest; later++) {
-                long bytes = 0;
-                for (Block block : touched) {
-                    bytes += block.last < later ? block.bytes : 0;
-                }
-                if (alive[later] + bytes > lowerBound) {
-                    break;
-                }
-                alive[later] += bytes;
-                for (Block block : touched) {
-                    any |= block.last < later;
-                    block.last = Math.max(block.last, later);
-                }
-            }
+        long alive = 0;
+        long most = 0;
+        for (long delta : change) {
+            alive += delta;
+            most = Math.max(most, alive);
         }
-        return any;
+        return most;
     }
 
     /**

@@ -11,19 +11,19 @@ import java.util.Set;
 import java.util.function.BiFunction;
 
 /** Training programs of the sizes that are trained in earnest, for the planner's figures. */
-public record RealNetwork(String name, int batch, int extent, BiFunction<Layers, Value, Value> body) {
-    public static List<RealNetwork> all() {
+record RealNetwork(String name, int batch, int extent, BiFunction<Layers, Value, Value> body) {
+    static List<RealNetwork> all() {
         return List.of(
                 new RealNetwork("plain CNN", 128, 28, RealNetwork::plain),
                 new RealNetwork("wide ResNet 16-4", 128, 32, (l, x) -> wide(l, x, 2, 4)),
                 new RealNetwork("wide ResNet 28-10", 128, 32, (l, x) -> wide(l, x, 4, 10)));
     }
 
-    public RealNetwork withBatch(int newBatch) {
+    RealNetwork withBatch(int newBatch) {
         return new RealNetwork(name, newBatch, extent, body);
     }
 
-    public Program program(Set<Fusion> fusions) {
+    Program program(Set<Fusion> fusions) {
         Tape tape = Tape.training(batch, 32);
         Layers layers = new Layers(tape);
         Value features = body.apply(layers, tape.images(3, extent, extent));

@@ -6,7 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Fusion;
-import io.crescendo.autograd.Home;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Tape;
@@ -135,62 +134,6 @@ class WorkspacePlannerTest {
                 assertTrue(
                         ratio >= 1 && ratio <= 1.03, network + (fusions.isEmpty() ? " unfused " : " fused ") + ratio);
             }
-        }
-    }
-
-    /** What lingers is left alone for as long as there is room, and the arena is no larger for it. */
-    @Test
-    void lingeringTakesOnlyMemoryThatIsFree() {
-        for (RealNetwork network : RealNetwork.all()) {
-            Program program = network.program(EnumSet.allOf(Fusion.class));
-            Sizes sizes = new Sizes(1, 1, true, 0, true);
-            WorkspacePlan tight = WorkspacePlanner.plan(program, sizes);
-            WorkspacePlan lingering = WorkspacePlanner.plan(program, new Lingering(program, sizes));
-            assertEquals(tight.lowerBoundBytes(), lingering.lowerBoundBytes(), network.toString());
-            double ratio = (double) lingering.totalBytes() / tight.totalBytes();
-            assertTrue(ratio <= 1.005, network + ": " + ratio);
-            check(network.toString(), program, new Lingering(program, sizes));
-            int spared = 0;
-            int asked = 0;
-            for (int i = 0; i + 1 < program.ops().size(); i++) {
-                if (program.ops().get(i) instanceof Op.Conv2dWeightGradient gradient) {
-                    asked++;
-                    Value read = gradient.input();
-                    Value next = program.ops().get(i + 1).outputs().get(0);
-                    spared += read.home() != Home.ARENA
-                                    || next.home() != Home.ARENA
-                                    || apart(
-                                            lingering.offset(read),
-                                            sizes.bytes(read),
-                                            lingering.offset(next),
-                                            sizes.bytes(next))
-                            ? 1
-                            : 0;
-                }
-            }
-            assertTrue(spared >= asked - 1, network + ": " + spared + " of " + asked); // one may stand at the peak
-        }
-    }
-
-    private record Lingering(Program program, Sizes sizes) implements MemoryRequirements {
-        @Override
-        public long bytes(Value value) {
-            return sizes.bytes(value);
-        }
-
-        @Override
-        public long scratchBytes(int opIndex) {
-            return sizes.scratchBytes(opIndex);
-        }
-
-        @Override
-        public boolean mayOverwrite(int opIndex, Value input) {
-            return sizes.mayOverwrite(opIndex, input);
-        }
-
-        @Override
-        public int lingers(int opIndex) {
-            return program.ops().get(opIndex) instanceof Op.Conv2dWeightGradient ? 6 : 0;
         }
     }
 

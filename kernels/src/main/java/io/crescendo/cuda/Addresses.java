@@ -3,8 +3,7 @@ package io.crescendo.cuda;
 import io.crescendo.autograd.Value;
 
 /**
- * Where things lie on the device and what is launched where, known when a program is bound. If the arena moves,
- * everything is bound again.
+ * Where things lie on the device, known when a program is bound. If the arena moves, everything is bound again.
  *
  * <p>All addresses are in bytes, ready to be handed to a kernel. Arena values and scratch start at multiples of 256
  * bytes, slices of packs at multiples of 64 (32 in the shadow).
@@ -46,11 +45,8 @@ interface Addresses {
     long dropoutClock();
 
     /**
-     * {@link #TICKETS} zeroed unsigned numbers for {@code last_block}; the operations of a track share them, because
-     * they run one after another and leave zeros.
+     * {@link #TICKETS} zeroed unsigned numbers for {@code last_block}; operations share them, because they run one
+     * after another and leave zeros.
      */
     long tickets();
-
-    /** Where the operation will run. */
-    Track track();
 }

@@ -5,20 +5,18 @@ import io.crescendo.autograd.Value;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.memory.WorkspacePlan;
 
-/** The addresses of one binding on one track, for as long as the arena stays where it is. */
+/** The addresses of one binding, for as long as the arena stays where it is. */
 final class BoundAddresses implements Addresses {
     private final CudaBackend backend;
     private final WorkspacePlan plan;
     private final ModelMemory model;
     private final Inputs inputs;
-    private final Track track;
 
-    BoundAddresses(CudaBackend backend, WorkspacePlan plan, ModelMemory model, Inputs inputs, Track track) {
+    BoundAddresses(CudaBackend backend, WorkspacePlan plan, ModelMemory model, Inputs inputs) {
         this.backend = backend;
         this.plan = plan;
         this.model = model;
         this.inputs = inputs;
-        this.track = track;
     }
 
     @Override
@@ -87,11 +85,6 @@ final class BoundAddresses implements Addresses {
 
     @Override
     public long tickets() {
-        return track.tickets();
-    }
-
-    @Override
-    public Track track() {
-        return track;
+        return backend.tickets();
     }
 }

@@ -55,7 +55,7 @@ final class Convolutions {
                         addend == null ? 0 : layer.address(at, addend, piece),
                         work.workspace(at));
                 Launch convolve = work.method(piece).bind(lane, operands);
-                return layer.padded ? inOrder(pad(at, layer, piece, x, work.padded(at)), convolve) : convolve;
+                return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
         return plan;
@@ -100,7 +100,7 @@ final class Convolutions {
                         0,
                         work.workspace(at));
                 Launch convolve = work.method(piece).bind(lane, operands);
-                return layer.padded ? inOrder(convolve, crop(at, layer, piece, work.padded(at), dx)) : convolve;
+                return layer.padded ? inOrder(convolve, crop(layer, piece, work.padded(at), dx)) : convolve;
             });
         }
         return plan;
@@ -121,7 +121,7 @@ final class Convolutions {
                         0,
                         work.workspace(at));
                 Launch convolve = work.method(piece).bind(lane, operands);
-                return layer.padded ? inOrder(pad(at, layer, piece, x, work.padded(at)), convolve) : convolve;
+                return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
         Value biasGradient = op.biasGradient();
@@ -138,15 +138,13 @@ final class Convolutions {
         };
     }
 
-    private Launch pad(Addresses at, Layer layer, Piece piece, long from, long to) {
-        return move(
-                at, layer.x, layer.height, layer.width, piece, layer.window.padTop(), layer.window.padLeft(), from, to);
+    private Launch pad(Layer layer, Piece piece, long from, long to) {
+        return move(layer.x, layer.height, layer.width, piece, layer.window.padTop(), layer.window.padLeft(), from, to);
     }
 
-    private Launch crop(Addresses at, Layer layer, Piece piece, long from, long to) {
+    private Launch crop(Layer layer, Piece piece, long from, long to) {
         Nhwc margins = new Nhwc(layer.x.samples(), layer.x.channels(), layer.height, layer.width);
         return move(
-                at,
                 margins,
                 layer.x.height(),
                 layer.x.width(),
@@ -157,11 +155,9 @@ final class Convolutions {
                 to);
     }
 
-    private Launch move(
-            Addresses at, Nhwc source, int height, int width, Piece piece, int top, int left, long from, long to) {
+    private Launch move(Nhwc source, int height, int width, Piece piece, int top, int left, long from, long to) {
         long packs = (long) piece.samples * height * width * lowering.grids().packsOf(source.channels());
         return lowering.call(
-                at,
                 "pad",
                 lowering.grids().threads(packs),
                 to,
@@ -314,9 +310,8 @@ final class Convolutions {
         }
 
         void launch(PieceBinder binder) {
-            Kernels kernels = lowering.device().kernels();
-            plan.launch(at ->
-                    binder.bind(at, new Lane(at.track().stream(), at.track().cudnn(), kernels)));
+            CudaDevice device = lowering.device();
+            plan.launch(at -> binder.bind(at, new Lane(device.stream(), device.cudnn(), device.kernels())));
         }
     }
 

@@ -1,5 +1,6 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static jcuda.jcublas.JCublas2.cublasGetVersion;
 import static jcuda.jcudnn.JCudnn.cudnnGetVersion;
 
@@ -41,6 +42,7 @@ final class CudaBackend implements Backend {
     private final CudaWorkspace workspace;
     private final DeviceRegion inputRegion;
     private final Staging staging;
+    private final DeviceBlock tickets;
     private final CudaStepMetrics metrics;
     private final Object oneAtATime = new Object();
 
@@ -59,6 +61,8 @@ final class CudaBackend implements Backend {
             inputRegion = scope.own(DeviceRegion.on(device, "what programs read from outside"));
             // The scope is owned first: what was made before a failure half-way is in it.
             staging = new Staging(device, scope.own(device.newScope()));
+            tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
+            cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), device.stream());
             metrics = new CudaStepMetrics(this, scope);
         } catch (jcuda.CudaException e) {
             throw scope.closeAfter(
@@ -85,9 +89,8 @@ final class CudaBackend implements Backend {
         return staging;
     }
 
-    /** Those of the compute stream. */
     long tickets() {
-        return device.track().tickets();
+        return tickets.address();
     }
 
     /** Bytes of an element of an activation. */
@@ -144,9 +147,7 @@ final class CudaBackend implements Backend {
         return properties.name() + ", " + properties.describe() + ", cuDNN " + version(cudnnGetVersion(), 10_000)
                 + ", cuBLAS "
                 + version(cublas[0], 10_000) + ", " + device.precision().name().toLowerCase(Locale.ROOT)
-                + (device.graphs() ? "" : ", without graphs")
-                + (device.graphs() && device.sideTrack() == null ? ", one stream" : "")
-                + (device.deterministic() ? ", deterministic" : "");
+                + (device.graphs() ? "" : ", without graphs") + (device.deterministic() ? ", deterministic" : "");
     }
 
     /** 90501 is 9.5.1, 120604 is 12.6.4. */

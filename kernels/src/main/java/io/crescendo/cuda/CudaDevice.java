@@ -1,13 +1,11 @@
 package io.crescendo.cuda;
 
 import static jcuda.driver.CUstream_flags.CU_STREAM_NON_BLOCKING;
-import static jcuda.driver.JCudaDriver.cuCtxGetStreamPriorityRange;
 import static jcuda.driver.JCudaDriver.cuCtxSetCurrent;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
 import static jcuda.driver.JCudaDriver.cuMemGetInfo;
-import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
-import static jcuda.driver.JCudaDriver.cuStreamCreateWithPriority;
+import static jcuda.driver.JCudaDriver.cuStreamCreate;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static jcuda.jcublas.JCublas2.cublasCreate;
@@ -27,24 +25,16 @@ import jcuda.driver.CUdevice;
 import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
 import jcuda.runtime.cudaStream_t;
-import org.jspecify.annotations.Nullable;
 
 /**
  * One opened device: its context, its streams and the handles of its libraries, in one scope.
  *
- * <p>Everything that computes is put on one stream, {@link #stream()}, but for what a recorded program does beside it
- * on {@link #sideTrack()}; nothing ever uses the default stream, which would wait for all others and cannot be
- * recorded.
+ * <p>Everything that computes is put on one stream, {@link #stream()}; nothing ever uses the default stream, which
+ * would wait for all others and cannot be recorded.
  */
 final class CudaDevice implements AutoCloseable {
     /** Which device; CUDA_VISIBLE_DEVICES says which one of the machine's that is. */
     static final int NUMBER = 0;
-
-    /** How many streams a recorded program runs on, 1 or 2; see the package. */
-    static final String STREAMS = "crescendo.cuda.streams";
-
-    /** Whether the first of two streams goes before the second; see the package. */
-    static final String PRIORITIES = "crescendo.cuda.priorities";
 
     /**
      * What cuBLAS asks for on Hopper to have all its algorithms; elsewhere 4 MiB would do. Source: its manual, §2.4.8.
@@ -58,9 +48,10 @@ final class CudaDevice implements AutoCloseable {
     private final BackendOptions options;
     private final Path cache;
     private final CUcontext context = new CUcontext();
+    private final CUstream stream = new CUstream();
     private final CUstream uploadStream = new CUstream();
-    private final Track track;
-    private final @Nullable Track sideTrack;
+    private final CudnnHandle cudnn = new CudnnHandle();
+    private final cublasHandle cublas = new cublasHandle();
     private final Lowering lowering = new Lowering(new CUstream(), new CudnnHandle());
     private final Kernels kernels;
     private final boolean mapsMemory;
@@ -108,43 +99,23 @@ final class CudaDevice implements AutoCloseable {
         cuDevicePrimaryCtxRetain(context, device);
         scope.onClose(() -> cuDevicePrimaryCtxRelease(device));
         cuCtxSetCurrent(context);
-        open(uploadStream, 0);
-        open(lowering.stream, 0);
-        open(lowering.cudnn, lowering.stream);
-        boolean two = options.graphs() && Integer.getInteger(STREAMS, 2) > 1;
-        this.track = openTrack(two && !"false".equals(System.getProperty(PRIORITIES)) ? highestPriority() : 0);
-        this.sideTrack = two ? openTrack(0) : null;
-        this.kernels = scope.own(Kernels.load(properties, cache));
-        this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
-    }
-
-    private static int highestPriority() {
-        int[] least = new int[1];
-        int[] greatest = new int[1];
-        cuCtxGetStreamPriorityRange(least, greatest);
-        return greatest[0];
-    }
-
-    private Track openTrack(int priority) {
-        CUstream stream = new CUstream();
-        CudnnHandle cudnn = new CudnnHandle();
-        cublasHandle cublas = new cublasHandle();
-        open(stream, priority);
+        open(stream);
+        open(uploadStream);
+        open(lowering.stream);
         open(cudnn, stream);
+        open(lowering.cudnn, lowering.stream);
         cublasCreate(cublas);
         scope.onClose(() -> cublasDestroy(cublas));
         DeviceBlock workspace = scope.own(DeviceBlock.allocate("cuBLAS's workspace", CUBLAS_WORKSPACE_BYTES));
         // In this order: setting the stream would put the default workspace back, which is allocated at use.
         cublasSetStream(cublas, new cudaStream_t(stream));
         cublasSetWorkspace(cublas, workspace.pointer(), workspace.bytes());
-        DeviceBlock tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
-        cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), stream);
-        return new Track(stream, cudnn, cublas, tickets.address());
+        this.kernels = scope.own(Kernels.load(properties, cache));
+        this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
     }
 
-    /** Opens a stream; 0 is the least and usual priority. */
-    private void open(CUstream opened, int priority) {
-        cuStreamCreateWithPriority(opened, CU_STREAM_NON_BLOCKING, priority);
+    private void open(CUstream opened) {
+        cuStreamCreate(opened, CU_STREAM_NON_BLOCKING);
         scope.onClose(() -> cuStreamDestroy(opened));
     }
 
@@ -184,7 +155,7 @@ final class CudaDevice implements AutoCloseable {
 
     /** Waits until everything on the compute stream is done. */
     void await() {
-        cuStreamSynchronize(stream());
+        cuStreamSynchronize(stream);
     }
 
     /** A scope for something made on this device. */
@@ -250,20 +221,9 @@ final class CudaDevice implements AutoCloseable {
         return cache;
     }
 
-    /** The compute stream with what belongs to it. */
-    Track track() {
-        return track;
-    }
-
-    /** Where a recorded program may run something beside the compute stream, or null. */
-    @Nullable
-    Track sideTrack() {
-        return sideTrack;
-    }
-
     /** The compute stream. */
     CUstream stream() {
-        return track.stream();
+        return stream;
     }
 
     /** Copies from the host overlap with computing here. */
@@ -273,12 +233,12 @@ final class CudaDevice implements AutoCloseable {
 
     /** Bound to {@link #stream()}. */
     CudnnHandle cudnn() {
-        return track.cudnn();
+        return cudnn;
     }
 
-    /** Bound to {@link #stream()}. */
+    /** Bound to {@link #stream()}, with a fixed workspace, so that recording allocates nothing. Do not set either. */
     cublasHandle cublas() {
-        return track.cublas();
+        return cublas;
     }
 
     Kernels kernels() {

@@ -17,10 +17,10 @@ import org.jspecify.annotations.Nullable;
 /**
  * Replays a bound program; allocates nothing.
  *
- * <p>IMPLEMENTATION NOTES. The first run puts every operation on its stream one by one, and then once more while the
- * streams are recorded: libraries load kernels and set themselves up when a function is used for the first time, which
- * a recording forbids. From the second run on there is one launch. Recording again is only needed if the arena has
- * moved, which it does only on devices that cannot map memory.
+ * <p>IMPLEMENTATION NOTES. The first run puts every operation on the stream one by one, and then once more while the
+ * stream is recorded: libraries load kernels and set themselves up when a function is used for the first time, which a
+ * recording forbids. From the second run on there is one launch. Recording again is only needed if the arena has moved,
+ * which it does only on devices that cannot map memory.
  */
 final class CudaExecutable implements Executable {
     private final CudaBackend backend;
@@ -31,11 +31,6 @@ final class CudaExecutable implements Executable {
     private final ModelMemory model;
     private final Inputs inputs;
     private final CudaScope scope;
-    private final Branches branches;
-    private final @Nullable Track side;
-    /** Null where everything runs on one stream. */
-    private final @Nullable SideTrack sideTrack;
-
     private final List<Kept> kept = new ArrayList<>();
     private final Runnable launch = this::launch; // made once: replaying allocates nothing
     private Enqueued[] launches = {};
@@ -43,13 +38,8 @@ final class CudaExecutable implements Executable {
     private long generation = -1;
     private boolean closed;
 
-    /**
-     * One launch and whose it is: of which operation, or behind them all.
-     *
-     * @param alone on the compute stream
-     * @param beside where it goes if there are two streams
-     */
-    private record Enqueued(Launch alone, Launch beside, int operation, String owner) {}
+    /** One launch and whose it is: of which operation, or behind them all. */
+    private record Enqueued(Launch launch, int operation, String owner) {}
 
     /** A value that stays readable: a copy in the device's own layout and type. */
     private record Kept(Value value, DeviceBlock block) {}
@@ -68,9 +58,6 @@ final class CudaExecutable implements Executable {
                 kept.add(new Kept(value, scope.own(DeviceBlock.allocate("kept " + value, lowered.bytes(value)))));
             }
         }
-        this.branches = new Branches(program, plan, lowered.requirements());
-        this.side = branches.any() ? device.sideTrack() : null;
-        this.sideTrack = side == null ? null : new SideTrack(scope, branches, plans.size(), device.track(), side);
         scope.onClose(this::forgetRecording);
         scope.onClose(device::await);
         bind();
@@ -89,21 +76,19 @@ final class CudaExecutable implements Executable {
     }
 
     private void bind() {
-        BoundAddresses addresses = new BoundAddresses(backend, plan, model, inputs, device.track());
-        Track other = side;
-        BoundAddresses aside = other == null ? addresses : new BoundAddresses(backend, plan, model, inputs, other);
+        BoundAddresses addresses = new BoundAddresses(backend, plan, model, inputs);
         List<Enqueued> bound = new ArrayList<>();
         for (int i = 0; i < plans.size(); i++) {
             for (OpPlan.Binder binder : plans.get(i).binders()) {
-                Launch alone = binder.bind(addresses);
-                Launch beside = other != null && branches.isLeaf(i) ? binder.bind(aside) : alone;
-                bound.add(new Enqueued(alone, beside, i, plans.get(i).toString()));
+                bound.add(new Enqueued(binder.bind(addresses), i, plans.get(i).toString()));
             }
         }
         for (Kept item : kept) {
             DevicePointer from = DevicePointer.at(addresses.value(item.value));
-            Launch copy = () -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), device.stream());
-            bound.add(new Enqueued(copy, copy, plans.size(), "the copy of kept value " + item.value));
+            bound.add(new Enqueued(
+                    () -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), device.stream()),
+                    plans.size(),
+                    "the copy of kept value " + item.value));
         }
         launches = bound.toArray(Enqueued[]::new);
         generation = currentGeneration();
@@ -201,41 +186,14 @@ final class CudaExecutable implements Executable {
     }
 
     private void enqueueAll() {
-        SideTrack streams = sideTrack;
-        if (streams == null) {
-            for (Enqueued item : launches) {
-                enqueue(item, item.alone);
-            }
-            return;
-        }
-        try {
-            int next = 0;
-            for (int op = 0; op < plans.size(); op++) {
-                streams.before(op);
-                while (next < launches.length && launches[next].operation == op) {
-                    enqueue(launches[next], launches[next].beside);
-                    next++;
-                }
-                streams.after(op);
-            }
-            while (next < launches.length) {
-                enqueue(launches[next], launches[next].beside);
-                next++;
-            }
-            streams.join();
-        } catch (RuntimeException e) {
-            try {
-                streams.join(); // whoever waits for the compute stream counts on having waited for everything
-            } catch (jcuda.CudaException again) {
-                e.addSuppressed(again);
-            }
-            throw e;
+        for (Enqueued item : launches) {
+            enqueue(item);
         }
     }
 
-    private static void enqueue(Enqueued item, Launch launch) {
+    private static void enqueue(Enqueued item) {
         try {
-            launch.enqueue();
+            item.launch.enqueue();
         } catch (jcuda.CudaException e) {
             throw CudaCalls.failure("run " + item.owner, e);
         } catch (CudaException e) {
@@ -246,7 +204,7 @@ final class CudaExecutable implements Executable {
     /** Waits after each, so that what the device finds wrong has a name. */
     private void enqueueOneByOne() {
         for (Enqueued item : launches) {
-            enqueue(item, item.alone);
+            enqueue(item);
             try {
                 device.await();
             } catch (jcuda.CudaException e) {
@@ -261,14 +219,12 @@ final class CudaExecutable implements Executable {
             int next = 0;
             for (int op = 0; op < plans.size(); op++) {
                 while (next < launches.length && launches[next].operation == op) {
-                    enqueue(launches[next], launches[next].alone);
-                    next++;
+                    enqueue(launches[next++]);
                 }
                 events.record(op + 1, device.stream());
             }
             while (next < launches.length) {
-                enqueue(launches[next], launches[next].alone);
-                next++;
+                enqueue(launches[next++]);
             }
             events.addTo(seconds);
         }

@@ -93,13 +93,6 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         return plans.list().get(opIndex).mayOverwrite(input);
     }
 
-    @Override
-    public int lingers(int opIndex) {
-        boolean beside = backend.device().sideTrack() != null
-                && Branches.isLeaf(program.ops().get(opIndex));
-        return beside ? Branches.LINGER : 0;
-    }
-
     /** Measures which methods are the fastest, where that is not known from an earlier time. */
     @Override
     public void compile() {

@@ -40,7 +40,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     /**
      * Makes a plan for each operation, in the program's order.
      *
-     * @param device whose tracks the launches use
+     * @param device handles and the compute stream that the launches use
      * @param measuring handles of its own for what must run now, algorithms that are tried for example: a step may be
      *     running on the compute stream meanwhile
      */
@@ -124,21 +124,21 @@ final class CudaLowering implements OpVisitor<OpPlan> {
 
     /** Appends a kernel, named without its type. */
     void launch(OpPlan plan, String kernel, Grid grid, Arguments arguments) {
-        plan.launch(at -> call(at, kernel, grid, arguments.at(at)));
+        plan.launch(at -> call(kernel, grid, arguments.at(at)));
     }
 
     /** Appends a kernel whose blocks wait for each other, named without its type. */
     void launchTogether(OpPlan plan, String kernel, Grids.Teams teams, Arguments arguments) {
         plan.launch(at -> {
             Kernels.Call call = device.kernels().together(named(kernel), teams, arguments.at(at));
-            return () -> call.enqueue(at.track().stream());
+            return () -> call.enqueue(device.stream());
         });
     }
 
     /** A kernel with its arguments, named without its type. */
-    Launch call(Addresses at, String kernel, Grid grid, Object... arguments) {
+    Launch call(String kernel, Grid grid, Object... arguments) {
         Kernels.Call call = device.kernels().call(named(kernel), grid.x(), grid.y(), arguments);
-        return () -> call.enqueue(at.track().stream());
+        return () -> call.enqueue(device.stream());
     }
 
     // One method per operation: which family it belongs to.

@@ -45,8 +45,7 @@ final class DenseLayers {
         Nhwc x = Nhwc.of(op.input());
         Nhwc y = Nhwc.of(op.output());
         Product product = new Product(true, false, y.channels(), y.rows(), x.channels(), activation(), false);
-        plan.launch(at -> product.bind(
-                at.track(), lowering.factor(at, op.weight()), at.value(op.input()), at.value(op.output())));
+        plan.launch(at -> product.bind(lowering.factor(at, op.weight()), at.value(op.input()), at.value(op.output())));
         Value bias = op.bias();
         if (bias != null) {
             lowering.launch(
@@ -67,10 +66,7 @@ final class DenseLayers {
         Nhwc dy = Nhwc.of(op.outputGradient());
         Product product = new Product(false, false, dx.channels(), dx.rows(), dy.channels(), activation(), false);
         plan.launch(at -> product.bind(
-                at.track(),
-                lowering.factor(at, op.weight()),
-                at.value(op.outputGradient()),
-                at.value(op.inputGradient())));
+                lowering.factor(at, op.weight()), at.value(op.outputGradient()), at.value(op.inputGradient())));
         return plan;
     }
 
@@ -80,8 +76,8 @@ final class DenseLayers {
         Nhwc x = Nhwc.of(op.input());
         Nhwc dy = Nhwc.of(op.outputGradient());
         Product product = new Product(false, true, x.channels(), dy.channels(), x.rows(), CUDA_R_32F, true);
-        plan.launch(at -> product.bind(
-                at.track(), at.value(op.input()), at.value(op.outputGradient()), at.gradients(op.weightGradient())));
+        plan.launch(at ->
+                product.bind(at.value(op.input()), at.value(op.outputGradient()), at.gradients(op.weightGradient())));
         Value biasGradient = op.biasGradient();
         if (biasGradient != null) {
             Biases.appendGradient(lowering, plan, op.outputGradient(), biasGradient);
@@ -113,14 +109,14 @@ final class DenseLayers {
             this.accumulate = accumulate;
         }
 
-        Launch bind(Track track, long a, long b, long c) {
+        Launch bind(long a, long b, long c) {
             DevicePointer aPointer = DevicePointer.at(a);
             DevicePointer bPointer = DevicePointer.at(b);
             DevicePointer cPointer = DevicePointer.at(c);
-            int compute =
-                    lowering.device().precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+            CudaDevice device = lowering.device();
+            int compute = device.precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
             return () -> cublasGemmEx_new(
-                    track.cublas(),
+                    device.cublas(),
                     transposeA ? CUBLAS_OP_T : CUBLAS_OP_N,
                     transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
                     m,

@@ -18,7 +18,7 @@ import java.util.Set;
  * plan.allowOverwriting(op.input());
  * plan.launch(at -> {
  *     Kernels.Call call = kernels.call("relu_f32", grid, 1, at.value(op.output()), at.value(op.input()), elements);
- *     return () -> call.enqueue(at.track().stream());
+ *     return () -> call.enqueue(device.stream());
  * });
  * }</pre>
  */
@@ -46,7 +46,7 @@ final class OpPlan implements AutoCloseable {
         this.description = description;
     }
 
-    /** Makes a launch for addresses and a track. Called at binding, and again if the addresses change. */
+    /** Makes a launch for addresses. Called at binding, and again if the addresses change. */
     @FunctionalInterface
     interface Binder {
         Launch bind(Addresses at);

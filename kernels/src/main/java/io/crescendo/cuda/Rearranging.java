@@ -95,6 +95,7 @@ final class Rearranging {
 
     private void copy(OpPlan plan, Op.Reshape op) {
         long bytes = op.output().shape().elements() * lowering.elementBytes();
+        CudaDevice device = lowering.device();
         plan.launch(at -> {
             long source = at.value(op.input());
             long target = at.value(op.output());
@@ -103,7 +104,7 @@ final class Rearranging {
             }
             DevicePointer to = DevicePointer.at(target);
             DevicePointer from = DevicePointer.at(source);
-            return () -> cuMemcpyDtoDAsync(to, from, bytes, at.track().stream());
+            return () -> cuMemcpyDtoDAsync(to, from, bytes, device.stream());
         });
     }
 

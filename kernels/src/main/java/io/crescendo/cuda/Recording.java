@@ -19,9 +19,6 @@ import jcuda.driver.CUstream;
  * wait for the device; other threads may.
  */
 final class Recording implements AutoCloseable {
-    /** CUDA_GRAPH_INSTANTIATE_FLAG_USE_NODE_PRIORITY: of the stream that each was recorded from. JCuda has no name. */
-    private static final long PRIORITIES_AS_RECORDED = 8;
-
     private final CUgraphExec executable;
 
     private Recording(CUgraphExec executable) {
@@ -48,7 +45,7 @@ final class Recording implements AutoCloseable {
         CUgraphExec executable = new CUgraphExec();
         try {
             made.onClose(() -> cuGraphDestroy(graph));
-            cuGraphInstantiate(executable, graph, PRIORITIES_AS_RECORDED);
+            cuGraphInstantiate(executable, graph, 0);
         } catch (jcuda.CudaException e) {
             throw made.closeAfter(e);
         }

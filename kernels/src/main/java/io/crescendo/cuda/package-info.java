@@ -5,7 +5,7 @@
  * (convolutions, dense layers, norms, pools, pointwise operations, losses) make an {@link io.crescendo.cuda.OpPlan}:
  * how many bytes, which algorithm, what to launch. {@link io.crescendo.cuda.CudaLoweredProgram} gives the sizes to the
  * planner and turns places into {@link io.crescendo.cuda.Addresses}. {@link io.crescendo.cuda.CudaExecutable} puts the
- * launches on its streams once, records them, and from then on replays the {@link io.crescendo.cuda.Recording}.
+ * launches on the compute stream once, records them, and from then on replays the {@link io.crescendo.cuda.Recording}.
  *
  * <pre>
  * feed ─► pinned pieces ─► upload stream ─► slot 0 | 1 ─► NHWC input ─► graph of the program ─► gradients, sums
@@ -28,13 +28,6 @@
  * ({@link io.crescendo.cuda.CudaDeviceMemory}); activations are NHWC in float32 or bf16 in the workspace, a range of
  * addresses as large as the device's memory into which physical memory is mapped as needed
  * ({@link io.crescendo.cuda.MappedRegion}). One thread runs programs; another may lower the next ones meanwhile.
- *
- * <p>Weight gradients are read by no other operation, so a recorded program runs them on a second stream beside the
- * chain of norms and input gradients, as far as memory that is used again allows it
- * ({@link io.crescendo.cuda.Branches}); each is still computed by the same kernels, and added up in the same order. The
- * chain has the higher priority: where blocks of both wait, its own go first. For comparison,
- * {@code -Dcrescendo.cuda.priorities=false} makes them equal and {@code -Dcrescendo.cuda.streams=1} keeps everything on
- * one stream. Profiles, and programs that are not recorded, always use one.
  *
  * <p>Errors: every status is checked. What a call answers at once names the operation; what the device finds later
  * shows at the next call, so {@code BackendOptions.withGraphs(false)} waits after every operation to give it a name.

@@ -105,29 +105,6 @@ class CudaExecutableTest {
         }
     }
 
-    /** The first run, and the recording, each fork once for every leaf, wait where they must, and join in the end. */
-    @Test
-    void leavesRunBesideTheOthers() {
-        StandIns standIns = cuda.standIns();
-        try (CudaBackend backend = open();
-                Rig rig = new Rig(backend, network.training(backend.fusions()), seed);
-                LoweredProgram lowered = backend.lower(rig.program)) {
-            Branches branches = new Branches(rig.program, rig.plan, lowered.requirements());
-            int events = 1;
-            for (int op = 0; op < rig.program.ops().size(); op++) {
-                events += branches.isLeaf(op) || branches.awaitedBy(op) >= 0 ? 1 : 0;
-            }
-            assertTrue(branches.any(), "seed " + seed);
-            Feed feed = Rig.feed(random, network, network.batch());
-            long before = standIns.calls("cuStreamWaitEvent");
-            rig.executable.run(feed);
-            long first = standIns.calls("cuStreamWaitEvent") - before;
-            rig.executable.run(feed);
-            long replay = standIns.calls("cuStreamWaitEvent") - before - first;
-            assertEquals(2L * events, first - replay, "seed " + seed);
-        }
-    }
-
     @Test
     void graphsChangeNothing() {
         float[] recorded = gradients(BackendOptions.DEFAULT);

@@ -5,10 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.BackendOptions;
-import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
-import io.crescendo.backend.NetworkCase;
-import io.crescendo.backend.Precision;
 import io.crescendo.backend.Rig;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
@@ -102,43 +99,6 @@ class CudaStreamsTest {
         for (int i = 0; i < SCHEDULES; i++) {
             schedule(StandIns.Schedule.RANDOM, seed + i);
             assertEquals(expected, steps(false), "seed " + seed + ", schedule " + (seed + i));
-        }
-    }
-
-    /** Weight gradients beside the other operations of the backward pass: the same bits, wherever they come to run. */
-    @Test
-    void twoStreamsGiveWhatOneStreamGives() {
-        Random random = new Random(seed);
-        for (NetworkCase network : NetworkCase.networks(random)) {
-            for (Precision precision : List.of(Precision.FP32, Precision.BF16)) {
-                BackendOptions options =
-                        BackendOptions.DEFAULT.withDeterministic(true).withPrecision(precision);
-                String what = "seed " + seed + ", " + network + ", " + precision;
-                System.setProperty(CudaDevice.STREAMS, "1");
-                float[] expected;
-                try {
-                    expected = gradients(options, network);
-                } finally {
-                    System.clearProperty(CudaDevice.STREAMS);
-                }
-                for (int i = 0; i < SCHEDULES; i++) {
-                    schedule(i == 0 ? StandIns.Schedule.LAZY : StandIns.Schedule.RANDOM, seed + i);
-                    assertArrayEquals(expected, gradients(options, network), what + ", schedule " + (seed + i));
-                }
-                assertArrayEquals(expected, gradients(options.withGraphs(false), network), what + ", without graphs");
-            }
-        }
-    }
-
-    /** Several runs from one feed, added up. */
-    private float[] gradients(BackendOptions options, NetworkCase network) {
-        try (CudaBackend backend = new CudaBackend(cuda.machine(), options);
-                Rig rig = new Rig(backend, network.training(backend.fusions()), seed)) {
-            Feed feed = Rig.feed(new Random(seed), network, network.batch());
-            for (int i = 0; i < 6; i++) { // the first is not recorded
-                rig.executable.run(feed);
-            }
-            return Rig.read(rig.model.gradients());
         }
     }
 
