@@ -118,7 +118,8 @@ __device__ __forceinline__ void bias_gradient(float* dbias, const T* __restrict_
                             int relu) {                                                         \
         add_bias<T>(y, x, bias, rows, channels, relu);                                          \
     }                                                                                           \
-    KERNEL bias_gradient_##DTYPE(float* dbias, const T* dy, float* partials, unsigned* tickets, \
+    KERNEL_OF(4)                                                                                \
+    bias_gradient_##DTYPE(float* dbias, const T* dy, float* partials, unsigned* tickets,        \
                                  int rows, int channels) {                                      \
         bias_gradient<T>(dbias, dy, partials, tickets, rows, channels);                         \
     }

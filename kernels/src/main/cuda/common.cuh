@@ -218,19 +218,70 @@ __device__ __forceinline__ void put(T* to, const Floats<N>& values) {
     *reinterpret_cast<Pack<T, N>*>(to) = pack;
 }
 
+// max(value, 0) that lets NaN through: fmaxf would hide that a network has diverged.
+__device__ __forceinline__ float rectified(float value) { return value < 0.0f ? 0.0f : value; }
+
+// A whole pack as it will lie in memory. Of bf16 two numbers are rounded by one instruction.
+template <class T, int N>
+__device__ __forceinline__ Fetched<T> packed(const Floats<N>& values) {
+    Fetched<T> pack;
 #ifdef __CUDA_ARCH__
-// Two numbers are rounded by one instruction.
-template <>
-__device__ __forceinline__ void put<8, bf16>(bf16* to, const Floats<8>& values) {
-    unsigned word[4];
+    if constexpr (sizeof(T) == sizeof(float)) {
 #pragma unroll
-    for (int j = 0; j < 4; j++)
-        asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
-            : "=r"(word[j])
-            : "f"(values.at[2 * j + 1]), "f"(values.at[2 * j]));
-    *reinterpret_cast<uint4*>(to) = make_uint4(word[0], word[1], word[2], word[3]);
-}
+        for (int j = 0; j < 4; j++) pack.word[j] = __float_as_uint(values.at[j]);
+    } else {
+#pragma unroll
+        for (int j = 0; j < 4; j++)
+            asm("cvt.rn.bf16x2.f32 %0, %1, %2;"
+                : "=r"(pack.word[j])
+                : "f"(values.at[2 * j + 1]), "f"(values.at[2 * j]));
+    }
+#else
+    put<N>(reinterpret_cast<T*>(&pack), values);
 #endif
+    return pack;
+}
+
+// Writes such a pack to an aligned address.
+template <class T>
+__device__ __forceinline__ void put(T* to, const Fetched<T>& pack) {
+    *reinterpret_cast<Fetched<T>*>(to) = pack;
+}
+
+// max(value, 0) of each, with NaN as above.
+template <class T>
+__device__ __forceinline__ Fetched<T> rectified(Fetched<T> pack) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if constexpr (sizeof(T) == sizeof(float)) {
+            pack.word[i] = __float_as_uint(rectified(__uint_as_float(pack.word[i])));
+        } else {
+#ifdef __CUDA_ARCH__
+            asm("max.NaN.bf16x2 %0, %0, %1;" : "+r"(pack.word[i]) : "r"(0u));
+#else
+            for (int half = 0; half < 2; half++)
+                if (pack.at(2 * i + half) <= 0.0f) pack.word[i] &= half == 0 ? ~0xffffu : 0xffffu;
+#endif
+        }
+    }
+    return pack;
+}
+
+// Bit j: whether number j of a rectified pack is positive, or NaN.
+template <class T>
+__device__ __forceinline__ unsigned positive(const Fetched<T>& pack) {
+    unsigned bits = 0;
+#pragma unroll
+    for (int i = 0; i < 4; i++) {
+        if constexpr (sizeof(T) == sizeof(float)) {
+            if ((int)pack.word[i] > 0) bits |= 1u << i;
+        } else {
+            // The upper bit of a half is set by adding if there is any other.
+            bits |= ((pack.word[i] + 0x7fff7fffu) & 0x80008000u) >> (15 - 2 * i);
+        }
+    }
+    return sizeof(T) == sizeof(float) ? bits : (bits | bits >> 15) & 0xffu;
+}
 
 // Writes the first `valid` of N values.
 template <int N, class T>
@@ -244,8 +295,12 @@ __device__ __forceinline__ void store(T* to, const Floats<N>& values, int valid)
     }
 }
 
-// max(value, 0) that lets NaN through: fmaxf would hide that a network has diverged.
-__device__ __forceinline__ float rectified(float value) { return value < 0.0f ? 0.0f : value; }
+// number / divisor, neither negative, the divisor most often a power of two and the same for all
+// threads: a division by what the compiler does not know takes some forty instructions.
+__device__ __forceinline__ int divided(int number, int divisor) {
+    if ((divisor & (divisor - 1)) == 0) return number >> (31 - __clz(divisor));
+    return number / divisor;
+}
 
 // How many elements of [index, count) a pack of N has.
 template <int N>
@@ -291,6 +346,22 @@ __device__ __forceinline__ bool last_block(unsigned* ticket, unsigned blocks) {
     __syncthreads();
     __threadfence();
     return last;
+}
+
+// Adds 1 to a word and gives what it was. What the block wrote before its last barrier is visible to
+// whoever sees that it has grown, and what others wrote before they made it grow, to the caller. For
+// one thread of a block.
+__device__ __forceinline__ unsigned count_up(unsigned* word) {
+#ifdef __CUDA_ARCH__
+    unsigned before;
+    asm volatile("atom.acq_rel.gpu.global.add.u32 %0, [%1], 1;"
+                 : "=r"(before)
+                 : "l"(word)
+                 : "memory");
+    return before;
+#else
+    return atomicAdd(word, 1u);
+#endif
 }
 
 // Returns when a word has grown by `steps` or more since it was `from`. What was written before it
@@ -432,16 +503,16 @@ struct Slab {
         number = which;
         part = ofPart;
         packs = (channels + N - 1) / N;
-        int widest = (packs + slabs - 1) / slabs;
+        int widest = divided(packs + slabs - 1, slabs);
         first = number * widest;
         width = packs - first < widest ? packs - first : widest;
         place_thread(channels);
     }
 
     __device__ __forceinline__ void place_thread(int channels) {
-        rows = THREADS / width;
-        row = (int)threadIdx.x / width;
-        pack = first + (int)threadIdx.x % width;
+        rows = divided(THREADS, width);
+        row = divided((int)threadIdx.x, width);
+        pack = first + (int)threadIdx.x - row * width;
         channel = pack * N;
         valid = channels - channel < N ? channels - channel : N;
         active = row < rows && valid > 0;

@@ -21,7 +21,7 @@
 //   ghost_norm_apply, ghost_norm_apply_add
 //       y as above of one mean and variance for all samples: inference, by running averages
 //
-// Statistics are found by Welford's update in each thread and merged about the first of the means, so
+// Statistics are summed about each thread's first number and merged about the first of the means, so
 // a mean that is large beside the deviation costs no digits.
 //
 // One launch each way. What has to be summed before its first element can be done is a "unit": a
@@ -44,7 +44,7 @@
 // mask        which outputs are positive, or null. A byte per pack of N = 16 / S channels: byte
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
 // partials    (teams, members + 2 * gangs, 2, 8 * N) float32, scratch; not touched if members = 1.
-//             gangs = members up to 32, ceil(members / 16) beyond.
+//             gangs = members up to 64, ceil(members / 16) beyond.
 // tickets     (slabs + 32 * teams) unsigned, zero before and after, slabs = ceil(packs / 8).
 // kept        chunks that a block keeps: the launch gives it 16 KiB of shared memory for each.
 // Launch      forward, backward: grid (teams, members), members <= 496 blocks to a team,
@@ -92,39 +92,43 @@ struct Moments {
     float squares[N];
 };
 
+// Sums of the distances from a pivot, the first of the numbers, and of their squares: no digits are
+// lost that the first number's own part of the squares does not outweigh.
 template <int N>
-__device__ __forceinline__ void add(Moments<N>& into, const Floats<N>& values) {
-    into.count += 1.0f;
-    float share = 1.0f / into.count;
-#pragma unroll
-    for (int j = 0; j < N; j++) {
-        float distance = values.at[j] - into.mean[j];
-        into.mean[j] += distance * share;
-        into.squares[j] += distance * (values.at[j] - into.mean[j]);
-    }
-}
+struct Distances {
+    float count = 0.0f;
+    float pivot[N];
+    float sum[N]{};
+    float squares[N]{};
 
-// The moments of a few rows at once: one division, and sums that do not wait for each other.
-template <int ROWS, class T, int N>
-__device__ __forceinline__ void add(Moments<N>& into, const Fetched<T> (&packs)[ROWS]) {
-    float count = into.count + ROWS;
-    float share = (float)ROWS / count;
+    __device__ __forceinline__ void add(const Floats<N>& values) {
+        if (count == 0.0f) {
 #pragma unroll
-    for (int j = 0; j < N; j++) {
-        float mean = 0.0f, squares = 0.0f;
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) mean += packs[i].at(j) * (1.0f / ROWS);
-#pragma unroll
-        for (int i = 0; i < ROWS; i++) {
-            float distance = packs[i].at(j) - mean;
-            squares += distance * distance;
+            for (int j = 0; j < N; j++) pivot[j] = values.at[j];
         }
-        float distance = mean - into.mean[j];
-        into.mean[j] += distance * share;
-        into.squares[j] += squares + distance * distance * into.count * share;
+        count += 1.0f;
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float distance = values.at[j] - pivot[j];
+            sum[j] += distance;
+            squares[j] += distance * distance;
+        }
     }
-    into.count = count;
-}
+
+    __device__ __forceinline__ Moments<N> moments() const {
+        Moments<N> all{};
+        if (count == 0.0f) return all;
+        const float share = 1.0f / count;
+        all.count = count;
+#pragma unroll
+        for (int j = 0; j < N; j++) {
+            const float distance = sum[j] * share, rest = squares[j] - sum[j] * distance;
+            all.mean[j] = pivot[j] + distance;
+            all.squares[j] = rest < 0.0f ? 0.0f : rest;
+        }
+        return all;
+    }
+};
 
 // Begins to copy this block's chunk k of a unit to where it is kept.
 template <class T, int N>
@@ -145,7 +149,7 @@ __device__ __forceinline__ void keep_values(const T* x, int channels, const Unit
 template <class T, int N>
 __device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, int held,
                                                  const Slab<N>& slab, const Rows& rows) {
-    Moments<N> own{};
+    Distances<N> own;
     const bool whole = slab.moves_whole(x, channels);
     const long long step = (long long)slab.rows * channels;
     const int mine = rows.mine();
@@ -160,58 +164,53 @@ __device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, int h
 #pragma unroll
             for (int i = 0; i < AHEAD; i++)
                 if (exists(i)) packs[i] = k < held ? *kept_pack<T>(k, i) : fetch(at + i * step);
-            if (exists(AHEAD - 1)) {
-                add(own, packs);
-            } else {
 #pragma unroll
-                for (int i = 0; i < AHEAD - 1; i++)
-                    if (exists(i)) add(own, to_floats<N>(packs[i]));
-            }
+            for (int i = 0; i < AHEAD; i++)
+                if (exists(i)) own.add(to_floats<N>(packs[i]));
         } else if (slab.active) {
 #pragma unroll 1
             for (int i = 0; i < AHEAD && exists(i); i++)
-                add(own, load<N>(at + i * step, slab.valid));
+                own.add(load<N>(at + i * step, slab.valid));
         }
     }
-    return own;
+    return own.moments();
 }
 
-// Normalises a block's rows by the mean and the variance, squares * share, of this thread's channels.
+// Normalises a block's rows by this thread's channels' scale, `factor`, shift, `offset`, mean and
+// variance, squares * share.
 // The first `held`
 // chunks are kept; when one of them has been read, f(k) may put another in its place.
 template <class T, bool ADDEND, int N, class F>
-__device__ __forceinline__ void normalise(const T* x, const T* addend,
-                                          const float* __restrict__ scale,
-                                          const float* __restrict__ shift, const float* mean,
+__device__ __forceinline__ void normalise(const T* x, const T* addend, Floats<N> factor,
+                                          Floats<N> offset, const float* mean,
                                           const float* squares, float share, T* y,
                                           unsigned char* __restrict__ mask, int channels,
                                           float epsilon, int relu, int held, const Slab<N>& slab,
                                           const Rows& rows, F f) {
     constexpr int ROWS = ADDEND ? AHEAD / 2 : AHEAD;  // at once: as many loads either way
-    // y = x * factor + offset would lose digits where the mean is large: the mean is taken off
-    // first.
     const Floats<N> average = load<N>(mean, slab.valid);
-    const Floats<N> offset = load<N>(shift + slab.channel, slab.valid);
     const Floats<N> distances = load<N>(squares, slab.valid);
-    Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
 #pragma unroll
     for (int j = 0; j < N; j++) factor.at[j] *= rsqrtf(distances.at[j] * share + epsilon);
+    // With (x - mean) * factor + offset no digits are lost where the mean is large. A bf16 that has
+    // digits at all is no more than 2^8 deviations from 0, which float32 has to spare.
+    if (sizeof(T) < sizeof(float)) {
+#pragma unroll
+        for (int j = 0; j < N; j++) offset.at[j] -= average.at[j] * factor.at[j];
+    }
     const auto normalised = [&](Floats<N> values, const Floats<N>& added) {
 #pragma unroll
         for (int j = 0; j < N; j++) {
-            float z = (values.at[j] - average.at[j]) * factor.at[j] + offset.at[j];
-            if (ADDEND) z += added.at[j];
-            values.at[j] = relu ? rectified(z) : z;
+            const float x = values.at[j];
+            values.at[j] =
+                (sizeof(T) < sizeof(float) ? x : x - average.at[j]) * factor.at[j] + offset.at[j];
+            if (ADDEND) values.at[j] += added.at[j];
         }
         return values;
     };
-    const auto mark = [&](unsigned row, const Floats<N>& values) {
-        if (mask == nullptr) return;
-        unsigned positive = 0;
-#pragma unroll
-        for (int j = 0; j < N; j++)
-            if (values.at[j] > 0.0f && j < slab.valid) positive |= 1u << j;
-        mask[(rows.first + row) * slab.packs + slab.pack] = (unsigned char)positive;
+    const auto mark = [&](unsigned row, const Fetched<T>& pack) {
+        if (mask != nullptr)
+            mask[(rows.first + row) * slab.packs + slab.pack] = (unsigned char)positive(pack);
     };
     const bool whole = slab.moves_whole(x, channels) && slab.moves_whole(y, channels) &&
                        (!ADDEND || slab.moves_whole(addend, channels));
@@ -230,9 +229,11 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend,
 #pragma unroll
             for (int i = 0; i < ROWS; i++) {
                 if (!exists(i)) continue;
-                Floats<N> values = normalised(to_floats<N>(packs[i]), to_floats<N>(others[i]));
-                put<N>(y + at + i * step, values);
-                mark(row + i * slab.rows, values);
+                Fetched<T> pack =
+                    packed<T>(normalised(to_floats<N>(packs[i]), to_floats<N>(others[i])));
+                if (relu) pack = rectified(pack);
+                put(y + at + i * step, pack);
+                mark(row + i * slab.rows, pack);
             }
         } else if (slab.active) {
 #pragma unroll 1
@@ -240,8 +241,13 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend,
                 Floats<N> values = load<N>(x + at + i * step, slab.valid), added{};
                 if (ADDEND) added = load<N>(addend + at + i * step, slab.valid);
                 values = normalised(values, added);
-                store<N>(y + at + i * step, values, slab.valid);
-                mark(row + i * slab.rows, values);
+#pragma unroll
+                for (int j = 0; j < N; j++)
+                    if (j >= slab.valid) values.at[j] = 0.0f;
+                Fetched<T> pack = packed<T>(values);
+                if (relu) pack = rectified(pack);
+                store<N>(y + at + i * step, to_floats<N>(pack), slab.valid);
+                mark(row + i * slab.rows, pack);
             }
         }
     };
@@ -273,14 +279,14 @@ __device__ __forceinline__ float power(float base, int exponent) {
 // a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
 // f(group, channel of the slab) gives mean and variance.
 template <int N, class F>
-__device__ __forceinline__ void update_running(float* runningMean, float* runningVariance,
+__device__ __forceinline__ void update_running(Found (&parts)[THREADS], float* runningMean, float* runningVariance,
                                                int samples, int channels, int plane,
                                                int ghostBatch, float momentum,
                                                const Slab<N>& slab, F f) {
     const int groups = groups_of(samples, ghostBatch);
     const float unbias = unbiasing(ghostBatch * plane);
     const float lastUnbias = unbiasing((samples - (groups - 1) * ghostBatch) * plane);
-    const Merger merger(slab.width * N);
+    const Merger merger(slab.width * N, parts);
     const int c = slab.first * N + merger.channel;
     const bool exists = merger.active && c < channels;
     const float mean = exists ? runningMean[c] : 0.0f;
@@ -305,33 +311,39 @@ __device__ __forceinline__ void ghost_norm_forward(
     int plane, int ghostBatch, float epsilon, float momentum, int relu, int kept) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
-    const auto groups = [&] { return groups_of(forgotten(samples), ghostBatch); };
-    const auto units = [&] { return groups() * slabs_of<N>(channels); };
+    __shared__ Found parts[THREADS];
+    const int groups = groups_of(samples, ghostBatch), units = groups * slabs_of<N>(channels);
+    int turns = 0;
     const auto unit_of = [&](int number) {
         return Unit<N>(number, AHEAD, samples, forgotten(channels), plane, ghostBatch);
     };
     const Team<N> team(partials, tickets);
-    if ((int)blockIdx.x < units()) {
+    if (kept > 0 && (int)blockIdx.x < units) {
         const Unit<N> first = unit_of((int)blockIdx.x);
 #pragma unroll 1
         for (int k = 0; k < kept_of(first.rows, kept); k++) keep_values(x, channels, first, k);
     }
 #pragma unroll 1
-    for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
+    for (int unit = (int)blockIdx.x; unit < units; unit += (int)gridDim.x, turns++) {
+        Floats<N> factor, offset;
         {
             const Unit<N> u = unit_of(unit);
             const Moments<N> own =
                 moments_of(x, channels, kept_of(u.rows, kept), u.slab, u.rows);
-            team.template merge<true>(shared, found, own.count, own.mean, own.squares, unit,
+            // On their way while the team exchanges what it found.
+            factor = load<N>(scale + u.slab.channel, u.slab.valid);
+            offset = load<N>(shift + u.slab.channel, u.slab.valid);
+            team.template merge<true>(shared, parts, found, own.count, own.mean, own.squares, turns,
                                       channels, u.slab, u.rows);
         }
         const Unit<N> u = unit_of(forgotten(unit));
         const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
-        const Unit<N> next = unit_of(after < units() ? after : unit);
-        const int ahead = after < units() ? kept_of(next.rows, kept) : 0;
+        const bool goesOn = kept > 0 && after < units;
+        const Unit<N> next = goesOn ? unit_of(after) : u;
+        const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
         const int own = u.slab.channel - u.slab.first * N;
         const float share = 1.0f / (float)u.rows.count;
-        normalise<T, ADDEND>(x, addend, scale, shift, found[0] + own, found[1] + own, share, y,
+        normalise<T, ADDEND>(x, addend, factor, offset, found[0] + own, found[1] + own, share, y,
                              mask, channels, epsilon, relu, held, u.slab, u.rows, [&](int k) {
                                  if (k < ahead) keep_values(x, channels, next, k);
                              });
@@ -344,9 +356,9 @@ __device__ __forceinline__ void ghost_norm_forward(
         __syncthreads();
         write_found(found, mean + u.statistic, variance + u.statistic, channels, u.slab);
         if (runningMean == nullptr) continue;
-        const bool alone = groups() == 1;
-        if (!alone && !last_block(tickets + u.slab.number, (unsigned)groups())) continue;
-        update_running(runningMean, runningVariance, samples, channels, plane, ghostBatch,
+        const bool alone = groups == 1;
+        if (!alone && !last_block(tickets + u.slab.number, (unsigned)groups)) continue;
+        update_running(parts, runningMean, runningVariance, samples, channels, plane, ghostBatch,
                        momentum, u.slab, [&](int group, int j) {
                            const long long at =
                                (long long)group * channels + u.slab.first * N + j;
@@ -355,7 +367,7 @@ __device__ __forceinline__ void ghost_norm_forward(
                                                 read_written(variance + at)};
                        });
     }
-    team.finish(units(), channels);
+    team.finish(turns, channels);
 }
 
 // Inference: all samples are one group.
@@ -369,8 +381,10 @@ __device__ __forceinline__ void ghost_norm_apply(const T* x, const T* addend,
                                                  float epsilon, int relu) {
     const Slab<Width<T>::OF_PACK> slab(channels, BACKWARDS);
     const Rows rows(slab, AHEAD, 0, samples, plane, samples, (int)gridDim.x);
-    normalise<T, ADDEND>(x, addend, scale, shift, mean + slab.channel, variance + slab.channel,
-                         1.0f, y, nullptr, channels, epsilon, relu, 0, slab, rows, [](int) {});
+    constexpr int N = Width<T>::OF_PACK;
+    normalise<T, ADDEND>(x, addend, load<N>(scale + slab.channel, slab.valid),
+                         load<N>(shift + slab.channel, slab.valid), mean + slab.channel,
+                         variance + slab.channel, 1.0f, y, nullptr, channels, epsilon, relu, 0, slab, rows, [](int) {});
 }
 
 // ---- Backward.
@@ -473,16 +487,12 @@ __device__ __forceinline__ void for_rows(const T* x, const T* dy, const unsigned
 // The gradients of a block's rows, by the sums over their group for this thread's channels.
 template <class T, int N, class G>
 __device__ __forceinline__ void write_gradients(
-    const T* __restrict__ x, const T* dy, const float* __restrict__ scale,
-    const float* __restrict__ mean, const float* __restrict__ variance,
-    const unsigned char* __restrict__ mask, const float* dzSums, const float* dotSums, T* dx,
-    T* __restrict__ daddend, int channels, float epsilon, int held, const Slab<N>& slab,
-    const Rows& rows, G g) {
-    // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x.
-    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
-    const Floats<N> inverse =
-        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
-    Floats<N> factor = load<N>(scale + slab.channel, slab.valid);
+    const T* __restrict__ x, const T* dy, Floats<N> factor, const Floats<N>& average,
+    const Floats<N>& inverse, const unsigned char* __restrict__ mask, const float* dzSums,
+    const float* dotSums, T* dx, T* __restrict__ daddend, int channels, int held,
+    const Slab<N>& slab, const Rows& rows, G g) {
+    // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x. Of a
+    // bf16 the mean is taken off all at once.
     Floats<N> offset = load<N>(dzSums, slab.valid);
     Floats<N> slope = load<N>(dotSums, slab.valid);
     const float share = 1.0f / (float)rows.count;
@@ -491,6 +501,7 @@ __device__ __forceinline__ void write_gradients(
         factor.at[j] *= inverse.at[j];
         offset.at[j] *= -share * factor.at[j];
         slope.at[j] *= -share * inverse.at[j] * factor.at[j];
+        if (sizeof(T) < sizeof(float)) offset.at[j] -= slope.at[j] * average.at[j];
     }
     for_rows<true>(
         x, dy, mask, channels,
@@ -499,11 +510,14 @@ __device__ __forceinline__ void write_gradients(
             Floats<N> gradients;
 #pragma unroll
             for (int j = 0; j < N; j++)
-                gradients.at[j] = factor.at[j] * dz.at[j] +
-                                  slope.at[j] * (values.at[j] - average.at[j]) + offset.at[j];
+                gradients.at[j] =
+                    factor.at[j] * dz.at[j] +
+                    (slope.at[j] *
+                         (sizeof(T) < sizeof(float) ? values.at[j] : values.at[j] - average.at[j]) +
+                     offset.at[j]);
             if (whole) {
-                if (daddend != nullptr) put<N>(daddend + at, dz);
-                put<N>(dx + at, gradients);
+                if (daddend != nullptr) put(daddend + at, packed<T>(dz));
+                put(dx + at, packed<T>(gradients));
             } else {
                 if (daddend != nullptr) store<N>(daddend + at, dz, slab.valid);
                 store<N>(dx + at, gradients, slab.valid);
@@ -522,12 +536,9 @@ struct Sums {
 // The sums of dz and of dz * n over a thread's rows.
 template <class T, int N>
 __device__ __forceinline__ Sums<N> sums_of(const T* __restrict__ x, const T* dy,
-                                           const float* __restrict__ mean,
-                                           const float* __restrict__ variance,
+                                           const Floats<N>& average, const Floats<N>& inverse,
                                            const unsigned char* __restrict__ mask, int channels,
-                                           float epsilon, int held, const Slab<N>& slab,
-                                           const Rows& rows) {
-    const Floats<N> average = load<N>(mean + slab.channel, slab.valid);
+                                           int held, const Slab<N>& slab, const Rows& rows) {
     Sums<N> own{};
     for_rows<false>(
         x, dy, mask, channels, true, held, slab, rows,
@@ -535,23 +546,26 @@ __device__ __forceinline__ Sums<N> sums_of(const T* __restrict__ x, const T* dy,
 #pragma unroll
             for (int j = 0; j < N; j++) {
                 own.first[j] += dz.at[j];
-                own.second[j] += dz.at[j] * (values.at[j] - average.at[j]);
+                own.second[j] +=
+                    dz.at[j] *
+                    (sizeof(T) < sizeof(float) ? values.at[j] : values.at[j] - average.at[j]);
             }
         },
         [](int) {});
-    const Floats<N> inverse =
-        inverse_deviation<N>(variance + slab.channel, slab.valid, epsilon);
 #pragma unroll
-    for (int j = 0; j < N; j++) own.second[j] *= inverse.at[j];
+    for (int j = 0; j < N; j++) {
+        if (sizeof(T) < sizeof(float)) own.second[j] -= average.at[j] * own.first[j];
+        own.second[j] *= inverse.at[j];
+    }
     return own;
 }
 
 // What all groups add to the gradients of a slab's channels. f(group, channel of the slab) gives the
 // sums of dz and of dz * n.
 template <int N, class F>
-__device__ __forceinline__ void add_channel_gradients(float* dscale, float* dshift, int groups,
+__device__ __forceinline__ void add_channel_gradients(Found (&parts)[THREADS], float* dscale, float* dshift, int groups,
                                                       int channels, const Slab<N>& slab, F f) {
-    const Merger merger(slab.width * N);
+    const Merger merger(slab.width * N, parts);
     const int c = slab.first * N + merger.channel;
     const bool exists = merger.active && c < channels;
     const Found all = merger.merge<false>(groups, [&](int i) {
@@ -571,53 +585,59 @@ __device__ __forceinline__ void ghost_norm_backward(
     int plane, int ghostBatch, float epsilon, int kept) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
-    const auto groups = [&] { return groups_of(forgotten(samples), ghostBatch); };
-    const auto units = [&] { return groups() * slabs_of<N>(channels); };
+    __shared__ Found parts[THREADS];
+    const int groups = groups_of(samples, ghostBatch), units = groups * slabs_of<N>(channels);
+    int turns = 0;
     const auto unit_of = [&](int number) {
         return Unit<N>(number, BOTH_AHEAD, samples, forgotten(channels), plane, ghostBatch);
     };
     const Team<N> team(partials, tickets);
-    if ((int)blockIdx.x < units()) {
+    if (kept > 0 && (int)blockIdx.x < units) {
         const Unit<N> first = unit_of((int)blockIdx.x);
 #pragma unroll 1
         for (int k = 0; k < kept_of(first.rows, kept); k++) keep_both(x, dy, channels, first, k);
     }
 #pragma unroll 1
-    for (int unit = (int)blockIdx.x; unit < units(); unit += (int)gridDim.x) {
+    for (int unit = (int)blockIdx.x; unit < units; unit += (int)gridDim.x, turns++) {
+        Floats<N> average, inverse, factor;
         {
             const Unit<N> u = unit_of(unit);
-            const Sums<N> own =
-                sums_of(x, dy, mean + u.statistic, variance + u.statistic, mask, channels, epsilon,
-                        kept_of(u.rows, kept), u.slab, u.rows);
-            team.template merge<false>(shared, found, 0.0f, own.first, own.second, unit, channels,
+            const long long at = u.statistic + u.slab.channel;
+            average = load<N>(mean + at, u.slab.valid);
+            inverse = inverse_deviation<N>(variance + at, u.slab.valid, epsilon);
+            const Sums<N> own = sums_of(x, dy, average, inverse, mask, channels,
+                                        kept_of(u.rows, kept), u.slab, u.rows);
+            // On its way while the team exchanges what it found.
+            factor = load<N>(scale + u.slab.channel, u.slab.valid);
+            team.template merge<false>(shared, parts, found, 0.0f, own.first, own.second, turns, channels,
                                        u.slab, u.rows);
         }
         const Unit<N> u = unit_of(forgotten(unit));
         const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
-        const Unit<N> next = unit_of(after < units() ? after : unit);
-        const int ahead = after < units() ? kept_of(next.rows, kept) : 0;
+        const bool goesOn = kept > 0 && after < units;
+        const Unit<N> next = goesOn ? unit_of(after) : u;
+        const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
         const int own = u.slab.channel - u.slab.first * N;
-        write_gradients(x, dy, scale, mean + u.statistic, variance + u.statistic, mask,
-                        found[0] + own, found[1] + own, dx, daddend, channels, epsilon, held,
-                        u.slab, u.rows, [&](int k) {
+        write_gradients(x, dy, factor, average, inverse, mask, found[0] + own, found[1] + own, dx,
+                        daddend, channels, held, u.slab, u.rows, [&](int k) {
                             if (k < ahead) keep_both(x, dy, channels, next, k);
                         });
 #pragma unroll 1
         for (int k = held; k < ahead; k++) keep_both(x, dy, channels, next, k);
         if (!team.speaks()) continue;
-        const bool alone = groups() == 1;
-        float* const dots = sums + (long long)groups() * channels;
+        const bool alone = groups == 1;
+        float* const dots = sums + (long long)groups * channels;
         if (!alone) {
             write_found(found, sums + u.statistic, dots + u.statistic, channels, u.slab);
-            if (!last_block(tickets + u.slab.number, (unsigned)groups())) continue;
+            if (!last_block(tickets + u.slab.number, (unsigned)groups)) continue;
         }
-        add_channel_gradients(dscale, dshift, groups(), channels, u.slab, [&](int group, int j) {
+        add_channel_gradients(parts, dscale, dshift, groups, channels, u.slab, [&](int group, int j) {
             const long long at = (long long)group * channels + u.slab.first * N + j;
             return alone ? Found{0.0f, found[0][j], found[1][j]}
                          : Found{0.0f, read_written(sums + at), read_written(dots + at)};
         });
     }
-    team.finish(units(), channels);
+    team.finish(turns, channels);
 }
 
 // Two blocks on a multiprocessor: more would leave fewer registers than there are without spills,

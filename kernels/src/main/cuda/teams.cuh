@@ -12,6 +12,7 @@ struct Rows {
     long long first;  // the group's first row
     unsigned chunk;   // rows that a block has under way at once
     unsigned chunks;  // of the group; the last may be cut off
+    int each, more;   // chunks of every block, and how many blocks have one more: the first ones
 
     // `ahead` rows of each thread are under way at once.
     template <int N>
@@ -24,44 +25,29 @@ struct Rows {
         count = (unsigned)size * (unsigned)plane;
         first = (long long)firstSample * plane;
         chunk = (unsigned)(ahead * slab.rows);
-        chunks = (count + chunk - 1) / chunk;
+        chunks = (unsigned)divided((int)(count - 1), (int)chunk) + 1;
+        each = divided((int)chunks, splits);
+        more = (int)chunks - each * splits;
     }
 
-    // The chunks of a block are numbered from 0.
-    __device__ __forceinline__ int chunks_of(int part) const {
-        return ((int)chunks - part + splits - 1) / splits;
-    }
-
-    __device__ __forceinline__ int mine() const { return chunks_of(split); }
+    // This block's chunks are numbered from 0.
+    __device__ __forceinline__ int mine() const { return each + (split < more ? 1 : 0); }
 
     // The first row of this block's chunk k.
     __device__ __forceinline__ unsigned begin(int k) const {
         return ((unsigned)split + (unsigned)k * (unsigned)splits) * chunk;
     }
 
-    // How many rows the blocks have.
-    struct Counts {
-        int chunk, each, more;   // the first `more` blocks have one chunk more than `each`
-        int shortened, missing;  // and one block has the chunk that is cut off
-
-        __device__ __forceinline__ explicit Counts(const Rows& rows) {
-            chunk = (int)rows.chunk;
-            each = (int)rows.chunks / rows.splits;
-            more = (int)rows.chunks % rows.splits;
-            shortened = ((int)rows.chunks - 1) % rows.splits;
-            missing = (int)(rows.chunks * rows.chunk - rows.count);
-        }
-
-        // The first `parts` of them together.
-        __device__ __forceinline__ unsigned of_first(int parts) const {
-            return (unsigned)(parts * each + (parts < more ? parts : more)) * (unsigned)chunk -
-                   (unsigned)(parts > shortened ? missing : 0);
-        }
-    };
+    // How many rows the first `parts` blocks have together. One has the chunk that is cut off.
+    __device__ __forceinline__ unsigned of_first(int parts) const {
+        const int shortened = more > 0 ? more - 1 : splits - 1;
+        return (unsigned)(parts * each + (parts < more ? parts : more)) * chunk -
+               (parts > shortened ? chunks * chunk - count : 0u);
+    }
 };
 
 __device__ __forceinline__ int groups_of(int samples, int ghostBatch) {
-    return (samples + ghostBatch - 1) / ghostBatch;
+    return divided(samples + ghostBatch - 1, ghostBatch);
 }
 
 template <int N>
@@ -77,22 +63,26 @@ struct Found {
     float rows, first, second;
 };
 
-// All threads of a block share the work: neighbouring ones merge for one channel of a slab.
+// All threads of a block share the work: neighbouring ones have neighbouring channels of a slab, for
+// what all blocks read at one time must be read by few, long loads.
 struct Merger {
     int channel;  // of the slab
     int share, shares;
     bool active;
+    Found* found;  // a place for each thread of the block
 
-    __device__ __forceinline__ explicit Merger(int channels) {
-        shares = LANES;
-        while (shares * channels > THREADS) shares /= 2;
-        channel = (int)threadIdx.x / shares;
-        share = (int)threadIdx.x % shares;
+    __device__ __forceinline__ Merger(int channels, Found (&ofBlock)[THREADS]) {
+        found = ofBlock;
+        int width = 1;
+        while (width < channels) width *= 2;
+        shares = divided(THREADS, width);
+        share = divided((int)threadIdx.x, width);
+        channel = (int)threadIdx.x - share * width;
         active = channel < channels;
     }
 
-    // Merges what f(i, later) gives for i < count: for all threads of the channel. It takes the
-    // numbers from memory and gives them to later(Found); a few are under way at once.
+    // Merges what f(i) gives for i < count; a few are under way at once. Threads whose share is 0
+    // get the result. Between two calls there must be a barrier.
     //
     // Means and squares are merged about the first mean. It is off by no more than its part of the
     // squared distances tells, so at most as many times the rounding are lost as there are parts.
@@ -125,10 +115,17 @@ struct Merger {
                 }
             }
         }
-        for (int mask = 1; mask < shares; mask *= 2) {
-            all.rows += __shfl_xor_sync(ALL_LANES, all.rows, mask);
-            all.first += __shfl_xor_sync(ALL_LANES, all.first, mask);
-            all.second += __shfl_xor_sync(ALL_LANES, all.second, mask);
+        if (shares > 1) {
+            found[threadIdx.x] = all;
+            __syncthreads();
+            if (share == 0) {
+                for (int other = 1; other < shares; other++) {
+                    const Found& part = found[divided(THREADS, shares) * other + channel];
+                    all.rows += part.rows;
+                    all.first += part.first;
+                    all.second += part.second;
+                }
+            }
         }
         if (MOMENTS && all.rows > 0.0f) {
             const float distance = all.first / all.rows;
@@ -156,7 +153,7 @@ template <int N>
 struct Team {
     static constexpr int CHANNELS = PACKS_OF_SLAB * N;  // of a slab, at most
     static constexpr int WORDS = 32;          // a line of the caches for each team's words
-    static constexpr int MEMBERS_ALONE = 32;  // up to so many, gangs of one
+    static constexpr int MEMBERS_ALONE = 64;  // up to so many, gangs of one
     static constexpr int GANG = 16;           // members of a gang beyond
     static constexpr int OF_THREAD = 2 * N + 1;  // numbers that a thread leaves: odd, for the banks
 
@@ -174,8 +171,6 @@ struct Team {
 
     __device__ __forceinline__ int gang() const { return (int)blockIdx.y / size; }
 
-    __device__ __forceinline__ static int turn(int unit) { return unit / (int)gridDim.x; }
-
     // The block that writes down what a unit's numbers are: none has fewer rows.
     __device__ __forceinline__ bool speaks() const { return (int)blockIdx.y == members - 1; }
 
@@ -187,8 +182,8 @@ struct Team {
     // (2, CHANNELS) that a member left, and a gang.
     __device__ __forceinline__ float* left_by(int member) const { return place(member); }
 
-    __device__ __forceinline__ float* left_by_gang(int gang, int unit) const {
-        return place(members + (turn(unit) % 2) * gangs + gang);
+    __device__ __forceinline__ float* left_by_gang(int gang, int turn) const {
+        return place(members + turn % 2 * gangs + gang);
     }
 
     __device__ __forceinline__ float* place(int which) const {
@@ -209,10 +204,9 @@ struct Team {
     __device__ __forceinline__ Found merge_left(const Merger& merger, const float* places,
                                                 int count, int member, int each,
                                                 const Rows& rows) const {
-        const Rows::Counts counts(rows);
         const auto before = [&](int place) {
             const int first = member + place * each;
-            return counts.of_first(first < members ? first : members);
+            return rows.of_first(first < members ? first : members);
         };
         return merger.merge<MOMENTS>(count, [&](int i) {
             const float* place = places + i * (2 * CHANNELS) + merger.channel;
@@ -224,13 +218,14 @@ struct Team {
         });
     }
 
-    // What the whole team found for a unit, for all threads of all its blocks: found[0] and
+    // What the whole team found for its unit number `turn`, for all threads of all its blocks: found[0] and
     // found[1], by channels of the slab. Each thread brings the numbers of its pack's channels.
     template <bool MOMENTS>
     __device__ __forceinline__ void merge(float (&shared)[THREADS * OF_THREAD],
+                                          Found (&parts)[THREADS],
                                           float (&found)[2][CHANNELS], float count,
                                           const float (&first)[N], const float (&second)[N],
-                                          int unit, int channels, const Slab<N>& slab,
+                                          int turn, int channels, const Slab<N>& slab,
                                           const Rows& rows) const {
         float* const own = shared + threadIdx.x * OF_THREAD;
 #pragma unroll
@@ -240,7 +235,7 @@ struct Team {
         }
         own[2 * N] = count;
         __syncthreads();
-        const Merger merger(slab.width * N);
+        const Merger merger(slab.width * N, parts);
         const int pack = merger.channel / N, j = merger.channel % N;
         Found all = merger.merge<MOMENTS>(slab.rows, [&](int row) {
             const float* of = shared + (row * slab.width + pack) * OF_THREAD;
@@ -248,20 +243,22 @@ struct Team {
         });
         if (members > 1) {
             const int begin = gang() * size;
-            leave(size == 1 ? left_by_gang(gang(), unit) : left_by((int)blockIdx.y), all, merger);
+            leave(size == 1 ? left_by_gang(gang(), turn) : left_by((int)blockIdx.y), all, merger);
             bool last = true;
             if (size > 1) {
                 const int others = (members - begin < size ? members - begin : size) - 1;
                 last = came_last(word(channels) + 1 + gang(),
-                                 (unsigned)(turn(unit) * (others + 1) + others));
+                                 (unsigned)(turn * (others + 1) + others));
                 if (last) {
-                    all = merge_left<MOMENTS>(merger, left_by(begin), others + 1, begin, 1, rows);
-                    leave(left_by_gang(gang(), unit), all, merger);
+                    all = merge_left<MOMENTS>(merger, left_by(begin), others + 1, begin, 1,
+                                              rows);
+                    leave(left_by_gang(gang(), turn), all, merger);
                 }
             }
             if (last) come(word(channels));
-            wait_for(word(channels), (unsigned)(turn(unit) * gangs), (unsigned)gangs);
-            all = merge_left<MOMENTS>(merger, left_by_gang(0, unit), gangs, 0, size, rows);
+            wait_for(word(channels), (unsigned)(turn * gangs), (unsigned)gangs);
+            all = merge_left<MOMENTS>(merger, left_by_gang(0, turn), gangs, 0, size,
+                                      rows);
         }
         if (merger.active && merger.share == 0) {
             found[0][merger.channel] = all.first;
@@ -270,24 +267,17 @@ struct Team {
         __syncthreads();
     }
 
-    // What the block wrote is there for whoever sees that the word has grown. One thread fences for
-    // all: what the others wrote is known to it since the barrier.
+    // What the block wrote is there for whoever sees that the word has grown.
     __device__ __forceinline__ static void come(unsigned* word) {
         __syncthreads();
-        if (threadIdx.x != 0) return;
-        __threadfence();
-        atomicAdd(word, 1u);
+        if (threadIdx.x == 0) count_up(word);
     }
 
     // The same; true for all threads if `before` have come before.
     __device__ __forceinline__ static bool came_last(unsigned* word, unsigned before) {
         __shared__ bool last;
         __syncthreads();
-        if (threadIdx.x == 0) {
-            __threadfence();
-            last = atomicAdd(word, 1u) == before;
-            __threadfence();
-        }
+        if (threadIdx.x == 0) last = count_up(word) == before;
         __syncthreads();
         return last;
     }
@@ -299,9 +289,9 @@ struct Team {
     }
 
     // After the last unit: the block that is the last to have seen everything resets the words.
-    __device__ __forceinline__ void finish(int units, int channels) const {
-        if (members == 1 || threadIdx.x != 0 || (int)blockIdx.x >= units) return;
-        const unsigned all = (unsigned)((turn(units - 1 - (int)blockIdx.x) + 1) * gangs);
+    __device__ __forceinline__ void finish(int turns, int channels) const {
+        if (members == 1 || threadIdx.x != 0 || turns == 0) return;
+        const unsigned all = (unsigned)(turns * gangs);
         unsigned* const words = word(channels);
         if (atomicAdd(words, 1u) - all != (unsigned)members - 1u) return;
         words[0] = 0;
@@ -319,10 +309,15 @@ struct Unit {
 
     __device__ __forceinline__ Unit(int number, int ahead, int samples, int channels, int plane,
                                     int ghostBatch)
-        : slab(channels, number % slabs_of<N>(channels), slabs_of<N>(channels), (int)blockIdx.y),
-          rows(slab, ahead, number / slabs_of<N>(channels), samples, plane, ghostBatch,
-               (int)gridDim.y),
-          statistic((long long)(number / slabs_of<N>(channels)) * channels) {}
+        : Unit(number, divided(number, slabs_of<N>(channels)), ahead, samples, channels, plane,
+               ghostBatch) {}
+
+    __device__ __forceinline__ Unit(int number, int group, int ahead, int samples, int channels,
+                                    int plane, int ghostBatch)
+        : slab(channels, number - group * slabs_of<N>(channels), slabs_of<N>(channels),
+               (int)blockIdx.y),
+          rows(slab, ahead, group, samples, plane, ghostBatch, (int)gridDim.y),
+          statistic((long long)group * channels) {}
 };
 
 // ---- What a block keeps of a unit in dynamic shared memory: its first chunks, AHEAD packs of a

@@ -516,4 +516,6 @@ inline unsigned __float_as_uint(float value) {
     return bits;
 }
 
+inline int __clz(int value) { return value == 0 ? 32 : __builtin_clz((unsigned)value); }
+
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)((uint64_t)a * b >> 32); }

@@ -41,7 +41,7 @@ final class Grids {
     /** As teams.cuh has them. */
     private static final int WORDS_OF_TEAM = 32;
 
-    private static final int MEMBERS_ALONE = 32;
+    private static final int MEMBERS_ALONE = 64;
     private static final int MEMBERS_OF_GANG = 16;
     private static final int MOST_MEMBERS = (WORDS_OF_TEAM - 1) * MEMBERS_OF_GANG;
     /** What a block keeps of a chunk. */

@@ -259,7 +259,7 @@ class CudaKernelsTest {
     /** What only threads with several rows under way come through. */
     @Test
     void wrongRowsAheadAreNoticed() {
-        Map<String, String> statistics = Map.of("squares += distance * distance;", "squares += distance;");
+        Map<String, String> statistics = Map.of("squares[j] += distance * distance;", "squares[j] += distance;");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-statistics-ahead", statistics)) {
             requireNoticed(wrong, "statistics", GhostNormCheck::forward);
         }
@@ -297,17 +297,16 @@ class CudaKernelsTest {
         mistakes.put(
                 "old-result",
                 Map.of(
-                        "wait_for(word(channels), (unsigned)(turn(unit) * gangs)",
-                        "wait_for(word(channels), 0u * (unsigned)(turn(unit) * gangs)"));
+                        "wait_for(word(channels), (unsigned)(turn * gangs)",
+                        "wait_for(word(channels), 0u * (unsigned)(turn * gangs)"));
         mistakes.put("no-reset", Map.of("words[0] = 0;", "words[0] += 0;"));
         mistakes.put("no-reset-of-gangs", Map.of("words[1 + i] = 0;", "words[1 + i] += 0;"));
         mistakes.put("no-ticket-reset", Map.of("if (last) *ticket = 0;", ""));
         mistakes.put(
                 "shared-partials", Map.of("(long long)blockIdx.x * (members + 2 * gangs) + which", "(long long)which"));
         // What a gang left is overwritten while slow blocks still read it.
-        mistakes.put("one-place", Map.of("(turn(unit) % 2) * gangs + gang", "gang"));
-        mistakes.put(
-                "early-gang", Map.of("turn(unit) * (others + 1) + others)", "turn(unit) * (others + 1) + others - 1)"));
+        mistakes.put("one-place", Map.of("turn % 2 * gangs + gang", "gang"));
+        mistakes.put("early-gang", Map.of("turn * (others + 1) + others)", "turn * (others + 1) + others - 1)"));
         mistakes.put("early-copies", Map.of("wait_for_copies(held - 1 - k)", "wait_for_copies(held - k)"));
         mistakes.forEach((name, change) -> {
             try (CudaOnHost wrong = CudaOnHost.compile("wrong-waiting-" + name, change)) {

@@ -52,7 +52,7 @@ final class GhostNormCheck {
         slabs = trial.slabs(channels);
         boolean gangs = small && trial.random().nextInt(3) == 0;
         members = gangs
-                ? trial.between(33, 50)
+                ? trial.between(65, 90)
                 : trial.random().nextInt(3) == 0
                         ? 1
                         : trial.between(2, ahead ? 3 : trial.random().nextInt(4) == 0 ? 12 : 4);
@@ -167,7 +167,7 @@ final class GhostNormCheck {
     }
 
     private DeviceBuffer partials() {
-        int gangs = members <= 32 ? members : (members + 15) / 16;
+        int gangs = members <= 64 ? members : (members + 15) / 16;
         return new DeviceBuffer(ElementType.F32, teams * (members + 2 * gangs) * 2 * 8 * trial.packed(), 0);
     }
 
