@@ -237,7 +237,9 @@ __device__ __forceinline__ Fetched<T> packed(const Floats<N>& values) {
                 : "f"(values.at[2 * j + 1]), "f"(values.at[2 * j]));
     }
 #else
-    put<N>(reinterpret_cast<T*>(&pack), values);
+    Pack<T, N> numbers;
+    for (int j = 0; j < N; j++) numbers.at[j] = from_float<T>(values.at[j]);
+    memcpy(&pack, &numbers, sizeof pack);
 #endif
     return pack;
 }

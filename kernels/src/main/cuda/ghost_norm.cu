@@ -21,8 +21,8 @@
 //   ghost_norm_apply, ghost_norm_apply_add
 //       y as above of one mean and variance for all samples: inference, by running averages
 //
-// Statistics are summed about each thread's first number and merged about the first of the means, so
-// a mean that is large beside the deviation costs no digits.
+// Statistics are summed about the mean of each thread's first few numbers and merged about that of
+// the first few means, so a mean that is large beside the deviation costs no digits.
 //
 // One launch each way. What has to be summed before its first element can be done is a "unit": a
 // group's rows of a slab of 8 packs of channels. Units are dealt to the teams of the grid, one
@@ -92,20 +92,23 @@ struct Moments {
     float squares[N];
 };
 
-// Sums of the distances from a pivot, the first of the numbers, and of their squares: no digits are
-// lost that the first number's own part of the squares does not outweigh.
+// Sums of the distances from a pivot, the mean of the first few numbers, and of their squares: it is
+// so near that hardly a bit is lost, and no more than the number of numbers tells if those few were
+// far from the others.
 template <int N>
 struct Distances {
     float count = 0.0f;
-    float pivot[N];
+    float pivot[N]{};
     float sum[N]{};
     float squares[N]{};
 
-    __device__ __forceinline__ void add(const Floats<N>& values) {
-        if (count == 0.0f) {
+    // Moves the pivot by one of `of` numbers that have none yet.
+    __device__ __forceinline__ void expect(const Floats<N>& values, int of) {
 #pragma unroll
-            for (int j = 0; j < N; j++) pivot[j] = values.at[j];
-        }
+        for (int j = 0; j < N; j++) pivot[j] += values.at[j] * (1.0f / (float)of);
+    }
+
+    __device__ __forceinline__ void add(const Floats<N>& values) {
         count += 1.0f;
 #pragma unroll
         for (int j = 0; j < N; j++) {
@@ -158,19 +161,29 @@ __device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, int h
         const unsigned row = rows.begin(k) + slab.row;
         const T* at = x + (rows.first + row) * channels + slab.channel;
         const auto exists = [&](int i) { return row + i * slab.rows < rows.count; };
+        int existing = 0;
+#pragma unroll
+        for (int i = 0; i < AHEAD; i++) existing += exists(i) ? 1 : 0;
         if (k < held) wait_for_copies(held - 1 - k);
         if (whole) {
             Fetched<T> packs[AHEAD]{};
 #pragma unroll
             for (int i = 0; i < AHEAD; i++)
                 if (exists(i)) packs[i] = k < held ? *kept_pack<T>(k, i) : fetch(at + i * step);
+            if (k == 0) {
+#pragma unroll
+                for (int i = 0; i < AHEAD; i++)
+                    if (exists(i)) own.expect(to_floats<N>(packs[i]), existing);
+            }
 #pragma unroll
             for (int i = 0; i < AHEAD; i++)
                 if (exists(i)) own.add(to_floats<N>(packs[i]));
         } else if (slab.active) {
 #pragma unroll 1
-            for (int i = 0; i < AHEAD && exists(i); i++)
-                own.add(load<N>(at + i * step, slab.valid));
+            for (int i = 0; k == 0 && i < existing; i++)
+                own.expect(load<N>(at + i * step, slab.valid), existing);
+#pragma unroll 1
+            for (int i = 0; i < existing; i++) own.add(load<N>(at + i * step, slab.valid));
         }
     }
     return own.moments();
@@ -291,7 +304,7 @@ __device__ __forceinline__ void update_running(Found (&parts)[THREADS], float* r
     const bool exists = merger.active && c < channels;
     const float mean = exists ? runningMean[c] : 0.0f;
     const float variance = exists ? runningVariance[c] : 0.0f;
-    const Found moved = merger.merge<false>(groups, [&](int i) {
+    const Found moved = merger.merge<0>(groups, [&](int i) {
         Found part = exists ? f(groups - 1 - i, merger.channel) : Found{};
         const float share = momentum * power(1.0f - momentum, i);
         part.first = share * (part.first - mean);
@@ -568,7 +581,7 @@ __device__ __forceinline__ void add_channel_gradients(Found (&parts)[THREADS], f
     const Merger merger(slab.width * N, parts);
     const int c = slab.first * N + merger.channel;
     const bool exists = merger.active && c < channels;
-    const Found all = merger.merge<false>(groups, [&](int i) {
+    const Found all = merger.merge<0>(groups, [&](int i) {
         return exists ? f(groups - 1 - i, merger.channel) : Found{};
     });
     if (!exists || merger.share != 0) return;

@@ -84,12 +84,23 @@ struct Merger {
     // Merges what f(i) gives for i < count; a few are under way at once. Threads whose share is 0
     // get the result. Between two calls there must be a barrier.
     //
-    // Means and squares are merged about the first mean. It is off by no more than its part of the
-    // squared distances tells, so at most as many times the rounding are lost as there are parts.
-    template <bool MOMENTS, class F>
+    // Means and squares are merged about the mean of the first `FEW` means. It is off by no more than
+    // their part of the squared distances tells, so at most as many times the rounding are lost as
+    // there are parts. Not moments: FEW = 0, plain sums.
+    template <int FEW, class F>
     __device__ __forceinline__ Found merge(int count, F f) const {
+        constexpr bool MOMENTS = FEW > 0;
         constexpr int AT_ONCE = 4;
-        const float pivot = MOMENTS && active ? f(0).first : 0.0f;
+        float pivot = 0.0f, few = 0.0f;
+#pragma unroll
+        for (int i = 0; i < FEW; i++) {
+            const Found part = active && i < count ? f(i) : Found{};
+            if (part.rows > 0.0f) {
+                pivot += part.first;
+                few += 1.0f;
+            }
+        }
+        if (few > 1.0f) pivot /= few;
         Found all{};
 #pragma unroll 1
         for (int begin = share; begin < count; begin += AT_ONCE * shares) {
@@ -200,7 +211,7 @@ struct Team {
 
     // Merges what was left at `count` places, of which each has the rows of `each` members, the
     // first of them those of `member`.
-    template <bool MOMENTS>
+    template <int FEW>
     __device__ __forceinline__ Found merge_left(const Merger& merger, const float* places,
                                                 int count, int member, int each,
                                                 const Rows& rows) const {
@@ -208,7 +219,7 @@ struct Team {
             const int first = member + place * each;
             return rows.of_first(first < members ? first : members);
         };
-        return merger.merge<MOMENTS>(count, [&](int i) {
+        return merger.merge<FEW>(count, [&](int i) {
             const float* place = places + i * (2 * CHANNELS) + merger.channel;
             Found part;
             part.first = read_written(place);
@@ -235,9 +246,11 @@ struct Team {
         }
         own[2 * N] = count;
         __syncthreads();
+        // A block's mean is near that of all as it is.
+        constexpr int ONE = MOMENTS ? 1 : 0;
         const Merger merger(slab.width * N, parts);
         const int pack = merger.channel / N, j = merger.channel % N;
-        Found all = merger.merge<MOMENTS>(slab.rows, [&](int row) {
+        Found all = merger.merge<MOMENTS ? 4 : 0>(slab.rows, [&](int row) {
             const float* of = shared + (row * slab.width + pack) * OF_THREAD;
             return Found{of[2 * N], of[j], of[N + j]};
         });
@@ -250,14 +263,14 @@ struct Team {
                 last = came_last(word(channels) + 1 + gang(),
                                  (unsigned)(turn * (others + 1) + others));
                 if (last) {
-                    all = merge_left<MOMENTS>(merger, left_by(begin), others + 1, begin, 1,
+                    all = merge_left<ONE>(merger, left_by(begin), others + 1, begin, 1,
                                               rows);
                     leave(left_by_gang(gang(), turn), all, merger);
                 }
             }
             if (last) come(word(channels));
             wait_for(word(channels), (unsigned)(turn * gangs), (unsigned)gangs);
-            all = merge_left<MOMENTS>(merger, left_by_gang(0, turn), gangs, 0, size,
+            all = merge_left<ONE>(merger, left_by_gang(0, turn), gangs, 0, size,
                                       rows);
         }
         if (merger.active && merger.share == 0) {

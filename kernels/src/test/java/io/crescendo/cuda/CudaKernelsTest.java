@@ -276,7 +276,7 @@ class CudaKernelsTest {
     @Test
     void wrongProtocolsAreNoticed() {
         Map<String, String> changes = new LinkedHashMap<>();
-        changes.put("__syncthreads();\n        const Merger merger", "const Merger merger");
+        changes.put("own[2 * N] = count;\n        __syncthreads();", "own[2 * N] = count;");
         changes.put("__syncthreads();\n        for (int j = first; j < TILE", "for (int j = first; j < TILE");
         changes.put("return left < N ? (int)left : N;", "return left < 0 ? 0 : N;");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-protocols", changes)) {
@@ -305,8 +305,11 @@ class CudaKernelsTest {
         mistakes.put(
                 "shared-partials", Map.of("(long long)blockIdx.x * (members + 2 * gangs) + which", "(long long)which"));
         // What a gang left is overwritten while slow blocks still read it.
-        mistakes.put("one-place", Map.of("turn % 2 * gangs + gang", "gang"));
+        mistakes.put("one-place", Map.of("turn % 2 * gangs + gang", "0 * turn + gang"));
         mistakes.put("early-gang", Map.of("turn * (others + 1) + others)", "turn * (others + 1) + others - 1)"));
+        mistakes.put(
+                "early-shares",
+                Map.of("found[threadIdx.x] = all;\n            __syncthreads();", "found[threadIdx.x] = all;"));
         mistakes.put("early-copies", Map.of("wait_for_copies(held - 1 - k)", "wait_for_copies(held - k)"));
         mistakes.forEach((name, change) -> {
             try (CudaOnHost wrong = CudaOnHost.compile("wrong-waiting-" + name, change)) {
