@@ -42,8 +42,8 @@ final class MethodTimer implements AutoCloseable {
     private static final int ROUNDS = 3;
     /** Recorded together, so that what the host needs for a launch is not measured. */
     private static final int RUNS_OF_ROUND = 4;
-    /** A round that is longer than this needs no second one: it has few outliers. */
-    private static final double LONG_ROUND_MILLISECONDS = 20;
+    /** A round that is longer than this needs no second one: kernels of a millisecond have few outliers. */
+    private static final double LONG_ROUND_MILLISECONDS = 4;
     /** What was so much slower than another method in one round is not the fastest. */
     private static final double HOPELESS = 1.5;
     /** Every bit set: NaN, whether it is read as float32 or bf16. */

@@ -25,7 +25,7 @@ final class CaseRun {
     /** What a large network needs to get ready, at least: nothing to compile, or with few choices. */
     private static final double EAGER_SECONDS = 15;
 
-    private static final double COMPILED_SECONDS = 45;
+    private static final double COMPILED_SECONDS = 35;
 
     /** Between two cases of one network the time that compiling takes differs by less. */
     private static final double MARGIN = 1.25;
