@@ -190,9 +190,8 @@ __device__ __forceinline__ Moments<N> moments_of(const T* x, int channels, int h
 }
 
 // Normalises a block's rows by this thread's channels' scale, `factor`, shift, `offset`, mean and
-// variance, squares * share.
-// The first `held`
-// chunks are kept; when one of them has been read, f(k) may put another in its place.
+// variance, squares * share. The first `held` chunks are kept; when one of them has been read, f(k)
+// may put another in its place.
 template <class T, bool ADDEND, int N, class F>
 __device__ __forceinline__ void normalise(const T* x, const T* addend, Floats<N> factor,
                                           Floats<N> offset, const float* mean,
@@ -205,8 +204,8 @@ __device__ __forceinline__ void normalise(const T* x, const T* addend, Floats<N>
     const Floats<N> distances = load<N>(squares, slab.valid);
 #pragma unroll
     for (int j = 0; j < N; j++) factor.at[j] *= rsqrtf(distances.at[j] * share + epsilon);
-    // With (x - mean) * factor + offset no digits are lost where the mean is large. A bf16 that has
-    // digits at all is no more than 2^8 deviations from 0, which float32 has to spare.
+    // With (x - mean) * factor + offset no digits are lost where the mean is large. A bf16 with a
+    // digit of its own is no more than 2^8 deviations from 0, which float32 has to spare.
     if (sizeof(T) < sizeof(float)) {
 #pragma unroll
         for (int j = 0; j < N; j++) offset.at[j] -= average.at[j] * factor.at[j];
@@ -292,9 +291,9 @@ __device__ __forceinline__ float power(float base, int exponent) {
 // a <- a + momentum (s - a) is a + sum over g of momentum (1 - momentum)^(G - 1 - g) (s[g] - a).
 // f(group, channel of the slab) gives mean and variance.
 template <int N, class F>
-__device__ __forceinline__ void update_running(Found (&parts)[THREADS], float* runningMean, float* runningVariance,
-                                               int samples, int channels, int plane,
-                                               int ghostBatch, float momentum,
+__device__ __forceinline__ void update_running(Found (&parts)[THREADS], float* runningMean,
+                                               float* runningVariance, int samples, int channels,
+                                               int plane, int ghostBatch, float momentum,
                                                const Slab<N>& slab, F f) {
     const int groups = groups_of(samples, ghostBatch);
     const float unbias = unbiasing(ghostBatch * plane);
@@ -397,7 +396,8 @@ __device__ __forceinline__ void ghost_norm_apply(const T* x, const T* addend,
     constexpr int N = Width<T>::OF_PACK;
     normalise<T, ADDEND>(x, addend, load<N>(scale + slab.channel, slab.valid),
                          load<N>(shift + slab.channel, slab.valid), mean + slab.channel,
-                         variance + slab.channel, 1.0f, y, nullptr, channels, epsilon, relu, 0, slab, rows, [](int) {});
+                         variance + slab.channel, 1.0f, y, nullptr, channels, epsilon, relu, 0,
+                         slab, rows, [](int) {});
 }
 
 // ---- Backward.
@@ -576,8 +576,9 @@ __device__ __forceinline__ Sums<N> sums_of(const T* __restrict__ x, const T* dy,
 // What all groups add to the gradients of a slab's channels. f(group, channel of the slab) gives the
 // sums of dz and of dz * n.
 template <int N, class F>
-__device__ __forceinline__ void add_channel_gradients(Found (&parts)[THREADS], float* dscale, float* dshift, int groups,
-                                                      int channels, const Slab<N>& slab, F f) {
+__device__ __forceinline__ void add_channel_gradients(Found (&parts)[THREADS], float* dscale,
+                                                      float* dshift, int groups, int channels,
+                                                      const Slab<N>& slab, F f) {
     const Merger merger(slab.width * N, parts);
     const int c = slab.first * N + merger.channel;
     const bool exists = merger.active && c < channels;
@@ -622,8 +623,8 @@ __device__ __forceinline__ void ghost_norm_backward(
                                         kept_of(u.rows, kept), u.slab, u.rows);
             // On its way while the team exchanges what it found.
             factor = load<N>(scale + u.slab.channel, u.slab.valid);
-            team.template merge<false>(shared, parts, found, 0.0f, own.first, own.second, turns, channels,
-                                       u.slab, u.rows);
+            team.template merge<false>(shared, parts, found, 0.0f, own.first, own.second, turns,
+                                       channels, u.slab, u.rows);
         }
         const Unit<N> u = unit_of(forgotten(unit));
         const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);

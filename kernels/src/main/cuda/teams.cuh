@@ -84,9 +84,9 @@ struct Merger {
     // Merges what f(i) gives for i < count; a few are under way at once. Threads whose share is 0
     // get the result. Between two calls there must be a barrier.
     //
-    // Means and squares are merged about the mean of the first `FEW` means. It is off by no more than
+    // Means and squares are merged about the mean of the first FEW means. It is off by no more than
     // their part of the squared distances tells, so at most as many times the rounding are lost as
-    // there are parts. Not moments: FEW = 0, plain sums.
+    // there are parts. FEW = 0: plain sums.
     template <int FEW, class F>
     __device__ __forceinline__ Found merge(int count, F f) const {
         constexpr bool MOMENTS = FEW > 0;
@@ -229,8 +229,9 @@ struct Team {
         });
     }
 
-    // What the whole team found for its unit number `turn`, for all threads of all its blocks: found[0] and
-    // found[1], by channels of the slab. Each thread brings the numbers of its pack's channels.
+    // What the whole team found for its unit number `turn`, for all threads of all its blocks:
+    // found[0] and found[1], by channels of the slab. Each thread brings the numbers of its pack's
+    // channels.
     template <bool MOMENTS>
     __device__ __forceinline__ void merge(float (&shared)[THREADS * OF_THREAD],
                                           Found (&parts)[THREADS],
@@ -256,22 +257,21 @@ struct Team {
         });
         if (members > 1) {
             const int begin = gang() * size;
-            leave(size == 1 ? left_by_gang(gang(), turn) : left_by((int)blockIdx.y), all, merger);
+            leave(size == 1 ? left_by_gang(gang(), turn) : left_by((int)blockIdx.y), all,
+                  merger);
             bool last = true;
             if (size > 1) {
                 const int others = (members - begin < size ? members - begin : size) - 1;
                 last = came_last(word(channels) + 1 + gang(),
                                  (unsigned)(turn * (others + 1) + others));
                 if (last) {
-                    all = merge_left<ONE>(merger, left_by(begin), others + 1, begin, 1,
-                                              rows);
+                    all = merge_left<ONE>(merger, left_by(begin), others + 1, begin, 1, rows);
                     leave(left_by_gang(gang(), turn), all, merger);
                 }
             }
             if (last) come(word(channels));
             wait_for(word(channels), (unsigned)(turn * gangs), (unsigned)gangs);
-            all = merge_left<ONE>(merger, left_by_gang(0, turn), gangs, 0, size,
-                                      rows);
+            all = merge_left<ONE>(merger, left_by_gang(0, turn), gangs, 0, size, rows);
         }
         if (merger.active && merger.share == 0) {
             found[0][merger.channel] = all.first;
