@@ -27,12 +27,18 @@ constexpr int ROW_PACKS = 4;
 
 __device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff800000u); }
 
+// p - t of a class. Of the label's, p - 1 keeps its digits where p is nearly 1.
+__device__ __forceinline__ float gradient_of(float logProbability, bool isLabel, float even,
+                                             float smoothing) {
+    return isLabel ? expm1f(logProbability) + (smoothing - even) : expf(logProbability) - even;
+}
+
 // What is known of some logits of a row.
 struct RowSums {
-    float top;           // the largest
-    int largest;         // its place, the first if there are several; their number if there is none
-    float exponentials;  // sum of exp(logit - top)
-    float distances;     // sum of logit - the row's first logit
+    float top;        // the largest
+    int largest;      // its place, the first if there are several; their number if there is none
+    float rest;       // sum of exp(logit - top) of all others: its own 1 would cost small ones digits
+    float distances;  // sum of logit - the row's first logit
 
     // The logit at a place behind all before.
     __device__ __forceinline__ void see(float logit, int place, int classes) {
@@ -54,8 +60,11 @@ struct RowSums {
             top = other.top;
             largest = other.largest;
         }
-        exponentials =
-            exponentials * exponential(before) + other.exponentials * exponential(other.top);
+        // Where there is none yet, exp is 0.
+        if (others)
+            rest = other.rest + (rest + 1.0f) * exponential(before);
+        else
+            rest += (other.rest + 1.0f) * exponential(other.top);
         distances += other.distances;
     }
 };
@@ -65,14 +74,15 @@ template <int N>
 __device__ __forceinline__ void add_logits(RowSums& sums, const Floats<N>& logits, int k, int valid,
                                            int classes, float first) {
     const float before = sums.top;
+    const int place = sums.largest;
 #pragma unroll
     for (int j = 0; j < N; j++)
         if (j < valid) sums.see(logits.at[j], k + j, classes);
-    if (sums.top != before) sums.exponentials *= sums.exponential(before);
+    if (sums.largest != place) sums.rest = (sums.rest + 1.0f) * sums.exponential(before);
 #pragma unroll
     for (int j = 0; j < N; j++) {
         if (j >= valid) continue;
-        sums.exponentials += sums.exponential(logits.at[j]);
+        if (k + j != sums.largest) sums.rest += sums.exponential(logits.at[j]);
         sums.distances += logits.at[j] - first;
     }
 }
@@ -104,7 +114,7 @@ __device__ __forceinline__ RowSums row_sums(const T* row, int lead, int classes)
     for (int distance = LANES / 2; distance > 0; distance /= 2)
         sums.add({__shfl_down_sync(ALL_LANES, sums.top, distance),
                   __shfl_down_sync(ALL_LANES, sums.largest, distance),
-                  __shfl_down_sync(ALL_LANES, sums.exponentials, distance),
+                  __shfl_down_sync(ALL_LANES, sums.rest, distance),
                   __shfl_down_sync(ALL_LANES, sums.distances, distance)});
     __syncthreads();  // all have read what the row before left
     if (thread % LANES == 0) shared[thread / LANES] = sums;
@@ -129,7 +139,7 @@ __device__ __forceinline__ double long_rows(const T* logits, const int* __restri
         const int lead =
             (int)((16 - (unsigned long long)row % 16) % 16 / (unsigned long long)sizeof(T));
         const RowSums sums = row_sums(row, lead, classes);
-        const float logSum = logf(sums.exponentials);
+        const float logSum = log1pf(sums.rest);
         const bool known = label >= 0 && label < classes;
         if (threadIdx.x == 0) {
             float logProbability =
@@ -145,8 +155,7 @@ __device__ __forceinline__ double long_rows(const T* logits, const int* __restri
         T* drow = dlogits + (long long)n * classes;
         const float even = smoothing / (float)classes;
         const auto gradient = [&](float logit, int k) {
-            float target = even + (k == label ? 1.0f - smoothing : 0.0f);
-            return expf(logit - sums.top - logSum) - target;
+            return gradient_of(logit - sums.top - logSum, k == label, even, smoothing);
         };
         if ((int)threadIdx.x < lead) {
             const int k = (int)threadIdx.x;
@@ -203,13 +212,13 @@ __device__ __forceinline__ double short_rows(const T* logits, const int* __restr
             }
         }
 
-        float exponentials = 0.0f, distances = 0.0f;
+        float rest = 0.0f, distances = 0.0f;
         for (int k = lane; k < classes; k += LANES) {
             float distance = to_float(row[k]) - top;
-            exponentials += expf(distance);
+            if (k != largest) rest += expf(distance);
             distances += distance;
         }
-        const float logSum = logf(warp_sum(exponentials));
+        const float logSum = log1pf(warp_sum(rest));
         distances = warp_sum(distances);
         const bool known = label >= 0 && label < classes;
         if (lane == 0) {
@@ -225,9 +234,9 @@ __device__ __forceinline__ double short_rows(const T* logits, const int* __restr
         __syncwarp();
         const float even = smoothing / (float)classes;
         for (int k = lane; k < classes; k += LANES) {
-            float target = even + (k == label ? 1.0f - smoothing : 0.0f);
-            float probability = expf(to_float(row[k]) - top - logSum);
-            dlogits[(long long)n * classes + k] = from_float<T>(probability - target);
+            const float logProbability = to_float(row[k]) - top - logSum;
+            dlogits[(long long)n * classes + k] =
+                from_float<T>(gradient_of(logProbability, k == label, even, smoothing));
         }
     }
     return lossSum;
