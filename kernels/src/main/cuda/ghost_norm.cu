@@ -15,7 +15,7 @@
 //       n = (x - mean) / sqrt(variance + epsilon)
 //       sums[0,g,c] = sum(dz)
 //       sums[1,g,c] = sum(dz * n)
-//       dx = scale[c] / sqrt(variance + epsilon) * (dz - sum(dz) / M - n * sum(dz * n) / M)
+//       dx = scale[c] / sqrt(variance + epsilon) * (dz - sum(dz) / M - n * sum(dz * n) / M) + residual
 //       daddend = dz
 //       dshift[c] += sum over the groups of sum(dz),  dscale[c] += the same of sum(dz * n)
 //   ghost_norm_apply, ghost_norm_apply_add
@@ -34,8 +34,9 @@
 // writes down what was found; of those that did, the last of a slab does what needs all groups:
 // running averages, dscale and dshift, from the last group to the first.
 //
-// x, y, addend, dx, dy, daddend
-//             (samples, plane, C) T; y may lie on x or addend, dx on dy. daddend null: none.
+// x, y, addend, dx, dy, residual, daddend
+//             (samples, plane, C) T; y may lie on x or addend, dx on dy or residual. residual, daddend
+//             null: none.
 // scale, shift, dscale, dshift, runningMean, runningVariance
 //             (C) float32. runningMean null: no update.
 // mean, variance
@@ -55,7 +56,7 @@
 //             ghostBatch * plane < 2^31, G * slabs < 2^31, ceil(G * slabs / teams) * (members + 1)
 //             < 2^31.
 // Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; backward 5 S
-//             (x and dy twice, dx), + S with daddend, + 2/N with mask. What was kept, or is still in
+//             (x and dy twice, dx), + S with residual, + S with daddend, + 2/N with mask. What was kept, or is still in
 //             the level 2 cache, does not move again: floors 2 S and 3 S, the mask once. Per block,
 //             unit and channel 16 bytes of partials. apply 2 S, + S with addend.
 // Twin        io.crescendo.reference.BatchNorm
@@ -502,8 +503,8 @@ template <class T, int N, class G>
 __device__ __forceinline__ void write_gradients(
     const T* __restrict__ x, const T* dy, Floats<N> factor, const Floats<N>& average,
     const Floats<N>& inverse, const unsigned char* __restrict__ mask, const float* dzSums,
-    const float* dotSums, T* dx, T* __restrict__ daddend, int channels, int held,
-    const Slab<N>& slab, const Rows& rows, G g) {
+    const float* dotSums, const T* residual, T* dx, T* __restrict__ daddend, int channels,
+    int held, const Slab<N>& slab, const Rows& rows, G g) {
     // dx = factor * dz + slope * (x - mean) + offset: the formula above, by what depends on x. Of a
     // bf16 the mean is taken off all at once.
     Floats<N> offset = load<N>(dzSums, slab.valid);
@@ -518,12 +519,17 @@ __device__ __forceinline__ void write_gradients(
     }
     for_rows<true>(
         x, dy, mask, channels,
-        slab.moves_whole(dx, channels) && slab.moves_whole(daddend, channels), held, slab, rows,
+        slab.moves_whole(dx, channels) && slab.moves_whole(daddend, channels) &&
+            slab.moves_whole(residual, channels),
+        held, slab, rows,
         [&](long long at, const Floats<N>& values, const Floats<N>& dz, bool whole) {
-            Floats<N> gradients;
+            Floats<N> gradients{};
+            if (residual != nullptr)
+                gradients = whole ? to_floats<N>(fetch_last(residual + at))
+                                  : load<N>(residual + at, slab.valid);
 #pragma unroll
             for (int j = 0; j < N; j++)
-                gradients.at[j] =
+                gradients.at[j] +=
                     factor.at[j] * dz.at[j] +
                     (slope.at[j] *
                          (sizeof(T) < sizeof(float) ? values.at[j] : values.at[j] - average.at[j]) +
@@ -594,9 +600,9 @@ template <class T>
 __device__ __forceinline__ void ghost_norm_backward(
     const T* __restrict__ x, const T* dy, const float* __restrict__ scale,
     const float* __restrict__ mean, const float* __restrict__ variance,
-    const unsigned char* __restrict__ mask, float* sums, T* dx, T* __restrict__ daddend,
-    float* dscale, float* dshift, float* partials, unsigned* tickets, int samples, int channels,
-    int plane, int ghostBatch, float epsilon, int kept) {
+    const unsigned char* __restrict__ mask, float* sums, const T* residual, T* dx,
+    T* __restrict__ daddend, float* dscale, float* dshift, float* partials, unsigned* tickets,
+    int samples, int channels, int plane, int ghostBatch, float epsilon, int kept) {
     constexpr int N = Width<T>::OF_PACK;
     __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
     __shared__ Found parts[THREADS];
@@ -632,8 +638,8 @@ __device__ __forceinline__ void ghost_norm_backward(
         const Unit<N> next = goesOn ? unit_of(after) : u;
         const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
         const int own = u.slab.channel - u.slab.first * N;
-        write_gradients(x, dy, factor, average, inverse, mask, found[0] + own, found[1] + own, dx,
-                        daddend, channels, held, u.slab, u.rows, [&](int k) {
+        write_gradients(x, dy, factor, average, inverse, mask, found[0] + own, found[1] + own,
+                        residual, dx, daddend, channels, held, u.slab, u.rows, [&](int k) {
                             if (k < ahead) keep_both(x, dy, channels, next, k);
                         });
 #pragma unroll 1
@@ -692,12 +698,12 @@ __device__ __forceinline__ void ghost_norm_backward(
     }                                                                                              \
     KERNEL_OF(2) ghost_norm_backward_##DTYPE(                                                      \
         const T* x, const T* dy, const float* scale, const float* mean, const float* variance,     \
-        const unsigned char* mask, float* sums, T* dx, T* daddend, float* dscale, float* dshift,   \
-        float* partials, unsigned* tickets, int samples, int channels, int plane, int ghostBatch,  \
-        float epsilon, int kept) {                                                                 \
-        ghost_norm_backward<T>(x, dy, scale, mean, variance, mask, sums, dx, daddend, dscale,      \
-                               dshift, partials, tickets, samples, channels, plane, ghostBatch,    \
-                               epsilon, kept);                                                     \
+        const unsigned char* mask, float* sums, const T* residual, T* dx, T* daddend,              \
+        float* dscale, float* dshift, float* partials, unsigned* tickets, int samples,             \
+        int channels, int plane, int ghostBatch, float epsilon, int kept) {                        \
+        ghost_norm_backward<T>(x, dy, scale, mean, variance, mask, sums, residual, dx, daddend,    \
+                               dscale, dshift, partials, tickets, samples, channels, plane,        \
+                               ghostBatch, epsilon, kept);                                         \
     }
 GHOST_NORM(f32, float)
 GHOST_NORM(bf16, bf16)

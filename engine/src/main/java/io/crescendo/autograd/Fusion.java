@@ -1,6 +1,6 @@
 package io.crescendo.autograd;
 
-/** A pattern of forward operations that a backend can run as one. */
+/** A pattern of operations that a backend can run as one. */
 public enum Fusion {
     /** {@code relu(norm(x))} as one {@link Op.GhostBatchNorm} or {@link Op.BatchNormInference}. */
     NORM_RELU,
@@ -11,5 +11,9 @@ public enum Fusion {
     /** {@code relu(conv(x))} as one {@link Op.Conv2d}. */
     CONV_RELU,
     /** {@code relu(x + y)} as one {@link Op.Add}. */
-    ADD_RELU
+    ADD_RELU,
+    /**
+     * The gradient by a norm's input, added to what others contribute to it, as one {@link Op.GhostBatchNormGradient}.
+     */
+    NORM_GRADIENT_ADD
 }

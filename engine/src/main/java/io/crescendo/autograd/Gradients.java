@@ -14,18 +14,20 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>IMPLEMENTATION NOTES. Operations are visited last to first. When one is reached, every reader of its output has
  * been visited already, so the output's gradient is complete. A value read by several operations collects its
- * contributions in {@link Op.Add}s. Nothing is emitted towards values that depend on no parameter (the images), nor
- * from values the loss does not depend on. Weight gradients come before input gradients, so that the layer's input can
- * die first.
+ * contributions in {@link Op.Add}s, or in an operation that adds its own to those before. Nothing is emitted towards
+ * values that depend on no parameter (the images), nor from values the loss does not depend on. Weight gradients come
+ * before input gradients, so that the layer's input can die first.
  */
 final class Gradients {
     private final List<Value> values;
+    private final Set<Fusion> fusions;
     private final Map<Value, Value> gradients = new HashMap<>();
     private final Set<Value> differentiable = new HashSet<>();
     private final List<Op> ops = new ArrayList<>();
 
-    Gradients(List<Value> values) {
+    Gradients(List<Value> values, Set<Fusion> fusions) {
         this.values = values;
+        this.fusions = fusions;
     }
 
     List<Op> append(List<Op> forward) {
@@ -146,6 +148,7 @@ final class Gradients {
         // Without a ReLU the addend's gradient is dy itself; with one it is the masked dy.
         Value dAddend = toAddend && op.relu() && op.addend() != null ? contribution(op.addend()) : null;
         Value dx = contribution(op.input());
+        Value residual = fusions.contains(Fusion.NORM_GRADIENT_ADD) ? gradients.remove(op.input()) : null;
         ops.add(new Op.GhostBatchNormGradient(
                 op.input(),
                 dy,
@@ -153,6 +156,7 @@ final class Gradients {
                 op.mean(),
                 op.variance(),
                 op.mask(),
+                residual,
                 dx,
                 dAddend,
                 ofParameter(op.scale()),

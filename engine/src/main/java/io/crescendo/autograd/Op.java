@@ -346,7 +346,8 @@ public sealed interface Op {
     /**
      * Gradient of {@link GhostBatchNorm}. With dz = dy where the mask is set (all of dy without one), x̂ =
      * (x−mean)/√(variance+epsilon) and M elements per group and channel: dscale[c] += Σ dz·x̂, dshift[c] += Σ dz, dx =
-     * scale/√(variance+epsilon) · (dz − Σ_group dz/M − x̂·Σ_group(dz·x̂)/M), daddend = dz.
+     * scale/√(variance+epsilon) · (dz − Σ_group dz/M − x̂·Σ_group(dz·x̂)/M) + residual, daddend = dz. The residual is
+     * what else the input's readers have contributed to its gradient.
      */
     record GhostBatchNormGradient(
             Value input,
@@ -355,6 +356,7 @@ public sealed interface Op {
             Value mean,
             Value variance,
             @Nullable Value mask,
+            @Nullable Value residual,
             Value inputGradient,
             @Nullable Value addendGradient,
             Value scaleGradient,
@@ -369,7 +371,7 @@ public sealed interface Op {
 
         @Override
         public List<Value> inputs() {
-            return present(input, outputGradient, scale, mean, variance, mask);
+            return present(input, outputGradient, scale, mean, variance, mask, residual);
         }
 
         @Override
@@ -379,7 +381,7 @@ public sealed interface Op {
 
         @Override
         public List<Value> overwritable() {
-            return List.of(outputGradient);
+            return present(outputGradient, residual);
         }
     }
 

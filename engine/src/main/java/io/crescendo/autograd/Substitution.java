@@ -108,6 +108,7 @@ record Substitution(UnaryOperator<Value> read, UnaryOperator<Value> written) imp
                 in(op.mean()),
                 in(op.variance()),
                 inOrNull(op.mask()),
+                inOrNull(op.residual()),
                 out(op.inputGradient()),
                 outOrNull(op.addendGradient()),
                 out(op.scaleGradient()),

@@ -292,7 +292,7 @@ public final class Tape {
         List<Value> allValues = new ArrayList<>(values);
         List<Op> allOps = new FusionPass(allValues, kept, fusions, ops).run();
         if (mode == Mode.TRAINING) {
-            allOps = new Gradients(allValues).append(allOps);
+            allOps = new Gradients(allValues, fusions).append(allOps);
         }
         return new Program(
                 mode,

@@ -68,7 +68,8 @@ final class BatchNorm {
         Tensor mean = operands.at(op.mean()); // (G, C)
         Tensor variance = operands.at(op.variance()); // (G, C)
         Tensor mask = optional(op.mask(), operands);
-        Tensor dx = operands.at(op.inputGradient()); // may lie where dy lies
+        Tensor residual = optional(op.residual(), operands);
+        Tensor dx = operands.at(op.inputGradient()); // may lie where dy or the residual lies
         Tensor daddend = optional(op.addendGradient(), operands);
         Tensor dscale = operands.at(op.scaleGradient());
         Tensor dshift = operands.at(op.shiftGradient());
@@ -100,7 +101,8 @@ final class BatchNorm {
                         if (daddend != null) {
                             daddend.set(at, dz);
                         }
-                        dx.set(at, scale.get(c) * inverse * (dz - sum / count - normalised * dot / count));
+                        double other = residual == null ? 0 : residual.get(at);
+                        dx.set(at, scale.get(c) * inverse * (dz - sum / count - normalised * dot / count) + other);
                     }
                 }
             }

@@ -60,6 +60,18 @@ class ProgramTest {
         }
     }
 
+    @Test
+    void whatElseFlowsIntoANormIsAddedByItsGradient() {
+        Body block = (l, x) -> {
+            Value y = l.conv(x, 3, 3, 1);
+            return l.tape().add(y, l.conv(l.norm(y), 3, 3, 1));
+        };
+        List<String> apart = names(Tape.training(4, 2), EnumSet.noneOf(Fusion.class), block);
+        assertEquals(2, count(apart, "Add"), "one forward, one of gradients: " + apart);
+        List<String> fused = names(Tape.training(4, 2), EnumSet.of(Fusion.NORM_GRADIENT_ADD), block);
+        assertEquals(1, count(fused, "Add"), fused.toString());
+    }
+
     private static void assertFused(boolean training, Fusion fusion, String swallowed, Body body) {
         for (Fusion allowed : Fusion.values()) {
             List<String> names = names(training ? Tape.training(4, 2) : Tape.inference(4), EnumSet.of(allowed), body);

@@ -201,7 +201,7 @@ final class Norms {
     }
 
     OpPlan gradient(Op.GhostBatchNormGradient op) {
-        if (op.addendGradient() != null) {
+        if (op.addendGradient() != null || op.residual() != null) {
             throw addendNotOffered();
         }
         OpPlan plan = section.plan();

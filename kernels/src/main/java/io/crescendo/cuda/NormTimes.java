@@ -373,6 +373,7 @@ public final class NormTimes {
                             variance,
                             mask,
                             sums,
+                            0L,
                             dx,
                             daddend,
                             dscale,

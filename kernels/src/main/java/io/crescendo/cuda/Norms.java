@@ -111,12 +111,20 @@ final class Norms {
         Nhwc x = g.x;
         lowering.define(plan, op.inputGradient());
         plan.allowOverwriting(op.outputGradient());
+        Value residual = op.residual();
+        if (residual != null) {
+            plan.allowOverwriting(residual);
+        }
         Value addendGradient = op.addendGradient();
         if (addendGradient != null) {
             lowering.define(plan, addendGradient);
         }
         long sums = plan.scratch(2L * Float.BYTES * g.groups * x.channels());
-        Grids.Teams teams = g.teams("ghost_norm_backward", BOTH_AHEAD, 2, addendGradient == null ? 1 : 2);
+        Grids.Teams teams = g.teams(
+                "ghost_norm_backward",
+                BOTH_AHEAD,
+                2,
+                1 + (residual == null ? 0 : 1) + (addendGradient == null ? 0 : 1));
         long partials = plan.scratch(lowering.grids().partialBytes(teams));
         lowering.launchTogether(
                 plan,
@@ -130,6 +138,7 @@ final class Norms {
                         at.value(op.variance()),
                         orNull(at, op.mask()),
                         at.scratch(plan, sums),
+                        orNull(at, residual),
                         at.value(op.inputGradient()),
                         orNull(at, addendGradient),
                         at.gradients(op.scaleGradient()),

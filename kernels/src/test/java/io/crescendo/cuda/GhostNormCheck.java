@@ -240,6 +240,9 @@ final class GhostNormCheck {
         }
 
         Value maskValue = relu ? tensor(mask) : null;
+        boolean others = trial.random().nextBoolean();
+        double[] residual = trial.activations(count);
+        Value residualValue = others ? tensor(residual) : null;
         Value addendGradient = added ? twin.zeros(samples, channels, height, width) : null;
         Op.GhostBatchNormGradient op = new Op.GhostBatchNormGradient(
                 tensor(x),
@@ -248,6 +251,7 @@ final class GhostNormCheck {
                 twin.value(mean, groups, channels),
                 twin.value(variance, groups, channels),
                 maskValue,
+                residualValue,
                 twin.zeros(samples, channels, height, width),
                 addendGradient,
                 twin.value(scaleGradient, channels),
@@ -270,7 +274,11 @@ final class GhostNormCheck {
             DeviceBuffer dscale = trial.written(ElementType.F32, scaleGradientBefore);
             DeviceBuffer dshift = trial.written(ElementType.F32, shiftGradientBefore);
             DeviceBuffer daddend = added ? trial.buffer(count) : null;
+            DeviceBuffer contributed = others ? nhwc(residual) : null;
             DeviceBuffer dx = left == 0 && trial.random().nextBoolean() ? gradient : trial.buffer(count);
+            if (contributed != null && trial.random().nextBoolean()) {
+                dx = contributed;
+            }
             trial.launchTogether(
                     trial.named("ghost_norm_backward"),
                     teams,
@@ -282,6 +290,7 @@ final class GhostNormCheck {
                     variances,
                     bits,
                     sums,
+                    contributed,
                     dx,
                     daddend,
                     dscale,
