@@ -7,6 +7,7 @@ import io.crescendo.cuda.CudaLibraryException;
 import io.crescendo.cuda.KernelTimes;
 import io.crescendo.cuda.KernelTimes.Times;
 import io.crescendo.cuda.NormTimes.Activation;
+import io.crescendo.cuda.NormTimes.Form;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -32,10 +33,21 @@ final class KernelsCommand implements Callable<Integer> {
     /** What a shell's scripts take for "not here". */
     private static final int NOT_HERE = 77;
 
-    /** Of one activation to normalise, 128 samples of 160 channels on 32 x 32: a large layer of Wide ResNet. */
-    private static final Activation ACTIVATION = new Activation(128, 160, 32);
+    /** A large layer of Wide ResNet, with groups of every size. */
+    private static final Activation WIDE = new Activation(128, 160, 32);
 
-    private static final int GHOST_BATCH = 32;
+    private static final List<Integer> GHOST_BATCHES = List.of(16, 32, 64, 128);
+
+    /** The layers of Wide ResNet 16-4 at two batches, in groups of 128. */
+    private static final List<Activation> LAYERS = List.of(
+            new Activation(128, 64, 32),
+            new Activation(128, 128, 16),
+            new Activation(128, 256, 8),
+            new Activation(1024, 64, 32),
+            new Activation(1024, 128, 16),
+            new Activation(1024, 256, 8));
+
+    private static final int GHOST_BATCH = 128;
 
     /**
      * One kernel on one size.
@@ -70,7 +82,7 @@ final class KernelsCommand implements Callable<Integer> {
         String line() {
             return String.format(
                     Locale.ROOT,
-                    "| %-22s | %-4s | %-16s | %9.1f | %7.0f | %5.1f %% | %9.1f | %7.0f |",
+                    "| %-22s | %-4s | %-22s | %9.1f | %7.0f | %5.1f %% | %9.1f | %7.0f |",
                     kernel,
                     precision,
                     size,
@@ -159,6 +171,7 @@ final class KernelsCommand implements Callable<Integer> {
     }
 
     private void measure(KernelTimes times, String precision) {
+        measureNorms(times, precision);
         for (int thousands : sizes) {
             long elements = 1000L * thousands;
             String size = size(thousands);
@@ -178,30 +191,39 @@ final class KernelsCommand implements Callable<Integer> {
         double ceiling = times.copy(256L << 20).cold().bytesPerSecond();
         measure("cross-entropy", precision, "256 x 100,000", ceiling, () -> times.crossEntropy(256, 100_000));
         measure("dropout", precision, "128 x 160 x 32^2", ceiling, () -> times.dropout(128, 160, 32));
-        measure(
-                "ghost norm",
-                precision,
-                "128 x 160 x 32^2",
-                ceiling,
-                () -> times.norms().ghostForward(ACTIVATION, GHOST_BATCH));
-        measure(
-                "ghost norm gradient",
-                precision,
-                "128 x 160 x 32^2",
-                ceiling,
-                () -> times.norms().ghostBackward(ACTIVATION, GHOST_BATCH));
-        measure(
-                "cuDNN norm",
-                precision,
-                "128 x 160 x 32^2",
-                ceiling,
-                () -> times.norms().plainForward(ACTIVATION));
+    }
+
+    /** With a ReLU, as networks have it; cuDNN's over the whole batch is without. */
+    private void measureNorms(KernelTimes times, String precision) {
+        double ceiling = times.copy(256L << 20).cold().bytesPerSecond();
+        for (int ghostBatch : GHOST_BATCHES) {
+            measureNorm(times, precision, WIDE, ghostBatch, ceiling);
+        }
+        measurePlainNorm(times, precision, WIDE, ceiling);
+        for (Activation layer : LAYERS) {
+            measureNorm(times, precision, layer, GHOST_BATCH, ceiling);
+            measurePlainNorm(times, precision, layer, ceiling);
+        }
+    }
+
+    private void measureNorm(KernelTimes times, String precision, Activation x, int ghostBatch, double ceiling) {
+        String size = size(x) + " / " + ghostBatch;
+        measure("norm", precision, size, ceiling, () -> times.norms().ghostForward(x, ghostBatch, Form.RELU));
+        measure("norm gradient", precision, size, ceiling, () -> times.norms().ghostBackward(x, ghostBatch, Form.RELU));
+    }
+
+    private void measurePlainNorm(KernelTimes times, String precision, Activation x, double ceiling) {
+        measure("cuDNN norm", precision, size(x), ceiling, () -> times.norms().plainForward(x));
         measure(
                 "cuDNN norm gradient",
                 precision,
-                "128 x 160 x 32^2",
+                size(x),
                 ceiling,
-                () -> times.norms().plainBackward(ACTIVATION));
+                () -> times.norms().plainBackward(x));
+    }
+
+    private static String size(Activation x) {
+        return x.samples() + " x " + x.channels() + " x " + x.side() + "^2";
     }
 
     private void measure(String kernel, String precision, String size, double copy, Supplier<Times> measured) {
@@ -264,7 +286,7 @@ final class KernelsCommand implements Callable<Integer> {
     /** For people. */
     static String table(String device, List<Row> rows) {
         return "Kernels alone on " + device + "; bytes by their contracts, copy measured in the same run\n"
-                + "| kernel                 |      | size             | empty: us |    GB/s | of copy | cached: us |  GB/s |\n"
+                + "| kernel                 |      | size                   | empty: us |    GB/s | of copy | cached: us |  GB/s |\n"
                 + "|---|---|---|---:|---:|---:|---:|---:|\n"
                 + rows.stream().map(Row::line).collect(Collectors.joining("\n"));
     }
