@@ -209,15 +209,6 @@ __device__ __forceinline__ Floats<N> to_floats(const Fetched<T>& pack) {
     return values;
 }
 
-// Writes a whole pack to an aligned address.
-template <int N, class T>
-__device__ __forceinline__ void put(T* to, const Floats<N>& values) {
-    Pack<T, N> pack;
-#pragma unroll
-    for (int j = 0; j < N; j++) pack.at[j] = from_float<T>(values.at[j]);
-    *reinterpret_cast<Pack<T, N>*>(to) = pack;
-}
-
 // max(value, 0) that lets NaN through: fmaxf would hide that a network has diverged.
 __device__ __forceinline__ float rectified(float value) { return value < 0.0f ? 0.0f : value; }
 
@@ -248,6 +239,19 @@ __device__ __forceinline__ Fetched<T> packed(const Floats<N>& values) {
 template <class T>
 __device__ __forceinline__ void put(T* to, const Fetched<T>& pack) {
     *reinterpret_cast<Fetched<T>*>(to) = pack;
+}
+
+// Writes N values to an address that is aligned for them.
+template <int N, class T>
+__device__ __forceinline__ void put(T* to, const Floats<N>& values) {
+    if constexpr (N == Width<T>::OF_PACK) {
+        put(to, packed<T>(values));
+    } else {
+        Pack<T, N> pack;
+#pragma unroll
+        for (int j = 0; j < N; j++) pack.at[j] = from_float<T>(values.at[j]);
+        *reinterpret_cast<Pack<T, N>*>(to) = pack;
+    }
 }
 
 // max(value, 0) of each, with NaN as above.

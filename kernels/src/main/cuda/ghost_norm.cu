@@ -326,51 +326,34 @@ __device__ __forceinline__ void ghost_norm_forward(
     __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
     __shared__ Found parts[THREADS];
     const int groups = groups_of(samples, ghostBatch), units = groups * slabs_of<N>(channels);
-    int turns = 0;
+    const Team<N> team(partials, tickets);
+    Floats<N> factor, offset;
     const auto unit_of = [&](int number) {
         return Unit<N>(number, AHEAD, samples, forgotten(channels), plane, ghostBatch);
     };
-    const Team<N> team(partials, tickets);
-    if (kept > 0 && (int)blockIdx.x < units) {
-        const Unit<N> first = unit_of((int)blockIdx.x);
-#pragma unroll 1
-        for (int k = 0; k < kept_of(first.rows, kept); k++) keep_values(x, channels, first, k);
-    }
-#pragma unroll 1
-    for (int unit = (int)blockIdx.x; unit < units; unit += (int)gridDim.x, turns++) {
-        Floats<N> factor, offset;
-        {
-            const Unit<N> u = unit_of(unit);
-            const Moments<N> own =
-                moments_of(x, channels, kept_of(u.rows, kept), u.slab, u.rows);
-            // On their way while the team exchanges what it found.
-            factor = load<N>(scale + u.slab.channel, u.slab.valid);
-            offset = load<N>(shift + u.slab.channel, u.slab.valid);
-            team.template merge<true>(shared, parts, found, own.count, own.mean, own.squares, turns,
-                                      channels, u.slab, u.rows);
-        }
-        const Unit<N> u = unit_of(forgotten(unit));
-        const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
-        const bool goesOn = kept > 0 && after < units;
-        const Unit<N> next = goesOn ? unit_of(after) : u;
-        const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
+    const auto keep = [&](const Unit<N>& u, int k) { keep_values(x, channels, u, k); };
+    const auto find = [&](const Unit<N>& u, int held, int turn) {
+        const Moments<N> own = moments_of(x, channels, held, u.slab, u.rows);
+        // On their way while the team exchanges what it found.
+        factor = load<N>(scale + u.slab.channel, u.slab.valid);
+        offset = load<N>(shift + u.slab.channel, u.slab.valid);
+        team.template merge<true>(shared, parts, found, own.count, own.mean, own.squares, turn,
+                                  channels, u.slab, u.rows);
+    };
+    const auto use = [&](const Unit<N>& u, int held, auto f) {
         const int own = u.slab.channel - u.slab.first * N;
         const float share = 1.0f / (float)u.rows.count;
         normalise<T, ADDEND>(x, addend, factor, offset, found[0] + own, found[1] + own, share, y,
-                             mask, channels, epsilon, relu, held, u.slab, u.rows, [&](int k) {
-                                 if (k < ahead) keep_values(x, channels, next, k);
-                             });
-#pragma unroll 1
-        for (int k = held; k < ahead; k++) keep_values(x, channels, next, k);
-        if (!team.speaks()) continue;
+                             mask, channels, epsilon, relu, held, u.slab, u.rows, f);
+        if (!team.speaks()) return;
         // All have read what was found; from here on it is mean and variance.
         __syncthreads();
         if ((int)threadIdx.x < Team<N>::CHANNELS) found[1][threadIdx.x] *= share;
         __syncthreads();
         write_found(found, mean + u.statistic, variance + u.statistic, channels, u.slab);
-        if (runningMean == nullptr) continue;
+        if (runningMean == nullptr) return;
         const bool alone = groups == 1;
-        if (!alone && !last_block(tickets + u.slab.number, (unsigned)groups)) continue;
+        if (!alone && !last_block(tickets + u.slab.number, (unsigned)groups)) return;
         update_running(parts, runningMean, runningVariance, samples, channels, plane, ghostBatch,
                        momentum, u.slab, [&](int group, int j) {
                            const long long at =
@@ -379,8 +362,8 @@ __device__ __forceinline__ void ghost_norm_forward(
                                         : Found{0.0f, read_written(mean + at),
                                                 read_written(variance + at)};
                        });
-    }
-    team.finish(turns, channels);
+    };
+    team.finish(for_units(units, kept, unit_of, keep, find, use), channels);
 }
 
 // Inference: all samples are one group.
@@ -607,57 +590,42 @@ __device__ __forceinline__ void ghost_norm_backward(
     __shared__ float shared[THREADS * Team<N>::OF_THREAD], found[2][Team<N>::CHANNELS];
     __shared__ Found parts[THREADS];
     const int groups = groups_of(samples, ghostBatch), units = groups * slabs_of<N>(channels);
-    int turns = 0;
+    const Team<N> team(partials, tickets);
+    Floats<N> average, inverse, factor;
     const auto unit_of = [&](int number) {
         return Unit<N>(number, BOTH_AHEAD, samples, forgotten(channels), plane, ghostBatch);
     };
-    const Team<N> team(partials, tickets);
-    if (kept > 0 && (int)blockIdx.x < units) {
-        const Unit<N> first = unit_of((int)blockIdx.x);
-#pragma unroll 1
-        for (int k = 0; k < kept_of(first.rows, kept); k++) keep_both(x, dy, channels, first, k);
-    }
-#pragma unroll 1
-    for (int unit = (int)blockIdx.x; unit < units; unit += (int)gridDim.x, turns++) {
-        Floats<N> average, inverse, factor;
-        {
-            const Unit<N> u = unit_of(unit);
-            const long long at = u.statistic + u.slab.channel;
-            average = load<N>(mean + at, u.slab.valid);
-            inverse = inverse_deviation<N>(variance + at, u.slab.valid, epsilon);
-            const Sums<N> own = sums_of(x, dy, average, inverse, mask, channels,
-                                        kept_of(u.rows, kept), u.slab, u.rows);
-            // On its way while the team exchanges what it found.
-            factor = load<N>(scale + u.slab.channel, u.slab.valid);
-            team.template merge<false>(shared, parts, found, 0.0f, own.first, own.second, turns,
-                                       channels, u.slab, u.rows);
-        }
-        const Unit<N> u = unit_of(forgotten(unit));
-        const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
-        const bool goesOn = kept > 0 && after < units;
-        const Unit<N> next = goesOn ? unit_of(after) : u;
-        const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
+    const auto keep = [&](const Unit<N>& u, int k) { keep_both(x, dy, channels, u, k); };
+    const auto find = [&](const Unit<N>& u, int held, int turn) {
+        const long long at = u.statistic + u.slab.channel;
+        average = load<N>(mean + at, u.slab.valid);
+        inverse = inverse_deviation<N>(variance + at, u.slab.valid, epsilon);
+        const Sums<N> own =
+            sums_of(x, dy, average, inverse, mask, channels, held, u.slab, u.rows);
+        // On its way while the team exchanges what it found.
+        factor = load<N>(scale + u.slab.channel, u.slab.valid);
+        team.template merge<false>(shared, parts, found, 0.0f, own.first, own.second, turn,
+                                   channels, u.slab, u.rows);
+    };
+    const auto use = [&](const Unit<N>& u, int held, auto f) {
         const int own = u.slab.channel - u.slab.first * N;
         write_gradients(x, dy, factor, average, inverse, mask, found[0] + own, found[1] + own,
-                        residual, dx, daddend, channels, held, u.slab, u.rows, [&](int k) {
-                            if (k < ahead) keep_both(x, dy, channels, next, k);
-                        });
-#pragma unroll 1
-        for (int k = held; k < ahead; k++) keep_both(x, dy, channels, next, k);
-        if (!team.speaks()) continue;
+                        residual, dx, daddend, channels, held, u.slab, u.rows, f);
+        if (!team.speaks()) return;
         const bool alone = groups == 1;
         float* const dots = sums + (long long)groups * channels;
         if (!alone) {
             write_found(found, sums + u.statistic, dots + u.statistic, channels, u.slab);
-            if (!last_block(tickets + u.slab.number, (unsigned)groups)) continue;
+            if (!last_block(tickets + u.slab.number, (unsigned)groups)) return;
         }
-        add_channel_gradients(parts, dscale, dshift, groups, channels, u.slab, [&](int group, int j) {
-            const long long at = (long long)group * channels + u.slab.first * N + j;
-            return alone ? Found{0.0f, found[0][j], found[1][j]}
-                         : Found{0.0f, read_written(sums + at), read_written(dots + at)};
-        });
-    }
-    team.finish(turns, channels);
+        add_channel_gradients(
+            parts, dscale, dshift, groups, channels, u.slab, [&](int group, int j) {
+                const long long at = (long long)group * channels + u.slab.first * N + j;
+                return alone ? Found{0.0f, found[0][j], found[1][j]}
+                             : Found{0.0f, read_written(sums + at), read_written(dots + at)};
+            });
+    };
+    team.finish(for_units(units, kept, unit_of, keep, find, use), channels);
 }
 
 // Two blocks on a multiprocessor: more would leave fewer registers than there are without spills,

@@ -18,9 +18,9 @@
 // partials    (blocks, K + 1) float32, scratch.
 // ticket      an unsigned, zero before and after.
 // notFinite   an int in device memory, or null: set to 1 if |sum|^2 is not finite, else left alone.
-// Launch      1-D, any grid; meant: a block for each tile of TILE_PACKS packs of 16 bytes of a part
-//             per thread, at most MOST_BLOCKS: blocks begin in their order, so that what is read at
-//             one time lies together. Up to 8 parts their number is known to the compiler:
+// Launch      1-D, any grid; meant: that of Grids.blocksOfSum, a dozen tiles of TILE_PACKS packs of
+//             16 bytes per thread for each block. Blocks begin in their order, so that what is read
+//             at one time lies together. Up to 8 parts their number is known to the compiler:
 //             addresses, weights and squares stay in registers, and about 64 bytes per thread are
 //             on their way.
 // Traffic     K * S + 4 per element, + 4 with accumulate.

@@ -272,7 +272,7 @@ __device__ __forceinline__ void pool_gradient(const T* __restrict__ dy,
     KERNEL average_pool_##DTYPE(const T* x, T* y, WINDOW_PARAMETERS) {                            \
         average_pool<T>(x, y, WINDOW);                                                    \
     }                                                                                             \
-    KERNEL_OF(4) average_pool_gradient_##DTYPE(const T* dy, T* dx, WINDOW_PARAMETERS) {           \
+    KERNEL average_pool_gradient_##DTYPE(const T* dy, T* dx, WINDOW_PARAMETERS) {                 \
         pool_gradient<T, false>(dy, nullptr, dx, WINDOW);                                         \
     }
 POOLING(f32, float)

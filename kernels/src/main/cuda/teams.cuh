@@ -66,6 +66,7 @@ struct Found {
 // All threads of a block share the work: neighbouring ones have neighbouring channels of a slab, for
 // what all blocks read at one time must be read by few, long loads.
 struct Merger {
+    int width;    // threads of a share: those of the channels, rounded up
     int channel;  // of the slab
     int share, shares;
     bool active;
@@ -73,7 +74,7 @@ struct Merger {
 
     __device__ __forceinline__ Merger(int channels, Found (&ofBlock)[THREADS]) {
         found = ofBlock;
-        int width = 1;
+        width = 1;
         while (width < channels) width *= 2;
         shares = divided(THREADS, width);
         share = divided((int)threadIdx.x, width);
@@ -131,7 +132,7 @@ struct Merger {
             __syncthreads();
             if (share == 0) {
                 for (int other = 1; other < shares; other++) {
-                    const Found& part = found[divided(THREADS, shares) * other + channel];
+                    const Found& part = found[other * width + channel];
                     all.rows += part.rows;
                     all.first += part.first;
                     all.second += part.second;
@@ -344,6 +345,40 @@ __device__ __forceinline__ Fetched<T>* kept_pack(int k, int i) {
 // How many of a unit's chunks this block keeps, if it can keep `kept`.
 __device__ __forceinline__ int kept_of(const Rows& rows, int kept) {
     return rows.mine() < kept ? rows.mine() : kept;
+}
+
+// Calls find(unit, held, turn) and then use(unit, held, f) for a team's units, one after the other.
+// unit_of(number) gives a unit, keep(unit, k) begins to copy its chunk k to where it is kept: of the
+// first unit before all else, of every other one when use() calls f(k) because it has read the chunk
+// k that lies there. Gives the number of units.
+template <class UNIT_OF, class KEEP, class FIND, class USE>
+__device__ __forceinline__ int for_units(int units, int kept, UNIT_OF unit_of, KEEP keep, FIND find,
+                                         USE use) {
+    if (kept > 0 && (int)blockIdx.x < units) {
+        const auto first = unit_of((int)blockIdx.x);
+#pragma unroll 1
+        for (int k = 0; k < kept_of(first.rows, kept); k++) keep(first, k);
+    }
+    int turn = 0;
+#pragma unroll 1
+    for (int unit = (int)blockIdx.x; unit < units; unit += (int)gridDim.x, turn++) {
+        {
+            const auto u = unit_of(unit);
+            find(u, kept_of(u.rows, kept), turn);
+        }
+        // Once more from the number: kept in registers meanwhile it would cost others theirs.
+        const auto u = unit_of(forgotten(unit));
+        const int after = unit + (int)gridDim.x, held = kept_of(u.rows, kept);
+        const bool goesOn = kept > 0 && after < units;
+        const auto next = goesOn ? unit_of(after) : u;
+        const int ahead = goesOn ? kept_of(next.rows, kept) : 0;
+        use(u, held, [&](int k) {
+            if (k < ahead) keep(next, k);
+        });
+#pragma unroll 1
+        for (int k = held; k < ahead; k++) keep(next, k);
+    }
+    return turn;
 }
 
 // Number j of the chunks in the order in which they are read again: those that were not kept first,
