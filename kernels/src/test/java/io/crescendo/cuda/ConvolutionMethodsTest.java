@@ -1,5 +1,6 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuCtxSynchronize;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoH;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
@@ -202,6 +203,7 @@ class ConvolutionMethodsTest {
                     problem.bias() ? upload(scope, Precision.FP32, bias) : 0,
                     problem.addend() ? inPlace ? y : upload(scope, problem.precision(), addend) : 0,
                     upload(scope, Precision.FP32, waste));
+            cuCtxSynchronize(); // a copy from pageable memory may arrive after its call returns
             Lane lane = new Lane(device.stream(), device.cudnn(), device.kernels());
             method.bind(lane, operands).enqueue();
             cuStreamSynchronize(device.stream());
