@@ -1,7 +1,8 @@
 // Stand-in of libcudnn.so.9: the graph functions (cudnnBackend*), as far as convolutions with bias
 // and ReLU need them. The engines are made up, in the manner of what cuDNN 9.24 lists for a Hopper
-// GPU: many settings of one engine first, then others; bf16 graphs with bias or ReLU want their
-// kernels compiled; no engine gives a float32 gradient of bf16 activations. A test double.
+// GPU: many settings of one engine first, then others; mode B in another order, with an engine of its
+// own; bf16 graphs with bias or ReLU want their kernels compiled; no engine gives a float32 gradient of
+// bf16 activations. A test double.
 #include <stdio.h>
 #include <string.h>
 
@@ -24,6 +25,7 @@ enum Type {
     ENGINE_CONFIGURATION = 3,
     HEURISTICS = 4,
     PLAN = 5,
+    KNOB_CHOICE = 7,
     OPERATION_FORWARD = 10,
     OPERATION_FILTER = 11,
     OPERATION_DATA = 12,
@@ -35,7 +37,7 @@ enum Type {
 
 // Types of attributes and the bytes of their elements.
 constexpr int T_HANDLE = 0, T_DATA_TYPE = 1, T_BOOLEAN = 2, T_INT64 = 3, T_FLOAT = 4, T_DOUBLE = 5,
-              T_VOID_PTR = 6, T_DESCRIPTOR = 15;
+              T_VOID_PTR = 6, T_KNOB = 9, T_DESCRIPTOR = 15;
 
 size_t bytes_of(int type) {
     switch (type) {
@@ -250,16 +252,35 @@ constexpr Entry LISTED[] = {
     {62, true, false, Entry::NOTHING, false, false, 3e7},
     {2, false, false, Entry::ALL_TENSORS, false, false, 1e7},
     {71, true, false, Entry::NOTHING, false, true, 4e7},
+    {33, true, false, Entry::NOTHING, false, false, 2e7},  // in mode B only
 };
 // What they offer in their fallback mode: an engine without tensor cores, and one to be compiled.
 constexpr Entry FALLBACKS[] = {
     {1, false, false, Entry::NOTHING, false, false, 1e7},
     {70, true, false, Entry::NOTHING, false, true, 4e7},
 };
-constexpr int FALLBACK_MODE = 2, FIRST_FALLBACK = 100;
+constexpr int MODE_B = 1, FALLBACK_MODE = 2, FIRST_FALLBACK = 100;
 
 const Entry& entry(int place) {
     return place < FIRST_FALLBACK ? LISTED[place] : FALLBACKS[place - FIRST_FALLBACK];
+}
+
+// The knobs of an entry: engine 62 has two, of which the first tells its entries apart.
+std::map<int, long long> knobs_of(int place) {
+    if (entry(place).engine != 62) return {};
+    int setting = 0;
+    for (int i = 0; i < place; i++) setting += LISTED[i].engine == 62;
+    return {{2, setting}, {13, 1}};
+}
+
+// The place of an engine with these knobs, or of any of its entries without; -1 if there is none.
+int place_of(long long engine, const std::map<int, long long>* knobs) {
+    for (int place = 0; place < FIRST_FALLBACK + (int)std::size(FALLBACKS); place++) {
+        if (place == (int)std::size(LISTED)) place = FIRST_FALLBACK;
+        if (entry(place).engine == engine && (knobs == nullptr || knobs_of(place) == *knobs))
+            return place;
+    }
+    return -1;
 }
 
 bool compiled(const Entry& e, const Computation& c) {
@@ -271,9 +292,9 @@ std::vector<int> offered(int mode, const Computation& c) {
     bool fallback = mode == FALLBACK_MODE;
     bool widens = c.bf16() && c.result.type == DATA_FLOAT;
     std::vector<int> places;
-    int count = (int)(fallback ? std::size(FALLBACKS) : std::size(LISTED));
+    int count = (int)(fallback ? std::size(FALLBACKS) : std::size(LISTED) - (mode != MODE_B));
     for (int i = 0; i < count; i++) {
-        int place = fallback ? FIRST_FALLBACK + i : i;
+        int place = fallback ? FIRST_FALLBACK + i : mode == MODE_B ? count - 1 - i : i;
         if (!widens || (fallback && entry(place).compiled)) places.push_back(place);
     }
     return places;
@@ -363,6 +384,26 @@ int finish(Descriptor* d) {
             d->graph = part(d, 201);
             return status;
         }
+        case ENGINE: {
+            int status = require(d, {1300, 1301});
+            if (status != OK) return status;
+            d->graph = part(d, 1300);
+            d->place = place_of(value<long long>(d, 1301, -1), nullptr);
+            return d->place < 0 ? refuse("no such engine") : OK;
+        }
+        case KNOB_CHOICE:
+            return require(d, {600, 601});
+        case ENGINE_CONFIGURATION: {
+            int status = require(d, {300});
+            if (status != OK) return status;
+            const Descriptor* engine = part(d, 300);
+            std::map<int, long long> knobs;
+            for (Descriptor* choice : values<Descriptor*>(d, 302))
+                knobs[value<int>(choice, 600, -1)] = value<long long>(choice, 601, -1);
+            d->graph = engine->graph;
+            d->place = place_of(entry(engine->place).engine, &knobs);
+            return d->place < 0 ? refuse("no such setting of the engine") : OK;
+        }
         case PLAN: {
             int status = require(d, {400, 401});
             if (status != OK) return status;
@@ -407,7 +448,8 @@ extern "C" void standin_cudnn_wrong_engine(int place, int how) {
 
 EXPORT cudnnBackendCreateDescriptor(int type, Descriptor** d) {
     return cudnn_call("cudnnBackendCreateDescriptor", ANYWHERE, [&]() -> int {
-        if (type < 0 || type > TENSOR || (type > PLAN && type < OPERATION_FORWARD) || type == 14)
+        if (type < 0 || type > TENSOR || (type > PLAN && type < OPERATION_FORWARD && type != KNOB_CHOICE) ||
+            type == 14)
             return wrong(UNSUPPORTED, "cudnnBackendCreateDescriptor: type %d has no stand-in",
                          type);
         *d = new Descriptor{type};
@@ -479,6 +521,29 @@ EXPORT cudnnBackendGetAttribute(Descriptor* d, int attribute, int type, int64_t 
             into->finished = true;
             into->graph = d->graph;
             into->place = d->place;
+            return OK;
+        }
+        if (d->type == ENGINE_CONFIGURATION && attribute == 302) {
+            std::map<int, long long> knobs = knobs_of(d->place);
+            *count = (int64_t)knobs.size();
+            auto** into = (Descriptor**)elements;
+            for (const auto& knob : knobs) {
+                if (most-- < 1) break;
+                if (!lives(*into) || (*into)->type != KNOB_CHOICE)
+                    return wrong(BAD_PARAM, "engine configuration: not an empty choice");
+                auto type = (const unsigned char*)&knob.first;
+                auto number = (const unsigned char*)&knob.second;
+                (*into)->attributes[600] = {T_KNOB, {type, type + sizeof knob.first}};
+                (*into)->attributes[601] = {T_INT64, {number, number + sizeof knob.second}};
+                (*into++)->finished = true;
+            }
+            return OK;
+        }
+        if (d->type == KNOB_CHOICE && (attribute == 600 || attribute == 601) && most >= 1 &&
+            d->attributes[attribute].type == type) {
+            const auto& bytes = d->attributes[attribute].bytes;
+            memcpy(elements, bytes.data(), bytes.size());
+            if (count != nullptr) *count = 1;
             return OK;
         }
         if (d->type == ENGINE && attribute == 1301 && type == T_INT64 && most >= 1) {

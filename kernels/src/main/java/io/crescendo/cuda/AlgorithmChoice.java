@@ -21,6 +21,10 @@ import org.jspecify.annotations.Nullable;
  * waits for {@link Considered#decide}, and ends after {@value #MOST_MILLISECONDS} ms for one convolution, with what was
  * the fastest so far.
  *
+ * <p>A batch that keeps every multiprocessor busy for long has the same fastest method as a larger one. So a large
+ * problem takes the method that is chosen for a {@linkplain #smaller smaller} one with the same images: a batch that
+ * grows from 1,024 to 16,384 is measured once, in milliseconds and with little memory.
+ *
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
  * ones, methods whose workspace exceeds {@link #limit}: it is part of the arena, and methods whose answer differs from
  * that of cuDNN's classic functions ({@link MethodTimer}). If there is no memory to measure with, the first classic one
@@ -38,6 +42,10 @@ final class AlgorithmChoice {
     private static final long MOST_MILLISECONDS = 500;
     /** So many are measured however long they take. */
     private static final int LEAST_MEASURED = 4;
+    /** Activations that fill a device for long: some waves of blocks on any, and a fraction of a millisecond. */
+    private static final long BUSY_BYTES = 256L << 20;
+    /** Tensors from here on have elements whose distance in bytes takes more than 31 bits. */
+    private static final long FAR_BYTES = 1L << 31;
 
     private final Map<String, Long> bounds = new HashMap<>();
     private @Nullable AlgorithmCache cache;
@@ -98,8 +106,55 @@ final class AlgorithmChoice {
         // The planner asks again for every program of the same convolution.
         long bytes = remembered != null
                 ? remembered.workspaceBytes()
-                : bounds.computeIfAbsent(key, unknown -> workspace(device, measuring, problem));
+                : bounds.computeIfAbsent(key, unknown -> bound(device, measuring, problem));
         return new Considered(device, measuring, problem, bytes);
+    }
+
+    private long bound(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
+        try (ConvolutionMethod known = ofSmaller(device, measuring, problem, limit(problem))) {
+            return known != null ? known.workspaceBytes() : workspace(device, measuring, problem);
+        }
+    }
+
+    /**
+     * The problem whose choice a large one takes: as many samples, a power of two, as keep a device busy. A problem
+     * that is not larger than that is its own. Where a tensor is so large that a kernel might count wrong, it is
+     * measured itself, for that shows whether it does.
+     */
+    static ConvolutionProblem smaller(ConvolutionProblem problem) {
+        long bytes = problem.activationBytes();
+        long largest = Math.max(problem.inputElements(), problem.outputElements()) * problem.elementBytes();
+        if (bytes <= BUSY_BYTES || largest >= FAR_BYTES) {
+            return problem;
+        }
+        long samples = BUSY_BYTES / (bytes / problem.samples());
+        return problem.withSamples(Math.max(1, Integer.highestOneBit((int) samples)));
+    }
+
+    /** The method that was chosen for the smaller problem, if it is known and fits this one; null if not. */
+    private @Nullable ConvolutionMethod ofSmaller(
+            CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+        ConvolutionProblem smaller = smaller(problem);
+        AlgorithmCache.Entry chosen =
+                smaller.equals(problem) ? null : cache(device).find(key(device, smaller));
+        return chosen == null ? null : named(device, measuring, problem, chosen.name(), workspaceBytes);
+    }
+
+    /**
+     * The method of a name, or null if it does not fit: chosen under another limit, or a file says what it must not.
+     */
+    private static @Nullable ConvolutionMethod named(
+            CudaDevice device,
+            CudaDevice.Lowering measuring,
+            ConvolutionProblem problem,
+            String name,
+            long workspaceBytes) {
+        ConvolutionMethod known = ConvolutionMethods.named(measuring.cudnn(), problem, grids(device, problem), name);
+        if (known != null && !fits(known, workspaceBytes, device.deterministic())) {
+            known.close();
+            return null;
+        }
+        return known;
     }
 
     private static String key(CudaDevice device, ConvolutionProblem problem) {
@@ -144,7 +199,7 @@ final class AlgorithmChoice {
      * in scratch memory comes on top.
      */
     static long limit(ConvolutionProblem problem) {
-        long activations = (problem.inputElements() + problem.outputElements()) * problem.elementBytes();
+        long activations = problem.activationBytes();
         long transformed = problem.precision() == Precision.FP32
                 ? Math.min(activations + LEAST_WORKSPACE_BYTES, MOST_WORKSPACE_BYTES_FP32)
                 : Math.max(LEAST_WORKSPACE_BYTES, Math.min(activations / 2, MOST_WORKSPACE_BYTES));
@@ -156,13 +211,20 @@ final class AlgorithmChoice {
         Grids grids = grids(device, problem);
         String key = key(device, problem);
         AlgorithmCache.Entry remembered = cache(device).find(key);
-        if (remembered != null) {
-            ConvolutionMethod known = ConvolutionMethods.named(measuring.cudnn(), problem, grids, remembered.name());
-            if (known != null && fits(known, workspaceBytes, device.deterministic())) {
-                return known;
+        ConvolutionMethod known =
+                remembered == null ? null : named(device, measuring, problem, remembered.name(), workspaceBytes);
+        if (known != null) {
+            return known;
+        }
+        ConvolutionProblem smaller = smaller(problem);
+        if (!smaller.equals(problem)) {
+            if (cache(device).find(key(device, smaller)) == null) {
+                choose(device, measuring, smaller, limit(smaller)).close();
             }
+            known = ofSmaller(device, measuring, problem, workspaceBytes);
             if (known != null) {
-                known.close(); // chosen under another limit, or the file says what it must not say
+                cache(device).put(key, new AlgorithmCache.Entry(known.name(), known.workspaceBytes()));
+                return known;
             }
         }
         List<ConvolutionMethod> candidates = ConvolutionMethods.worthTrying(

@@ -80,6 +80,35 @@ record ConvolutionProblem(
         return precision == Precision.BF16 ? Short.BYTES : Float.BYTES;
     }
 
+    /** Bytes of x and y together. */
+    long activationBytes() {
+        return (inputElements() + outputElements()) * elementBytes();
+    }
+
+    /** The same for another number of samples. */
+    ConvolutionProblem withSamples(int count) {
+        return new ConvolutionProblem(
+                direction,
+                precision,
+                count,
+                channels,
+                height,
+                width,
+                filters,
+                outHeight,
+                outWidth,
+                kernelHeight,
+                kernelWidth,
+                strideHeight,
+                strideWidth,
+                padHeight,
+                padWidth,
+                groups,
+                bias,
+                addend,
+                relu);
+    }
+
     /** The problem as one word, for files and messages. */
     String key() {
         return String.format(

@@ -15,14 +15,14 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
  * A convolution through cuDNN's graph functions, fused with bias and ReLU.
  *
  * <p>Calls cudnnBackend{CreateDescriptor, SetAttribute, Finalize, GetAttribute, Execute, DestroyDescriptor} and nothing
- * else of cuDNN. Candidates are taken from a list of the heuristics ({@link GraphEngines}); their place in it names
- * them.
+ * else of cuDNN. Candidates are taken from lists of the heuristics ({@link GraphEngines}); engine and knobs name them.
  *
  * <p>A convolution with an addend adds to what lies at the result, where the addend is copied first unless it lies
  * there already; bias and ReLU follow as kernels of our own. A float32 weight gradient is added to the pack by cuDNN, a
@@ -34,26 +34,26 @@ import org.jspecify.annotations.Nullable;
 final class GraphConvolution implements ConvolutionMethod {
     /** Where engine configurations come from. */
     enum Source {
-        /** The heuristics, mode A. */
-        GRAPH("graph", HEURISTICS_MODE_A),
+        /**
+         * The heuristics, modes A and B. A is nearly always right on Hopper; B knows better settings where there are
+         * few channels.
+         */
+        GRAPH,
         /** Engines that take what others do not. */
-        FALLBACK("fallback", HEURISTICS_MODE_FALLBACK);
+        FALLBACK;
 
-        private final String prefix;
-        private final int heuristics;
-
-        Source(String prefix, int heuristics) {
-            this.prefix = prefix;
-            this.heuristics = heuristics;
+        private List<Integer> heuristics() {
+            return this == GRAPH ? List.of(HEURISTICS_MODE_A, HEURISTICS_MODE_B) : List.of(HEURISTICS_MODE_FALLBACK);
         }
     }
 
-    /** CUDNN_HEUR_MODE_A and CUDNN_HEUR_MODE_FALLBACK of cuDNN 8.3 and later; the binding's table ends before them. */
+    /** CUDNN_HEUR_MODE_A, B and FALLBACK of cuDNN 8.3 and later; the binding's table ends before them. */
     private static final int HEURISTICS_MODE_A = 3;
 
+    private static final int HEURISTICS_MODE_B = 1;
     private static final int HEURISTICS_MODE_FALLBACK = 2;
-    /** Enough for the engines of a list, four to six on Hopper, and for several settings of the first one. */
-    private static final int MOST_CANDIDATES = 14;
+    /** Enough for the engines of a list, four to six on Hopper, and for several settings of the first ones. */
+    private static final int MOST_CANDIDATES = 18;
     /** A candidate whose kernel is compiled takes up to seconds before it can be measured. */
     private static final int MOST_COMPILED = 3;
     /** Some compile in vain: cuDNN refuses the result, or it wants too large a workspace. */
@@ -109,9 +109,9 @@ final class GraphConvolution implements ConvolutionMethod {
                     .filter(entry -> entry.compiled() == compiled && exact(entry, problem.precision()))
                     .toList();
             List<Integer> order = GraphEngines.order(
-                    listed.stream().map(GraphEngines.Listed::engine).toList());
+                    listed.stream().map(entry -> entry.setting().engine()).toList());
             for (int index : compiled ? order.subList(0, Math.min(order.size(), MOST_COMPILATIONS)) : order) {
-                ConvolutionMethod method = build(cudnn, problem, grids, source, engines, listed.get(index));
+                ConvolutionMethod method = build(cudnn, problem, grids, engines, listed.get(index));
                 if (method != null && wanted.test(method)) {
                     candidates.add(method);
                 } else if (method != null) {
@@ -129,41 +129,32 @@ final class GraphConvolution implements ConvolutionMethod {
 
     /** The method of a name, or null if it cannot be built. */
     static @Nullable ConvolutionMethod named(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
-        for (Source source : Source.values()) {
-            for (int place = 0; place < GraphEngines.MOST_LISTED; place++) {
-                if (name.equals(source.prefix + place)) {
-                    return at(cudnn, problem, grids, source, place);
-                }
-            }
-        }
-        return null;
-    }
-
-    private static @Nullable ConvolutionMethod at(
-            CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, Source source, int place) {
-        GraphEngines engines = ask(cudnn, problem, source);
+        GraphEngines.Setting setting = GraphEngines.Setting.of(name);
+        GraphEngines engines = setting == null || problem.groups() != 1
+                ? null
+                : supported(() -> GraphEngines.one(cudnn, problem, setting));
         if (engines == null) {
             return null;
         }
         try {
-            List<GraphEngines.Listed> listed = engines.listed();
-            return place < listed.size() && exact(listed.get(place), problem.precision())
-                    ? build(cudnn, problem, grids, source, engines, listed.get(place))
-                    : null;
+            GraphEngines.Listed entry = engines.listed().get(0);
+            return exact(entry, problem.precision()) ? build(cudnn, problem, grids, engines, entry) : null;
         } finally {
             engines.release();
         }
     }
 
-    /** The list of a source, or null where cuDNN does not take the graph, in one of many ways. */
+    /** The lists of a source, or null where cuDNN does not take the graph. */
     private static @Nullable GraphEngines ask(CudnnHandle cudnn, ConvolutionProblem problem, Source source) {
-        if (problem.groups() != 1) {
-            return null;
-        }
+        return problem.groups() != 1 ? null : supported(() -> GraphEngines.ask(cudnn, problem, source.heuristics()));
+    }
+
+    /** What cuDNN gives, or null where it refuses, in one of many ways: the classic functions remain. */
+    private static @Nullable GraphEngines supported(Supplier<GraphEngines> call) {
         try {
-            return GraphEngines.ask(cudnn, problem, source.heuristics);
+            return call.get();
         } catch (jcuda.CudaException e) {
-            return null; // the classic functions remain
+            return null;
         }
     }
 
@@ -176,7 +167,6 @@ final class GraphConvolution implements ConvolutionMethod {
             CudnnHandle cudnn,
             ConvolutionProblem problem,
             Grids grids,
-            Source source,
             GraphEngines engines,
             GraphEngines.Listed entry) {
         CudaScope scope = new CudaScope();
@@ -189,7 +179,8 @@ final class GraphConvolution implements ConvolutionMethod {
                     .with(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, entry.configuration())
                     .finish();
             boolean deterministic = !entry.notes().contains(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
-            return new GraphConvolution(problem, grids, scope, plan, source.prefix + entry.place(), deterministic);
+            return new GraphConvolution(
+                    problem, grids, scope, plan, entry.setting().name(), deterministic);
         } catch (jcuda.CudaException e) {
             // Not supported after all: there are other entries.
             scope.close();

@@ -6,6 +6,7 @@ import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -27,7 +28,10 @@ import java.util.Locale;
 import java.util.Objects;
 import java.util.Random;
 import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jcuda.Pointer;
 import org.jspecify.annotations.NullMarked;
@@ -78,11 +82,12 @@ class ConvolutionMethodsTest {
                     seen.containsAll(Set.of("forward classic1", "input_gradient classic1", "weight_gradient classic1")),
                     seen.toString());
             if (!cuda.realDevice()) { // what a real cuDNN has for these graphs is its own business
-                for (String graph :
-                        List.of("forward graph", "input_gradient graph", "weight_gradient graph", "forward fallback")) {
+                for (String graph : List.of(
+                        "forward engine2", "input_gradient engine2", "weight_gradient engine", "forward engine1")) {
                     assertTrue(seen.stream().anyMatch(name -> name.startsWith(graph)), graph + " of " + seen);
                 }
-                assertEquals(precision != Precision.FP32, seen.contains("forward graph0"), "tensor cores: " + seen);
+                assertEquals(
+                        precision != Precision.FP32, seen.contains("forward " + setting(0)), "tensor cores: " + seen);
                 assertTrue(seen.contains(WITH_ADDEND), WITH_ADDEND + " of " + seen + "; seed " + seed);
             }
         }
@@ -354,15 +359,24 @@ class ConvolutionMethodsTest {
                             .filter(name -> !name.startsWith("classic"))
                             .toList();
                     if (precision == Precision.FP32) {
-                        assertEquals(List.of("graph10", "fallback0"), graphs, "no tensor cores: " + message);
+                        assertEquals(List.of("engine2", "engine1"), graphs, "no tensor cores: " + message);
                     } else {
-                        // Not 2, which converts, nor 8 and 10, which want too much, nor 11, which is compiled.
+                        // By turns of mode A, mode B, whose first one is engine 33, and engines not yet seen. Not
+                        // setting
+                        // 2, which converts, nor engines 22 and 2, which want too much, nor 71, which is compiled.
                         assertEquals(
-                                List.of("graph0", "graph1", "graph7", "graph3", "graph4", "graph5"),
-                                graphs.subList(0, 6),
+                                List.of(
+                                        setting(0),
+                                        "engine33",
+                                        setting(1),
+                                        setting(3),
+                                        "engine45",
+                                        setting(7),
+                                        setting(4),
+                                        setting(5),
+                                        setting(6)),
+                                graphs,
                                 message);
-                        assertEquals(8, graphs.size(), message);
-                        assertTrue(graphs.stream().noneMatch(Set.of("graph2", "graph8", "graph11")::contains), message);
                         assertEquals(names.subList(1, 1 + graphs.size()), graphs, message);
                     }
                 }
@@ -387,9 +401,9 @@ class ConvolutionMethodsTest {
             }
             assertEquals(0, standIns.calls("cudnn compiles"));
             List<String> graphs = tried(device, problem, AlgorithmChoice.limit(problem)).stream()
-                    .filter(name -> name.startsWith("graph"))
+                    .filter(name -> name.startsWith("engine"))
                     .toList();
-            assertEquals(List.of("graph0", "graph1", "graph7"), graphs);
+            assertEquals(List.of(setting(0), "engine33", setting(1)), graphs);
             assertEquals(3, standIns.calls("cudnn compiles"));
             assertEquals(List.of(), tried(device, problem, -1));
             assertTrue(standIns.calls("cudnn compiles") <= 3 + 6 + 2, "in vain, but not for long");
@@ -408,7 +422,7 @@ class ConvolutionMethodsTest {
             for (int i = 0; i < 2; i++) {
                 try (AlgorithmChoice.Considered choice =
                         device.algorithms().consider(device, device.forLowering(), problem)) {
-                    assertTrue(choice.workspaceBytes() >= activations, "graph10 transforms all tensors");
+                    assertTrue(choice.workspaceBytes() >= activations, "engine 2 transforms all tensors");
                 }
                 if (i == 0) {
                     assertTrue(cuda.standIns().calls("cudnnBackendFinalize") > asked);
@@ -546,17 +560,17 @@ class ConvolutionMethodsTest {
         ConvolutionProblem problem = square(Direction.FORWARD, Precision.BF16, 9, 16, 32, 8, false);
         forgetChoices();
         String fastest = choose(options, List.of(problem)).get(0);
-        assertTrue(fastest.startsWith("graph"), fastest);
+        assertTrue(fastest.startsWith("engine"), fastest);
         standIns.wrongEngine(place(fastest), WrongEngine.MISCOUNTS);
         forgetChoices();
         String next = choose(options, List.of(problem)).get(0);
-        assertTrue(next.startsWith("graph") && !next.equals(fastest), next);
+        assertTrue(next.startsWith("engine") && !next.equals(fastest), next);
         try (CudaDevice device = CudaDevice.open(cuda.machine(), options)) {
             device.enter();
             Grids grids = device.grids(problem.elementBytes());
             for (WrongEngine how : WrongEngine.values()) {
                 try (ConvolutionMethod method =
-                        Objects.requireNonNull(ConvolutionMethods.named(device.cudnn(), problem, grids, "graph1"))) {
+                        Objects.requireNonNull(ConvolutionMethods.named(device.cudnn(), problem, grids, setting(1)))) {
                     assertTrue(method.workspaceBytes() > 0);
                     standIns.wrongEngine(-1, how);
                     assertTrue(passes(device, problem, method), "right");
@@ -567,8 +581,93 @@ class ConvolutionMethodsTest {
         }
     }
 
-    private static int place(String graph) {
-        return Integer.parseInt(graph.substring("graph".length()));
+    /** One of the settings of the stand-in's engine 62; its places in the list are 0 to 6 and 9. */
+    private static String setting(int number) {
+        return "engine62:2=" + number + ",13=1";
+    }
+
+    private static int place(String engine) {
+        return engine.equals("engine45")
+                ? 7
+                : IntStream.range(0, 7)
+                        .filter(i -> engine.equals(setting(i)))
+                        .findFirst()
+                        .orElseThrow();
+    }
+
+    @Test
+    void namesOfEnginesSayWhatTheyAre() {
+        for (int round = 0; round < ROUNDS; round++) {
+            SortedMap<Integer, Long> knobs = new TreeMap<>();
+            for (int i = random.nextInt(4); i > 0; i--) {
+                knobs.put(random.nextInt(50), (long) random.nextInt(5000) - 1);
+            }
+            GraphEngines.Setting setting = new GraphEngines.Setting(random.nextInt(100), knobs);
+            assertEquals(setting, GraphEngines.Setting.of(setting.name()), setting.name());
+        }
+        for (String other :
+                List.of("classic1", "graph3", "engine", "engine5:", "engine5:2", "engine5:2=1,", "engine5 ")) {
+            assertNull(GraphEngines.Setting.of(other), other);
+        }
+    }
+
+    /** Larger batches take over what was measured for one that keeps the device busy. */
+    @Test
+    void aLargeBatchIsNotMeasuredAgain() throws IOException {
+        Assumptions.assumeFalse(cuda.realDevice(), "the stand-in's calls");
+        StandIns standIns = cuda.standIns();
+        forgetChoices();
+        try (CudaDevice device =
+                CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
+            device.enter();
+            // A stride that leaves little to compute, so that plain loops are done with it soon.
+            ConvolutionProblem busy = pixels(Direction.FORWARD, 1 << 13);
+            assertEquals(busy, AlgorithmChoice.smaller(busy));
+            String name;
+            try (AlgorithmChoice.Considered choice =
+                    device.algorithms().consider(device, device.forLowering(), pixels(Direction.FORWARD, 20_000))) {
+                name = choice.decide().name();
+            }
+            long runs = standIns.calls("cudnnBackendExecute");
+            long asked = standIns.calls("cuMemAlloc_v2");
+            for (int samples : new int[] {1 << 13, 16_400, 20_000, 30_001}) {
+                ConvolutionProblem problem = pixels(Direction.FORWARD, samples);
+                assertEquals(busy, AlgorithmChoice.smaller(problem));
+                try (AlgorithmChoice.Considered choice =
+                        device.algorithms().consider(device, device.forLowering(), problem)) {
+                    ConvolutionMethod method = choice.decide();
+                    assertEquals(name, method.name());
+                    assertEquals(choice.workspaceBytes(), method.workspaceBytes());
+                }
+            }
+            assertEquals(runs, standIns.calls("cudnnBackendExecute"));
+            assertEquals(asked, standIns.calls("cuMemAlloc_v2"));
+        }
+    }
+
+    private static ConvolutionProblem pixels(Direction direction, int samples) {
+        return new ConvolutionProblem(
+                direction, Precision.BF16, samples, 8, 32, 32, 8, 1, 1, 1, 1, 32, 32, 0, 0, 1, false, false, false);
+    }
+
+    @Test
+    void aSmallerProblemHasTheSameImages() {
+        for (int round = 0; round < 10 * ROUNDS; round++) {
+            ConvolutionProblem problem = problem(random.nextBoolean() ? Precision.BF16 : Precision.FP32)
+                    .withSamples(1 << random.nextInt(24));
+            ConvolutionProblem smaller = AlgorithmChoice.smaller(problem);
+            assertEquals(problem, smaller.withSamples(problem.samples()));
+            assertEquals(smaller, AlgorithmChoice.smaller(smaller));
+            assertTrue(smaller.samples() <= problem.samples() && smaller.samples() >= 1);
+            long largest = Math.max(problem.inputElements(), problem.outputElements()) * problem.elementBytes();
+            assertEquals(
+                    largest < 1L << 31,
+                    smaller.activationBytes() <= 256L << 20 || smaller.samples() == 1,
+                    problem.key());
+            if (!smaller.equals(problem) && smaller.samples() > 1) {
+                assertTrue(4 * smaller.activationBytes() > 256L << 20, problem.key());
+            }
+        }
     }
 
     @Test
