@@ -11,7 +11,6 @@ import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static jcuda.jcublas.JCublas2.cublasCreate;
 import static jcuda.jcublas.JCublas2.cublasDestroy;
 import static jcuda.jcublas.JCublas2.cublasSetStream;
-import static jcuda.jcublas.JCublas2.cublasSetWorkspace;
 import static jcuda.jcudnn.JCudnn.cudnnCreate;
 import static jcuda.jcudnn.JCudnn.cudnnDestroy;
 import static jcuda.jcudnn.JCudnn.cudnnSetStream;
@@ -35,11 +34,6 @@ import jcuda.runtime.cudaStream_t;
 final class CudaDevice implements AutoCloseable {
     /** Which device; CUDA_VISIBLE_DEVICES says which one of the machine's that is. */
     static final int NUMBER = 0;
-
-    /**
-     * What cuBLAS asks for on Hopper to have all its algorithms; elsewhere 4 MiB would do. Source: its manual, §2.4.8.
-     */
-    private static final long CUBLAS_WORKSPACE_BYTES = 32L << 20;
 
     private final CudaScope scope;
     private final CudaScope.Health health;
@@ -106,10 +100,7 @@ final class CudaDevice implements AutoCloseable {
         open(lowering.cudnn, lowering.stream);
         cublasCreate(cublas);
         scope.onClose(() -> cublasDestroy(cublas));
-        DeviceBlock workspace = scope.own(DeviceBlock.allocate("cuBLAS's workspace", CUBLAS_WORKSPACE_BYTES));
-        // In this order: setting the stream would put the default workspace back, which is allocated at use.
         cublasSetStream(cublas, new cudaStream_t(stream));
-        cublasSetWorkspace(cublas, workspace.pointer(), workspace.bytes());
         this.kernels = scope.own(Kernels.load(properties, cache));
         this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
     }
@@ -236,7 +227,10 @@ final class CudaDevice implements AutoCloseable {
         return cudnn;
     }
 
-    /** Bound to {@link #stream()}, with a fixed workspace, so that recording allocates nothing. Do not set either. */
+    /**
+     * Bound to {@link #stream()}. Each call gives it a workspace first, for else it would allocate one, which must not
+     * be recorded.
+     */
     cublasHandle cublas() {
         return cublas;
     }

@@ -35,9 +35,6 @@ import picocli.CommandLine.Option;
  */
 @Command(name = "capacity-step", description = "Two updates at the largest batch that fits a budget.")
 final class CapacityStepCommand implements Callable<Integer> {
-    /** What cuBLAS is given once, as the CUDA backend says where it does. */
-    private static final long CUBLAS_BYTES = 32L << 20;
-
     @Mixin
     private StepOptions options = new StepOptions();
 
@@ -150,6 +147,6 @@ final class CapacityStepCommand implements Callable<Integer> {
         long packs =
                 Float.BYTES * (3 * weights + program.statistics().elements()) + (narrow ? Short.BYTES * weights : 0);
         long sample = pixels * (1 + 2 * Float.BYTES + (narrow ? Short.BYTES : Float.BYTES)) + 5 * Integer.BYTES;
-        return packs + batch * sample + CUBLAS_BYTES;
+        return packs + batch * sample;
     }
 }
