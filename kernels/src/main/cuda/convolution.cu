@@ -26,7 +26,7 @@
 // Traffic     pad S per element of x and of y, accumulate 10. The convolutions read from the
 //             caches, window by window: slow, meant for shapes that nothing else takes.
 // Twin        io.crescendo.reference.Convolution
-#include "common.cuh"
+#include "filter.cuh"
 
 template <class T>
 __device__ __forceinline__ void pad(T* __restrict__ y, const T* __restrict__ x, int samples,
@@ -48,20 +48,6 @@ __device__ __forceinline__ void pad(T* __restrict__ y, const T* __restrict__ x, 
         store<N>(y + pixel * channels + channel, values, valid);
     }
 }
-
-struct Filter {
-    int height, width, channels, filters, outHeight, outWidth;
-    int kernelH, kernelW, strideH, strideW, padTop, padLeft, groups;
-
-    __device__ __forceinline__ int channels_of_group() const { return channels / groups; }
-    __device__ __forceinline__ int filters_of_group() const { return filters / groups; }
-
-    // Pixel of x under tap (r, s) of window (p, q) of sample n, or -1 outside the image.
-    __device__ __forceinline__ long long pixel(long long n, int p, int q, int r, int s) const {
-        const int h = p * strideH + r - padTop, w = q * strideW + s - padLeft;
-        return h < 0 || h >= height || w < 0 || w >= width ? -1 : (n * height + h) * width + w;
-    }
-};
 
 template <class T>
 __device__ __forceinline__ void convolution(const T* __restrict__ x, const T* __restrict__ weights,
@@ -172,14 +158,6 @@ KERNEL accumulate_bf16(float* sum, const bf16* x, long long count) {
     });
 }
 
-#define FILTER_PARAMETERS                                                                       \
-    int samples, int channels, int height, int width, int filters, int outHeight, int outWidth, \
-        int kernelH, int kernelW, int strideH, int strideW, int padTop, int padLeft, int groups
-#define FILTER                                                                                     \
-    samples, Filter {                                                                              \
-        height, width, channels, filters, outHeight, outWidth, kernelH, kernelW, strideH, strideW, \
-            padTop, padLeft, groups                                                                \
-    }
 #define CONVOLUTION(DTYPE, T)                                                                      \
     KERNEL convolution_##DTYPE(const T* x, const T* w, T* y, int added, FILTER_PARAMETERS) {       \
         convolution<T>(x, w, y, added, FILTER);                                                    \
@@ -193,5 +171,3 @@ KERNEL accumulate_bf16(float* sum, const bf16* x, long long count) {
     }
 CONVOLUTION(f32, float)
 CONVOLUTION(bf16, bf16)
-#undef FILTER
-#undef FILTER_PARAMETERS

@@ -7,6 +7,7 @@
 #include "cross_entropy.cu"
 #include "difference.cu"
 #include "dropout.cu"
+#include "few_channels.cu"
 #include "gather.cu"
 #include "ghost_norm.cu"
 #include "gradient_sum.cu"

@@ -22,6 +22,7 @@ final class ConvolutionMethods {
                 methods.addAll(GraphConvolution.candidates(cudnn, problem, grids, source, compiled, method -> true));
             }
         }
+        addFewChannels(methods, problem, grids, method -> true);
         return methods;
     }
 
@@ -67,7 +68,20 @@ final class ConvolutionMethods {
             }
             addGraphs(methods, graphs);
         }
+        addFewChannels(methods, problem, grids, wanted);
         return methods;
+    }
+
+    /** Behind the first classic method, for where it supports a problem it is usually the fastest. */
+    private static void addFewChannels(
+            List<ConvolutionMethod> methods,
+            ConvolutionProblem problem,
+            Grids grids,
+            Predicate<ConvolutionMethod> wanted) {
+        ConvolutionMethod few = FewChannelsConvolution.of(problem, grids);
+        if (few != null && wanted.test(few)) {
+            methods.add(Math.min(1, methods.size()), few);
+        }
     }
 
     /**
@@ -97,6 +111,9 @@ final class ConvolutionMethods {
 
     /** The method of a name, or null if there is none that supports the problem. The caller closes it. */
     static @Nullable ConvolutionMethod named(CudnnHandle cudnn, ConvolutionProblem problem, Grids grids, String name) {
+        if (name.equals(FewChannelsConvolution.NAME)) {
+            return FewChannelsConvolution.of(problem, grids);
+        }
         ConvolutionMethod classic = ClassicConvolution.named(cudnn, problem, grids, name);
         return classic != null ? classic : GraphConvolution.named(cudnn, problem, grids, name);
     }

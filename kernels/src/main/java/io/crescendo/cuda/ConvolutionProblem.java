@@ -1,6 +1,7 @@
 package io.crescendo.cuda;
 
 import io.crescendo.backend.Precision;
+import java.util.List;
 import java.util.Locale;
 
 /**
@@ -78,6 +79,25 @@ record ConvolutionProblem(
     /** Bytes of an element of x and y. */
     int elementBytes() {
         return precision == Precision.BF16 ? Short.BYTES : Float.BYTES;
+    }
+
+    /** All extents in the order in which kernels of our own take them: filter.cuh. */
+    List<Integer> extents() {
+        return List.of(
+                samples,
+                channels,
+                height,
+                width,
+                filters,
+                outHeight,
+                outWidth,
+                kernelHeight,
+                kernelWidth,
+                strideHeight,
+                strideWidth,
+                padHeight,
+                padWidth,
+                groups);
     }
 
     /** Bytes of x and y together. */

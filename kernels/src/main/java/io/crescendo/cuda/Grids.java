@@ -10,6 +10,8 @@ package io.crescendo.cuda;
 final class Grids {
     /** Threads of a block, as {@code common.cuh} has them. */
     static final int THREADS = 256;
+
+    private static final int LANES = 32;
     /** Loads that a thread of a kernel which reads one tensor has under way at once, as there. */
     static final int AHEAD = 4;
 
@@ -111,7 +113,17 @@ final class Grids {
 
     /** For work that is counted in blocks. */
     Grid blocks(long wanted) {
-        return new Grid((int) Math.max(1, Math.min(wanted, blocks)), 1);
+        return blocks(wanted, BLOCKS_OF_MULTIPROCESSOR);
+    }
+
+    /** The same where no more than so many on a multiprocessor are meant. */
+    Grid blocks(long wanted, int ofMultiprocessor) {
+        return new Grid((int) Math.max(1, Math.min(wanted, (long) ofMultiprocessor * multiprocessors)), 1);
+    }
+
+    /** For work of which a block does as many as a warp has threads. */
+    Grid warps(long wanted) {
+        return blocks(ceil(wanted, LANES));
     }
 
     /** For slab kernels over a matrix of rows by channels. */

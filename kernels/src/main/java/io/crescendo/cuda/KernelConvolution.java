@@ -7,7 +7,7 @@ import java.util.List;
 
 /**
  * A convolution by the kernels of convolution.cu: takes every shape and needs no workspace, but is slow. It is chosen
- * only where cuDNN has nothing to offer.
+ * only where nothing else is to be had.
  */
 final class KernelConvolution implements ConvolutionMethod {
     private static final String NAME = "kernel";
@@ -55,21 +55,7 @@ final class KernelConvolution implements ConvolutionMethod {
         if (direction == Direction.FORWARD) {
             arguments.add(added ? 1 : 0);
         }
-        arguments.addAll(List.of(
-                problem.samples(),
-                problem.channels(),
-                problem.height(),
-                problem.width(),
-                problem.filters(),
-                problem.outHeight(),
-                problem.outWidth(),
-                problem.kernelHeight(),
-                problem.kernelWidth(),
-                problem.strideHeight(),
-                problem.strideWidth(),
-                problem.padHeight(),
-                problem.padWidth(),
-                problem.groups()));
+        arguments.addAll(problem.extents());
         String type = problem.precision() == Precision.BF16 ? "_bf16" : "_f32";
         Kernels.Call call = lane.kernels().call(kernel + type, grid.x(), grid.y(), arguments.toArray());
         Launch after = direction == Direction.FORWARD ? epilogue.bind(lane, operands, added) : Launch.NOTHING;

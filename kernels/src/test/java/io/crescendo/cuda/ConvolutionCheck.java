@@ -6,17 +6,26 @@ import io.crescendo.autograd.Window;
 import io.crescendo.reference.Twin;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.NullMarked;
 
-/** convolution.cu. */
+/** convolution.cu and few_channels.cu. */
 @NullMarked
 final class ConvolutionCheck {
     private ConvolutionCheck() {}
 
     static void convolution(Trial trial) {
-        int groups = trial.between(1, 3);
-        int channels = groups * trial.between(1, 5);
-        int filters = groups * trial.between(1, 5);
+        convolution(trial, false);
+    }
+
+    static void fewChannels(Trial trial) {
+        convolution(trial, true);
+    }
+
+    private static void convolution(Trial trial, boolean few) {
+        int groups = few ? 1 : trial.between(1, 3);
+        int channels = groups * trial.between(1, few ? 4 : 5);
+        int filters = groups * trial.between(1, few ? 40 : 5);
         int samples = trial.between(1, 4);
         int height = trial.between(1, 8);
         int width = trial.between(1, 8);
@@ -67,12 +76,29 @@ final class ConvolutionCheck {
         double[] before = trial.activations(dy.length);
         DeviceBuffer y =
                 added ? trial.written(Trial.toNhwc(before, filters, outHeight * outWidth)) : trial.buffer(dy.length);
-        int[] forward = new int[shape.length + 1];
-        forward[0] = added ? 1 : 0;
-        System.arraycopy(shape, 0, forward, 1, shape.length);
-        launch(trial, "convolution", forward, deviceInput, deviceWeight, y);
-        launch(trial, "convolution_input_gradient", shape, deviceGradient, deviceWeight, dx);
-        launch(trial, "convolution_weight_gradient", shape, deviceInput, deviceGradient, dw);
+        int[] forward = with(shape, added ? 1 : 0);
+        if (few) {
+            int filterBlocks = (filters + 15) / 16;
+            launch(trial, "few_channels", trial.between(1, 5), filterBlocks, forward, deviceInput, deviceWeight, y);
+            int tileRows = trial.between(1, outHeight + 1);
+            int tileColumns = trial.between(1, outWidth + 1);
+            int parts = trial.between(1, 40);
+            DeviceBuffer partials = trial.buffer(ElementType.F32, parts * weights.length);
+            launch(
+                    trial,
+                    "few_channels_weight_gradient",
+                    parts,
+                    filterBlocks,
+                    with(shape, tileRows, tileColumns),
+                    deviceInput,
+                    deviceGradient,
+                    partials);
+            trial.launch("add_partials_f32", dw, partials, parts, weights.length);
+        } else {
+            launch(trial, "convolution", forward, deviceInput, deviceWeight, y);
+            launch(trial, "convolution_input_gradient", shape, deviceGradient, deviceWeight, dx);
+            launch(trial, "convolution_weight_gradient", shape, deviceInput, deviceGradient, dw);
+        }
         String what = " of (" + samples + ", " + channels + ", " + height + ", " + width + ") to " + filters + " by "
                 + window + ", groups " + groups;
         // At most 256 products of numbers about one: sums below 100, each addition rounded.
@@ -83,7 +109,9 @@ final class ConvolutionCheck {
             }
         }
         trial.close("output" + what, Trial.toNhwc(twin.of(output), filters, outHeight * outWidth), y, tolerance);
-        trial.close("dx" + what, Trial.toNhwc(twin.of(inputGradient), channels, height * width), dx, tolerance);
+        if (!few) {
+            trial.close("dx" + what, Trial.toNhwc(twin.of(inputGradient), channels, height * width), dx, tolerance);
+        }
         Trial.closeFloats("dw" + what, Trial.toNhwc(twin.of(weightGradient), share, taps), dw, tolerance);
     }
 
@@ -106,12 +134,21 @@ final class ConvolutionCheck {
         }
     }
 
+    /** What comes before the extents. */
+    private static int[] with(int[] extents, int... first) {
+        return IntStream.concat(IntStream.of(first), IntStream.of(extents)).toArray();
+    }
+
     private static void launch(Trial trial, String kernel, int[] shape, DeviceBuffer... buffers) {
+        launch(trial, kernel, trial.between(1, 5), 1, shape, buffers);
+    }
+
+    private static void launch(Trial trial, String kernel, int gridX, int gridY, int[] shape, DeviceBuffer... buffers) {
         List<Object> arguments = new ArrayList<>(List.of((Object[]) buffers));
         for (int size : shape) {
             arguments.add(size);
         }
-        trial.launch(trial.named(kernel), arguments.toArray());
+        trial.launchGrid(trial.named(kernel), gridX, gridY, arguments.toArray());
     }
 
     /** pad against loops that say what it means, there and back again; accumulate. */

@@ -153,6 +153,11 @@ class CudaKernelsTest {
     }
 
     @Test
+    void fewChannels() {
+        compare(ConvolutionCheck::fewChannels);
+    }
+
+    @Test
     void margins() {
         compare(ConvolutionCheck::margins);
     }
@@ -183,6 +188,7 @@ class CudaKernelsTest {
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
         changes.put("values.at[j] > largest.at[j]", "values.at[j] >= largest.at[j]");
         changes.put("h >= height || w < 0", "h > height || w < 0");
+        changes.put("(there - line * f.outWidth) * f.strideW - f.padLeft", "(there - line * f.outWidth) * f.strideW");
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
             requireNoticed(wrong, "updates", UpdateCheck::rules);
@@ -201,6 +207,7 @@ class CudaKernelsTest {
             requireNoticed(wrong, "concat", PointwiseCheck::concat);
             requireNoticed(wrong, "pooling", PoolingCheck::pooling);
             requireNoticed(wrong, "convolution", ConvolutionCheck::convolution);
+            requireNoticed(wrong, "few channels", ConvolutionCheck::fewChannels);
             requireNoticed(wrong, "margins", ConvolutionCheck::margins);
         }
     }
@@ -239,18 +246,27 @@ class CudaKernelsTest {
             requireNoticed(wrong, "smoothing of many classes", LossCheck::crossEntropy);
             requireNoticed(wrong, "dropout of planes", PointwiseCheck::dropout);
         }
-        Map<String, String> decay =
-                Map.of("w -= s.learningRate * decay * w;", "w -= decay * w;", "!(total - total == 0.0)", "total < 0.0");
+        Map<String, String> decay = Map.of(
+                "w -= s.learningRate * decay * w;",
+                "w -= decay * w;",
+                "!(total - total == 0.0)",
+                "total < 0.0",
+                "partials[(long long)(part + j * WARPS) * count + i]",
+                "partials[(long long)part * count + i]");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-decay", decay)) {
             requireNoticed(wrong, "decay of AdamW", UpdateCheck::rules);
             requireNoticed(wrong, "a norm that is not finite", LayerwiseCheck::clipping);
+            requireNoticed(wrong, "parts of a weight gradient", ConvolutionCheck::fewChannels);
         }
         Map<String, String> clear = Map.of(
+                "        __syncthreads();\n    }\n#pragma unroll\n    for (int i = 0; i < TAPS; i++)",
+                "    }\n#pragma unroll\n    for (int i = 0; i < TAPS; i++)",
                 "if (clear) store<N>(dw + i, Floats<N>{}, valid);",
                 "if (clear && !skipped) store<N>(dw + i, Floats<N>{}, valid);",
                 "if (clear) store<4>(dw + i, Floats<4>{}, valid);",
                 "if (!clear) store<4>(dw + i, Floats<4>{}, valid);");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-clear", clear)) {
+            requireNoticed(wrong, "tiles without a barrier", ConvolutionCheck::fewChannels);
             requireNoticed(wrong, "skipped updates that leave the gradient", UpdateCheck::rules);
             requireNoticed(wrong, "layerwise updates that clear when they should not", LayerwiseCheck::rules);
         }
