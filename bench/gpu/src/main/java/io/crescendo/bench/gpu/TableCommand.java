@@ -342,7 +342,8 @@ final class TableCommand implements Callable<Integer> {
                 String[] columns = line.split("\t", -1);
                 if (columns.length == 3) {
                     String[] key = columns[0].split("-", 3);
-                    chosen.merge(key[0] + " " + key[1] + ": " + columns[1], 1, Integer::sum);
+                    String method = columns[1].replaceFirst(":.*", ""); // without an engine's knobs
+                    chosen.merge(key[0] + " " + key[1] + ": " + method, 1, Integer::sum);
                 }
             }
         }

@@ -103,14 +103,15 @@ class GpuBenchTest {
                 the head
                 forward-bf16-n128-c3\tclassic1\t0
                 forward-bf16-n256-c3\tclassic1\t0
-                weight_gradient-fp32-n1\tgraph0\t512
-                end 3
+                weight_gradient-fp32-n1\tengine62:2=4,13=0\t512
+                weight_gradient-fp32-n2\tengine62:2=1,13=0\t512
+                end 4
                 """);
         String warning = "WARNING: cuDNN offers 0 methods for forward-fp32-n1, and none that fits and works;"
                 + " a slow kernel computes it\n";
         Files.writeString(folder.resolve("tests.log"), warning + warning);
         String text = TableCommand.text(folder);
-        for (String line : List.of("- forward bf16: classic1 2", "- weight_gradient fp32: graph0 1", "kernel: 1\n")) {
+        for (String line : List.of("- forward bf16: classic1 2", "- weight_gradient fp32: engine62 2", "kernel: 1\n")) {
             assertTrue(text.contains(line), text);
         }
     }
