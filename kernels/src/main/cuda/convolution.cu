@@ -10,7 +10,8 @@
 //                plus what was in y, if `added`
 //   convolution_input_gradient
 //                dx[n,h,w,c] = sum over the windows (p, q) that hold (h, w) and k of c's group of
-//                dy[n,p,q,k] * w[k, h + padTop - p * strideH, w + padLeft - q * strideW, c - first]
+//                dy[n,p,q,k] * w[k, h + padTop - p * strideH, w + padLeft - q * strideW, c - first],
+//                plus what was in dx, if `added`
 //   convolution_weight_gradient
 //                dw[k,r,s,c - first] += sum over n, p, q of
 //                dy[n,p,q,k] * x[n, p * strideH + r - padTop, q * strideW + s - padLeft, c]
@@ -78,8 +79,8 @@ __device__ __forceinline__ void convolution(const T* __restrict__ x, const T* __
 template <class T>
 __device__ __forceinline__ void convolution_input_gradient(const T* __restrict__ dy,
                                                            const T* __restrict__ weights,
-                                                           T* __restrict__ dx, int samples,
-                                                           Filter f) {
+                                                           T* __restrict__ dx, int added,
+                                                           int samples, Filter f) {
     const int share = f.channels_of_group(), filters = f.filters_of_group();
     const long long count = (long long)samples * f.height * f.width * f.channels;
     for (long long i = thread_of_grid(); i < count; i += threads_of_grid()) {
@@ -87,7 +88,7 @@ __device__ __forceinline__ void convolution_input_gradient(const T* __restrict__
         const long long pixel = i / f.channels;
         const int w = (int)(pixel % f.width), h = (int)(pixel / f.width % f.height);
         const long long n = pixel / f.width / f.height;
-        float total = 0.0f;
+        float total = added ? to_float(dx[i]) : 0.0f;
         for (int r = 0; r < f.kernelH; r++) {
             const int down = h + f.padTop - r, p = down / f.strideH;
             if (down < 0 || down % f.strideH != 0 || p >= f.outHeight) continue;
@@ -162,8 +163,9 @@ KERNEL accumulate_bf16(float* sum, const bf16* x, long long count) {
     KERNEL convolution_##DTYPE(const T* x, const T* w, T* y, int added, FILTER_PARAMETERS) {       \
         convolution<T>(x, w, y, added, FILTER);                                                    \
     }                                                                                              \
-    KERNEL convolution_input_gradient_##DTYPE(const T* dy, const T* w, T* dx, FILTER_PARAMETERS) { \
-        convolution_input_gradient<T>(dy, w, dx, FILTER);                                          \
+    KERNEL convolution_input_gradient_##DTYPE(const T* dy, const T* w, T* dx, int added,           \
+                                              FILTER_PARAMETERS) {                                 \
+        convolution_input_gradient<T>(dy, w, dx, added, FILTER);                                   \
     }                                                                                              \
     KERNEL convolution_weight_gradient_##DTYPE(const T* x, const T* dy, float* dw,                 \
                                                FILTER_PARAMETERS) {                                \

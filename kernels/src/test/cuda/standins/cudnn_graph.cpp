@@ -177,8 +177,8 @@ int understand(const Descriptor* graph, Computation* c) {
     c->beta = value<float>(first, at[5], 0);
     if (value<float>(first, at[4], 1) != 1 || (c->beta != 0 && c->beta != 1))
         return refuse("alpha other than 1 and beta other than 0 and 1 have no stand-in");
-    if (c->beta != 0 && (c->direction == Direction::INPUT_GRADIENT || c->result.between))
-        return refuse("adding to an input's gradient or to what is virtual has no stand-in");
+    if (c->beta != 0 && c->result.between)
+        return refuse("adding to what is virtual has no stand-in");
     auto pads = values<long long>(window, 105), after = values<long long>(window, 104);
     auto strides = values<long long>(window, 103), dilations = values<long long>(window, 102);
     if (pads.size() != 2 || after.size() != 2 || strides.size() != 2 || dilations.size() != 2)

@@ -15,5 +15,10 @@ public enum Fusion {
     /**
      * The gradient by a norm's input, added to what others contribute to it, as one {@link Op.GhostBatchNormGradient}.
      */
-    NORM_GRADIENT_ADD
+    NORM_GRADIENT_ADD,
+    /**
+     * The gradient by a convolution's input, added to what others contribute to it in place, as one
+     * {@link Op.Conv2dInputGradient}.
+     */
+    CONV_GRADIENT_ADD
 }

@@ -126,7 +126,8 @@ final class Gradients {
                 op.input(), dy, ofParameter(op.weight()), ofOptionalParameter(op.bias()), op.window(), op.groups()));
         if (wanted(op.input())) {
             Value dx = contribution(op.input());
-            ops.add(new Op.Conv2dInputGradient(dy, op.weight(), dx, op.window(), op.groups()));
+            Value others = fusions.contains(Fusion.CONV_GRADIENT_ADD) ? gradients.remove(op.input()) : null;
+            ops.add(new Op.Conv2dInputGradient(dy, op.weight(), others, dx, op.window(), op.groups()));
             contribute(op.input(), dx);
         }
         if (op.addend() != null && wanted(op.addend())) {

@@ -103,8 +103,13 @@ public sealed interface Op {
         }
     }
 
-    /** dx[n,c,·,·] = Σ over all windows that saw the element of weight · dy: the transposed convolution. */
-    record Conv2dInputGradient(Value outputGradient, Value weight, Value inputGradient, Window window, int groups)
+    /**
+     * dx[n,c,·,·] = Σ over all windows that saw the element of weight · dy, the transposed convolution, + addend.
+     *
+     * @param addend what others contribute to dx, or null
+     */
+    record Conv2dInputGradient(
+            Value outputGradient, Value weight, @Nullable Value addend, Value inputGradient, Window window, int groups)
             implements Op {
         @Override
         public double flops() {
@@ -118,12 +123,17 @@ public sealed interface Op {
 
         @Override
         public List<Value> inputs() {
-            return List.of(outputGradient, weight);
+            return present(outputGradient, weight, addend);
         }
 
         @Override
         public List<Value> outputs() {
             return List.of(inputGradient);
+        }
+
+        @Override
+        public List<Value> overwritable() {
+            return present(addend);
         }
     }
 

@@ -51,7 +51,12 @@ record Substitution(UnaryOperator<Value> read, UnaryOperator<Value> written) imp
     @Override
     public Op visit(Op.Conv2dInputGradient op) {
         return new Op.Conv2dInputGradient(
-                in(op.outputGradient()), in(op.weight()), out(op.inputGradient()), op.window(), op.groups());
+                in(op.outputGradient()),
+                in(op.weight()),
+                inOrNull(op.addend()),
+                out(op.inputGradient()),
+                op.window(),
+                op.groups());
     }
 
     @Override

@@ -44,10 +44,11 @@ final class Convolution {
     static void inputGradient(Op.Conv2dInputGradient op, Operands operands) {
         Tensor dy = operands.at(op.outputGradient()); // (N, K, H', W')
         Tensor weight = operands.at(op.weight()); // (K, C / groups, R, S)
-        Tensor dx = operands.at(op.inputGradient()); // (N, C, H, W)
+        Tensor addend = optional(op.addend(), operands);
+        Tensor dx = operands.at(op.inputGradient()); // (N, C, H, W); may lie where the addend lies
         Geometry g = new Geometry(dx, dy, weight, op.window(), op.groups());
         for (int i = 0; i < dx.elements(); i++) {
-            dx.set(i, 0);
+            dx.set(i, addend == null ? 0 : addend.get(i));
         }
         int at = 0;
         for (int n = 0; n < g.samples; n++) {

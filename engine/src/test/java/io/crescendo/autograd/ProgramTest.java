@@ -72,6 +72,19 @@ class ProgramTest {
         assertEquals(1, count(fused, "Add"), fused.toString());
     }
 
+    @Test
+    void whatElseFlowsIntoAConvolutionIsAddedByItsGradient() {
+        Body block = (l, x) -> {
+            Value y = l.norm(l.conv(x, 3, 3, 1));
+            return l.tape().concat(List.of(l.conv(y, 3, 3, 1), l.conv(y, 3, 1, 1)));
+        };
+        List<String> apart = names(Tape.training(4, 2), EnumSet.noneOf(Fusion.class), block);
+        assertEquals(1, count(apart, "Add"), "of gradients: " + apart);
+        List<String> fused = names(Tape.training(4, 2), EnumSet.of(Fusion.CONV_GRADIENT_ADD), block);
+        assertEquals(0, count(fused, "Add"), fused.toString());
+        assertEquals(2, count(fused, "Conv2dInputGradient"), fused.toString());
+    }
+
     private static void assertFused(boolean training, Fusion fusion, String swallowed, Body body) {
         for (Fusion allowed : Fusion.values()) {
             List<String> names = names(training ? Tape.training(4, 2) : Tape.inference(4), EnumSet.of(allowed), body);

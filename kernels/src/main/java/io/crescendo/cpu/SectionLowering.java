@@ -158,6 +158,9 @@ final class SectionLowering implements OpVisitor<OpPlan> {
 
     @Override
     public OpPlan visit(Op.Conv2dInputGradient op) {
+        if (op.addend() != null) {
+            throw new IllegalArgumentException("the CPU backend does not offer to add to a convolution's gradient");
+        }
         return convolutions.inputGradient(op);
     }
 

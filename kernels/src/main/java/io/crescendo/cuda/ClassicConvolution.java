@@ -165,20 +165,16 @@ final class ClassicConvolution implements ConvolutionMethod {
         Pointer second = DevicePointer.at(operands.second());
         Pointer workspace = DevicePointer.at(operands.workspace());
         return switch (problem.direction()) {
-            case FORWARD -> {
+            case FORWARD, INPUT_GRADIENT -> {
                 // cuDNN adds beta times what lies at the result.
                 boolean added = problem.addend() && operands.addend() == operands.result();
                 Pointer result = DevicePointer.at(operands.result());
                 Launch after = epilogue.bind(lane, operands, added);
                 yield () -> {
-                    descriptors.forward(lane.cudnn(), algorithm, first, second, workspace, libraryBytes, added, result);
+                    descriptors.activations(
+                            lane.cudnn(), algorithm, first, second, workspace, libraryBytes, added, result);
                     after.enqueue();
                 };
-            }
-            case INPUT_GRADIENT -> {
-                Pointer result = DevicePointer.at(operands.result());
-                yield () -> descriptors.inputGradient(
-                        lane.cudnn(), algorithm, first, second, workspace, libraryBytes, result);
             }
             case WEIGHT_GRADIENT -> {
                 Pointer result = DevicePointer.at(narrow.result(operands));
@@ -269,53 +265,24 @@ final class ClassicConvolution implements ConvolutionMethod {
             };
         }
 
-        void forward(
+        /** y, or dx. */
+        void activations(
                 CudnnHandle cudnn,
                 int algorithm,
-                Pointer input,
+                Pointer first,
                 Pointer filter,
                 Pointer workspace,
                 long bytes,
                 boolean added,
-                Pointer output) {
-            cudnnConvolutionForward(
-                    cudnn,
-                    ONE,
-                    x,
-                    input,
-                    weight,
-                    filter,
-                    window,
-                    algorithm,
-                    workspace,
-                    bytes,
-                    added ? ONE : ZERO,
-                    y,
-                    output);
-        }
-
-        void inputGradient(
-                CudnnHandle cudnn,
-                int algorithm,
-                Pointer outputGradient,
-                Pointer filter,
-                Pointer workspace,
-                long bytes,
-                Pointer gradient) {
-            cudnnConvolutionBackwardData(
-                    cudnn,
-                    ONE,
-                    weight,
-                    filter,
-                    y,
-                    outputGradient,
-                    window,
-                    algorithm,
-                    workspace,
-                    bytes,
-                    ZERO,
-                    x,
-                    gradient);
+                Pointer result) {
+            Pointer beta = added ? ONE : ZERO;
+            if (direction == Direction.FORWARD) {
+                cudnnConvolutionForward(
+                        cudnn, ONE, x, first, weight, filter, window, algorithm, workspace, bytes, beta, y, result);
+            } else {
+                cudnnConvolutionBackwardData(
+                        cudnn, ONE, weight, filter, y, first, window, algorithm, workspace, bytes, beta, x, result);
+            }
         }
 
         void weightGradient(

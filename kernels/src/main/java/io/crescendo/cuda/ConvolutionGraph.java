@@ -134,7 +134,7 @@ final class ConvolutionGraph {
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, input(RESULT))
                 .with(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, window())
                 .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, 1f)
-                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, 0f)
+                .withFloat(CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA, beta())
                 .finish());
     }
 

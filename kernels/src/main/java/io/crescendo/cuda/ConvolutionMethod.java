@@ -41,7 +41,7 @@ interface ConvolutionMethod extends AutoCloseable {
      * @param second the weight, or dy for the weight's gradient
      * @param result y, dx, or the weight's gradient in the pack
      * @param bias float32, or 0
-     * @param addend of y's shape and type, or 0; may lie where the result goes
+     * @param addend of the result's shape and type, or 0; may lie where the result goes
      * @param workspace {@link #workspaceBytes} bytes
      */
     record Operands(long first, long second, long result, long bias, long addend, long workspace) {}

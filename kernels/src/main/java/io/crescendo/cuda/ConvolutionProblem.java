@@ -28,7 +28,7 @@ import java.util.Locale;
  * @param padWidth columns added left and right
  * @param groups C and K are split into this many independent groups
  * @param bias whether a bias is added to y
- * @param addend whether a value of y's shape is added to y
+ * @param addend whether a value of the result's shape is added to y, or to dx
  * @param relu whether negative results become zero
  */
 record ConvolutionProblem(
@@ -74,6 +74,15 @@ record ConvolutionProblem(
     /** Elements of the weight. */
     long weightElements() {
         return (long) filters * kernelHeight * kernelWidth * (channels / groups);
+    }
+
+    /** Elements of what is computed. */
+    long resultElements() {
+        return switch (direction) {
+            case FORWARD -> outputElements();
+            case INPUT_GRADIENT -> inputElements();
+            case WEIGHT_GRADIENT -> weightElements();
+        };
     }
 
     /** Bytes of an element of x and y. */

@@ -88,19 +88,29 @@ final class Convolutions {
         OpPlan plan = lowering.plan();
         lowering.define(plan, op.inputGradient());
         Layer layer = new Layer(op.inputGradient(), op.outputGradient(), op.window(), op.groups());
-        Work work = new Work(plan, layer, Direction.INPUT_GRADIENT, UnaryOperator.identity());
+        Value addend = op.addend();
+        Work work = new Work(plan, layer, Direction.INPUT_GRADIENT, p -> withEpilogue(p, false, addend != null, false));
+        if (addend != null) {
+            plan.allowOverwriting(addend);
+        }
         for (Piece piece : layer.pieces) {
             work.launch((at, lane) -> {
                 long dx = layer.address(at, op.inputGradient(), piece);
+                long others = addend == null ? 0 : layer.address(at, addend, piece);
+                long padded = work.padded(at);
                 Operands operands = new Operands(
                         layer.address(at, op.outputGradient(), piece),
                         lowering.factor(at, op.weight()),
-                        layer.padded ? work.padded(at) : dx,
+                        layer.padded ? padded : dx,
                         0,
-                        0,
+                        layer.padded && addend != null ? padded : others,
                         work.workspace(at));
                 Launch convolve = work.method(piece).bind(lane, operands);
-                return layer.padded ? inOrder(convolve, crop(layer, piece, work.padded(at), dx)) : convolve;
+                if (!layer.padded) {
+                    return convolve;
+                }
+                Launch cropped = inOrder(convolve, crop(layer, piece, padded, dx));
+                return addend == null ? cropped : inOrder(pad(layer, piece, others, padded), cropped);
             });
         }
         return plan;

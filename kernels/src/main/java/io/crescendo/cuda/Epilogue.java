@@ -23,7 +23,7 @@ final class Epilogue {
      */
     Launch bind(Lane lane, Operands operands, boolean added) {
         long y = operands.result();
-        long count = problem.outputElements();
+        long count = problem.resultElements();
         boolean rectify = problem.relu();
         List<Kernels.Call> calls = new ArrayList<>();
         if (problem.addend() && !added) {

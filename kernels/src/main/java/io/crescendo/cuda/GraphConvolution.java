@@ -238,7 +238,7 @@ final class GraphConvolution implements ConvolutionMethod {
         }
         DevicePointer to = DevicePointer.at(operands.result());
         DevicePointer from = DevicePointer.at(operands.addend());
-        long bytes = problem.outputElements() * problem.elementBytes();
+        long bytes = problem.resultElements() * problem.elementBytes();
         return () -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
     }
 

@@ -40,11 +40,9 @@ final class KernelConvolution implements ConvolutionMethod {
     @Override
     public Launch bind(Lane lane, Operands operands) {
         Direction direction = problem.direction();
-        Grid grid = switch (direction) {
-            case FORWARD -> grids.threads(problem.outputElements());
-            case INPUT_GRADIENT -> grids.threads(problem.inputElements());
-            case WEIGHT_GRADIENT -> grids.blocks(problem.weightElements());
-        };
+        Grid grid = direction == Direction.WEIGHT_GRADIENT
+                ? grids.blocks(problem.resultElements())
+                : grids.threads(problem.resultElements());
         String kernel = switch (direction) {
             case FORWARD -> "convolution";
             case INPUT_GRADIENT -> "convolution_input_gradient";
@@ -52,13 +50,13 @@ final class KernelConvolution implements ConvolutionMethod {
         };
         boolean added = problem.addend() && operands.addend() == operands.result();
         List<Object> arguments = new ArrayList<>(List.of(operands.first(), operands.second(), operands.result()));
-        if (direction == Direction.FORWARD) {
+        if (direction != Direction.WEIGHT_GRADIENT) {
             arguments.add(added ? 1 : 0);
         }
         arguments.addAll(problem.extents());
         String type = problem.precision() == Precision.BF16 ? "_bf16" : "_f32";
         Kernels.Call call = lane.kernels().call(kernel + type, grid.x(), grid.y(), arguments.toArray());
-        Launch after = direction == Direction.FORWARD ? epilogue.bind(lane, operands, added) : Launch.NOTHING;
+        Launch after = direction != Direction.WEIGHT_GRADIENT ? epilogue.bind(lane, operands, added) : Launch.NOTHING;
         return () -> {
             call.enqueue(lane.stream());
             after.enqueue();

@@ -99,11 +99,7 @@ final class MethodTimer implements AutoCloseable {
         long firstElements = direction == Direction.INPUT_GRADIENT ? problem.outputElements() : problem.inputElements();
         long secondElements =
                 direction == Direction.WEIGHT_GRADIENT ? problem.outputElements() : problem.weightElements();
-        resultElements = switch (direction) {
-            case FORWARD -> problem.outputElements();
-            case INPUT_GRADIENT -> problem.inputElements();
-            case WEIGHT_GRADIENT -> problem.weightElements();
-        };
+        resultElements = problem.resultElements();
         resultBytes = direction == Direction.WEIGHT_GRADIENT ? Float.BYTES : bytes; // in the pack
         grid = grids.threads(resultElements / grids.packed() + 1);
         first = take(firstElements * bytes);

@@ -47,14 +47,17 @@ final class ConvolutionCheck {
         Value inputGradient = twin.zeros(samples, channels, height, width);
         Value weightGradient = twin.value(start.clone(), filter);
         twin.run(new Op.Conv2d(input, weight, null, null, output, window, groups, false));
-        twin.run(new Op.Conv2dInputGradient(outputGradient, weight, inputGradient, window, groups));
+        twin.run(new Op.Conv2dInputGradient(outputGradient, weight, null, inputGradient, window, groups));
         twin.run(new Op.Conv2dWeightGradient(input, outputGradient, weightGradient, null, window, groups));
 
         int share = channels / groups;
+        boolean added = trial.random().nextBoolean();
         DeviceBuffer deviceInput = trial.written(Trial.toNhwc(x, channels, height * width));
         DeviceBuffer deviceGradient = trial.written(Trial.toNhwc(dy, filters, outHeight * outWidth));
         DeviceBuffer deviceWeight = trial.written(Trial.toNhwc(weights, share, taps)); // KCRS to KRSC
-        DeviceBuffer dx = trial.buffer(x.length);
+        double[] others = trial.activations(x.length);
+        DeviceBuffer dx =
+                added ? trial.written(Trial.toNhwc(others, channels, height * width)) : trial.buffer(x.length);
         DeviceBuffer dw = trial.written(ElementType.F32, Trial.toNhwc(start, share, taps));
         int[] shape = {
             samples,
@@ -72,7 +75,6 @@ final class ConvolutionCheck {
             window.padLeft(),
             groups
         };
-        boolean added = trial.random().nextBoolean();
         double[] before = trial.activations(dy.length);
         DeviceBuffer y =
                 added ? trial.written(Trial.toNhwc(before, filters, outHeight * outWidth)) : trial.buffer(dy.length);
@@ -96,7 +98,7 @@ final class ConvolutionCheck {
             trial.launch("add_partials_f32", dw, partials, parts, weights.length);
         } else {
             launch(trial, "convolution", forward, deviceInput, deviceWeight, y);
-            launch(trial, "convolution_input_gradient", shape, deviceGradient, deviceWeight, dx);
+            launch(trial, "convolution_input_gradient", forward, deviceGradient, deviceWeight, dx);
             launch(trial, "convolution_weight_gradient", shape, deviceInput, deviceGradient, dw);
         }
         String what = " of (" + samples + ", " + channels + ", " + height + ", " + width + ") to " + filters + " by "
@@ -106,6 +108,9 @@ final class ConvolutionCheck {
         if (added) {
             for (int i = 0; i < before.length; i++) {
                 twin.of(output)[i] += before[i];
+            }
+            for (int i = 0; i < others.length; i++) {
+                twin.of(inputGradient)[i] += others[i];
             }
         }
         trial.close("output" + what, Trial.toNhwc(twin.of(output), filters, outHeight * outWidth), y, tolerance);
