@@ -7,10 +7,9 @@
 // bias, dbias (C) float32.
 // partials    (blocks, C) float32, scratch.
 // tickets     (slabs) unsigned, zero before and after.
-// Launch      grid (blocks, slabs), slabs = ceil(packs / 8), packs = ceil(C / N), N = 16 / S;
-//             stride over rows < 2^31. Meant: as many blocks as the device holds at once,
-//             bias_gradient with 8 rows or more for each thread, because the last block adds what
-//             all of them left; its blocks * C < 2^31.
+// Launch      grid (blocks, slabs), slabs as in common.cuh; stride over rows < 2^31. Meant: as many
+//             blocks as the device holds at once, bias_gradient with 8 rows or more for each
+//             thread, because the last block adds what all of them left; its blocks * C < 2^31.
 // Traffic     per element: add_bias 2 S, bias_gradient S and 8 bytes per block and channel.
 // Twin        io.crescendo.reference.DenseLayer
 #include "common.cuh"

@@ -46,7 +46,7 @@
 //             (n * plane + pixel) * packs + p, packs = ceil(C / N), has channel p * N + j as bit j.
 // partials    (teams, members + 2 * gangs, 2, 8 * N) float32, scratch; not touched if members = 1.
 //             gangs = members up to 64, ceil(members / 16) beyond.
-// tickets     (slabs + 32 * teams) unsigned, zero before and after, slabs = ceil(packs / 8).
+// tickets     (slabs + 32 * teams) unsigned, zero before and after; slabs as in common.cuh.
 // kept        chunks that a block keeps: the launch gives it 16 KiB of shared memory for each.
 // Launch      forward, backward: grid (teams, members), members <= 496 blocks to a team,
 //             cooperative: no larger than what the device holds at once. Any such grid is right;

@@ -52,7 +52,10 @@ __device__ __forceinline__ int groups_of(int samples, int ghostBatch) {
 
 template <int N>
 __device__ __forceinline__ int slabs_of(int channels) {
-    return ((channels + N - 1) / N + PACKS_OF_SLAB - 1) / PACKS_OF_SLAB;
+    const int packs = (channels + N - 1) / N;
+    const int slabs = (packs + PACKS_OF_SLAB - 1) / PACKS_OF_SLAB;
+    const int width = divided(packs + slabs - 1, slabs), half = PACKS_OF_SLAB / 2;
+    return width % half != 0 && packs % half == 0 ? packs / half : slabs;
 }
 
 // ---- What is found for each channel of a unit, from what each thread found of its own rows.

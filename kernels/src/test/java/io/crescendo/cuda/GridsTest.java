@@ -30,6 +30,10 @@ class GridsTest {
         assertEquals(1, bf16.slabs(64));
         assertEquals(2, bf16.slabs(128));
         assertEquals(4, bf16.slabs(256));
+        assertEquals(5, bf16.slabs(160));
+        assertEquals(5, bf16.slabs(288));
+        assertEquals(1, bf16.slabs(48));
+        assertEquals(2, bf16.slabs(80));
     }
 
     /** A group or two too many for one wave would leave half of the device idle. */
@@ -53,7 +57,7 @@ class GridsTest {
             int places = 1 + random.nextInt(8);
             int splits = bf16.splits(rows, channels, groups, AHEAD, places);
             int packs = (channels + 7) / 8;
-            int slabs = (packs + 7) / 8;
+            int slabs = bf16.slabs(channels);
             long chunk = AHEAD * (256L / ((packs + slabs - 1) / slabs));
             long chunks = (rows + chunk - 1) / chunk;
             String what = rows + " rows, " + channels + " channels, " + groups + " groups: " + splits;
