@@ -11,6 +11,8 @@ import org.jspecify.annotations.Nullable;
 final class ConvolutionMethods {
     /** Below, a convolution takes about as long as launching it. */
     private static final double PRODUCTS_WORTH_A_GRAPH = 1e7;
+    /** Nothing else needs to be tried then. */
+    private static final int ENOUGH_GRAPHS = 4;
 
     private ConvolutionMethods() {}
 
@@ -65,6 +67,12 @@ final class ConvolutionMethods {
                     new ArrayList<>(GraphConvolution.candidates(cudnn, problem, grids, Source.GRAPH, false, wanted));
             if (problem.precision() == Precision.FP32) {
                 graphs.addAll(GraphConvolution.candidates(cudnn, problem, grids, Source.FALLBACK, false, wanted));
+            }
+            if (problem.precision() != Precision.FP32 && graphs.size() >= ENOUGH_GRAPHS) {
+                // Other classic methods with tensor cores are the same engines, or many times slower.
+                while (methods.size() > 1) {
+                    methods.remove(methods.size() - 1).close();
+                }
             }
             addGraphs(methods, graphs);
         }

@@ -11,6 +11,7 @@ import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_ENGINEHEUR_D
 import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_ENGINE_DESCRIPTOR;
 import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_KNOB_CHOICE_DESCRIPTOR;
 
+import io.crescendo.backend.Precision;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -36,6 +37,8 @@ import org.jspecify.annotations.Nullable;
 final class GraphEngines {
     /** Longer than any list that was seen. */
     private static final int MOST_LISTED = 64;
+    /** As far as the best engines with tensor cores stand: reading an entry takes time. */
+    private static final int MOST_LISTED_OF_TENSOR_CORES = 24;
 
     private static final int MOST_NOTES = 16;
     private static final int MOST_KNOBS = 16;
@@ -103,10 +106,11 @@ final class GraphEngines {
         CudaScope scope = new CudaScope();
         try {
             GraphDescriptor graph = ConvolutionGraph.build(cudnn, problem, scope);
+            int most = problem.precision() == Precision.FP32 ? MOST_LISTED : MOST_LISTED_OF_TENSOR_CORES;
             List<List<GraphDescriptor>> lists = new ArrayList<>();
             int longest = 0;
             for (int mode : heuristics) {
-                List<GraphDescriptor> list = ask(graph, mode, scope);
+                List<GraphDescriptor> list = ask(graph, mode, most, scope);
                 lists.add(list);
                 longest = Math.max(longest, list.size());
             }
@@ -125,12 +129,12 @@ final class GraphEngines {
         }
     }
 
-    private static List<GraphDescriptor> ask(GraphDescriptor graph, int mode, CudaScope scope) {
+    private static List<GraphDescriptor> ask(GraphDescriptor graph, int mode, int most, CudaScope scope) {
         GraphDescriptor asked = own(scope, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR)
                 .with(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
                 .withEnum(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode)
                 .finish();
-        return asked.descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, MOST_LISTED, scope);
+        return asked.descriptors(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, most, scope);
     }
 
     /**

@@ -31,6 +31,8 @@ import java.util.Set;
 import java.util.SortedMap;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import jcuda.Pointer;
@@ -616,16 +618,16 @@ class ConvolutionMethodsTest {
                 CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
             device.enter();
             // A stride that leaves little to compute, so that plain loops are done with it soon.
-            ConvolutionProblem busy = pixels(Direction.FORWARD, 1 << 13);
+            ConvolutionProblem busy = pixels(Direction.FORWARD, 1 << 12);
             assertEquals(busy, AlgorithmChoice.smaller(busy));
             String name;
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), pixels(Direction.FORWARD, 20_000))) {
+                    device.algorithms().consider(device, device.forLowering(), pixels(Direction.FORWARD, 10_000))) {
                 name = choice.decide().name();
             }
             long runs = standIns.calls("cudnnBackendExecute");
             long asked = standIns.calls("cuMemAlloc_v2");
-            for (int samples : new int[] {1 << 13, 16_400, 20_000, 30_001}) {
+            for (int samples : new int[] {1 << 12, 8_200, 10_000, 30_001}) {
                 ConvolutionProblem problem = pixels(Direction.FORWARD, samples);
                 assertEquals(busy, AlgorithmChoice.smaller(problem));
                 try (AlgorithmChoice.Considered choice =
@@ -637,6 +639,25 @@ class ConvolutionMethodsTest {
             }
             assertEquals(runs, standIns.calls("cudnnBackendExecute"));
             assertEquals(asked, standIns.calls("cuMemAlloc_v2"));
+        }
+    }
+
+    /** What was prepared begins while the next batch is being prepared, which may take seconds. */
+    @Test
+    void whatIsDecidedDoesNotWaitForAnotherMeasurement() throws Exception {
+        forgetChoices();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            AlgorithmChoice.Considered choice = device.algorithms().consider(device, device.forLowering(), forward(6));
+            ConvolutionMethod decided = choice.decide();
+            synchronized (device.algorithms()) { // as while another one is measured
+                CompletableFuture<ConvolutionMethod> again = CompletableFuture.supplyAsync(() -> {
+                    ConvolutionMethod method = choice.decide();
+                    choice.close();
+                    return method;
+                });
+                assertSame(decided, again.get(30, TimeUnit.SECONDS));
+            }
         }
     }
 
@@ -657,10 +678,10 @@ class ConvolutionMethodsTest {
             long largest = Math.max(problem.inputElements(), problem.outputElements()) * problem.elementBytes();
             assertEquals(
                     largest < 1L << 31,
-                    smaller.activationBytes() <= 256L << 20 || smaller.samples() == 1,
+                    smaller.activationBytes() <= 128L << 20 || smaller.samples() == 1,
                     problem.key());
             if (!smaller.equals(problem) && smaller.samples() > 1) {
-                assertTrue(4 * smaller.activationBytes() > 256L << 20, problem.key());
+                assertTrue(4 * smaller.activationBytes() > 128L << 20, problem.key());
             }
         }
     }
