@@ -24,8 +24,7 @@ import org.jspecify.annotations.Nullable;
  * <p>A batch that keeps every multiprocessor busy for long has the same fastest method as a larger one. So a large
  * problem takes the method that is chosen for a {@linkplain #smaller smaller} one with the same images: a batch that
  * grows from 1,024 to 16,384 is measured once, in milliseconds and with little memory. Not for a much smaller one: on
- * an H100 the setting that was best for the input's gradient of 128 images of 32 x 32 x 64, by 1 %, was slower than the
- * best one by 9 % for 1,024.
+ * an H100 other settings were the fastest for 128 images of 32 x 32 x 64 than for 1,024.
  *
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
  * ones, methods whose workspace exceeds {@link #limit}: it is part of the arena, and methods whose answer differs from
