@@ -25,6 +25,7 @@ import java.util.List;
 import java.util.OptionalDouble;
 import java.util.Random;
 import java.util.Set;
+import java.util.function.BooleanSupplier;
 import jcuda.driver.CUevent;
 import org.jspecify.annotations.Nullable;
 
@@ -184,8 +185,7 @@ final class MethodTimer implements AutoCloseable {
     /** Takes the answer of the first of these methods that has one, and else of our own kernels, for the right one. */
     void trust(List<ConvolutionMethod> methods) {
         for (ConvolutionMethod method : methods) {
-            Launch launch = launch(method);
-            if (launch != null && keep()) {
+            if (run(method, this::keep) != null) {
                 return;
             }
         }
@@ -199,11 +199,11 @@ final class MethodTimer implements AutoCloseable {
     /** Keeps the result as the expected one; tells whether it is made of numbers. */
     private boolean keep() {
         cuMemcpyDtoDAsync(at(expected), at(result), resultElements * resultBytes, lane.stream());
-        return agrees(null);
+        return agrees("the trusted one");
     }
 
-    /** Whether the result is, but for roundings, the expected one. */
-    private boolean agrees(@Nullable ConvolutionMethod method) {
+    /** Waits for the result; tells whether it is, but for roundings, the expected one. */
+    private boolean agrees(String method) {
         long base = block.address();
         String type = resultBytes == Short.BYTES ? "bf16" : "f32";
         lane.kernels()
@@ -228,11 +228,11 @@ final class MethodTimer implements AutoCloseable {
         float largest = Float.intBitsToFloat(apart);
         float value = Float.intBitsToFloat(size);
         boolean agrees = largest <= roundoff() * value; // false with NaN
-        if (!agrees && method != null) {
+        if (!agrees) {
             LOG.log(
                     Level.DEBUG,
                     "method {0} is passed over for {1}: its answer is {2} away from one whose largest number is {3}",
-                    method.name(),
+                    method,
                     problem.key(),
                     largest,
                     value);
@@ -252,14 +252,16 @@ final class MethodTimer implements AutoCloseable {
         };
     }
 
-    /** Runs a method once, which loads its code and shows whether it works at all; null if it does not. */
-    private @Nullable Launch launch(ConvolutionMethod method) {
+    /**
+     * Runs a method once, which loads its code and shows whether it works at all; null if it does not, or if what it
+     * computed is not good. Waits only once: beside a step that runs, each waiting is as long as some of its kernels.
+     */
+    private @Nullable Launch run(ConvolutionMethod method, BooleanSupplier good) {
         try {
             reset();
             Launch launch = method.bind(lane, operands());
             launch.enqueue();
-            cuStreamSynchronize(lane.stream());
-            return launch;
+            return good.getAsBoolean() ? launch : null;
         } catch (jcuda.CudaException | CudaException e) {
             requireHarmless(method, e);
             broken.add(method);
@@ -283,8 +285,8 @@ final class MethodTimer implements AutoCloseable {
      * @throws CudaException if the method has broken the device
      */
     OptionalDouble milliseconds(ConvolutionMethod method, double least) {
-        Launch launch = broken.contains(method) ? null : launch(method);
-        if (launch == null || !agrees(method)) {
+        Launch launch = broken.contains(method) ? null : run(method, () -> agrees(method.name()));
+        if (launch == null) {
             return OptionalDouble.empty();
         }
         try (Recording runs = Recording.of(lane.stream(), () -> repeat(launch))) {
