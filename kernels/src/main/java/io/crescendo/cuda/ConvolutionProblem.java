@@ -116,6 +116,15 @@ record ConvolutionProblem(
 
     /** The same for another number of samples. */
     ConvolutionProblem withSamples(int count) {
+        return with(count, bias, addend, relu);
+    }
+
+    /** The same with or without what follows the convolution. */
+    ConvolutionProblem withEpilogue(boolean addsBias, boolean adds, boolean rectifies) {
+        return with(samples, addsBias, adds, rectifies);
+    }
+
+    private ConvolutionProblem with(int count, boolean addsBias, boolean adds, boolean rectifies) {
         return new ConvolutionProblem(
                 direction,
                 precision,
@@ -133,9 +142,9 @@ record ConvolutionProblem(
                 padHeight,
                 padWidth,
                 groups,
-                bias,
-                addend,
-                relu);
+                addsBias,
+                adds,
+                rectifies);
     }
 
     /** The problem as one word, for files and messages. */

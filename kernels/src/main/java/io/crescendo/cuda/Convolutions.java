@@ -40,7 +40,7 @@ final class Convolutions {
         Value addend = op.addend();
         Layer layer = new Layer(op.input(), op.output(), op.window(), op.groups());
         Work work =
-                new Work(plan, layer, Direction.FORWARD, p -> withEpilogue(p, bias != null, addend != null, op.relu()));
+                new Work(plan, layer, Direction.FORWARD, p -> p.withEpilogue(bias != null, addend != null, op.relu()));
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
@@ -61,35 +61,12 @@ final class Convolutions {
         return plan;
     }
 
-    private static ConvolutionProblem withEpilogue(ConvolutionProblem p, boolean bias, boolean addend, boolean relu) {
-        return new ConvolutionProblem(
-                p.direction(),
-                p.precision(),
-                p.samples(),
-                p.channels(),
-                p.height(),
-                p.width(),
-                p.filters(),
-                p.outHeight(),
-                p.outWidth(),
-                p.kernelHeight(),
-                p.kernelWidth(),
-                p.strideHeight(),
-                p.strideWidth(),
-                p.padHeight(),
-                p.padWidth(),
-                p.groups(),
-                bias,
-                addend,
-                relu);
-    }
-
     OpPlan inputGradient(Op.Conv2dInputGradient op) {
         OpPlan plan = lowering.plan();
         lowering.define(plan, op.inputGradient());
         Layer layer = new Layer(op.inputGradient(), op.outputGradient(), op.window(), op.groups());
         Value addend = op.addend();
-        Work work = new Work(plan, layer, Direction.INPUT_GRADIENT, p -> withEpilogue(p, false, addend != null, false));
+        Work work = new Work(plan, layer, Direction.INPUT_GRADIENT, p -> p.withEpilogue(false, addend != null, false));
         if (addend != null) {
             plan.allowOverwriting(addend);
         }
