@@ -466,8 +466,8 @@ constexpr int PACKS_OF_SLAB = 8;
 // The grid is (parts, slabs), slabs = ceil(packs / PACKS_OF_SLAB), or packs / 4 where slabs of 4 are
 // whole 64 bytes and those others would not be: what two share is fetched twice. parts * slabs <
 // 2^31. Blocks are numbered in the order in which they start, slabs first: rows that are wider than
-// a slab are read whole at about one time. Backwards, the last rows come first: those that the pass before
-// has left in the level 2 cache.
+// a slab are read whole at about one time. Backwards, the last rows come first: those that the pass
+// before has left in the level 2 cache.
 enum Order { FORWARDS, BACKWARDS };
 
 template <int N>

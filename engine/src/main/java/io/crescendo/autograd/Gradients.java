@@ -126,7 +126,7 @@ final class Gradients {
                 op.input(), dy, ofParameter(op.weight()), ofOptionalParameter(op.bias()), op.window(), op.groups()));
         if (wanted(op.input())) {
             Value dx = contribution(op.input());
-            Value others = fusions.contains(Fusion.CONV_GRADIENT_ADD) ? gradients.remove(op.input()) : null;
+            Value others = others(op.input(), Fusion.CONV_GRADIENT_ADD);
             ops.add(new Op.Conv2dInputGradient(dy, op.weight(), others, dx, op.window(), op.groups()));
             contribute(op.input(), dx);
         }
@@ -149,7 +149,7 @@ final class Gradients {
         // Without a ReLU the addend's gradient is dy itself; with one it is the masked dy.
         Value dAddend = toAddend && op.relu() && op.addend() != null ? contribution(op.addend()) : null;
         Value dx = contribution(op.input());
-        Value residual = fusions.contains(Fusion.NORM_GRADIENT_ADD) ? gradients.remove(op.input()) : null;
+        Value residual = others(op.input(), Fusion.NORM_GRADIENT_ADD);
         ops.add(new Op.GhostBatchNormGradient(
                 op.input(),
                 dy,
@@ -170,6 +170,11 @@ final class Gradients {
         if (toAddend && op.addend() != null) {
             contribute(op.addend(), dAddend == null ? dy : dAddend);
         }
+    }
+
+    /** What others have contributed, for an operation that adds its own to it, or null. */
+    private @Nullable Value others(Value value, Fusion offered) {
+        return fusions.contains(offered) ? gradients.remove(value) : null;
     }
 
     private void backward(Op.Relu op, Value dy) {

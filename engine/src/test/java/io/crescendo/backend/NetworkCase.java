@@ -84,6 +84,17 @@ public record NetworkCase(
                 "conv 3x2 stride 1x2 pad 0,1,2,0",
                 (l, x) -> l.conv(m.stem(l, x), m.odd, new Window(3, 2, 1, 2, 0, 1, 2, 0), 1, true));
         m.add("conv 2x4 stride 3x1", (l, x) -> l.conv(m.stem(l, x), 1, new Window(2, 4, 3, 1, 1, 3, 0, 2), 1, true));
+        // The convolution that is written first gets its gradient last, and adds it to the other's.
+        m.add("conv beside conv with margins", (l, x) -> {
+            Value stem = m.stem(l, x);
+            Value margins = l.conv(stem, m.odd, new Window(3, 3, 1, 1, 0, 2, 2, 0), 1, false);
+            return l.tape().add(margins, l.conv(stem, m.odd, 3, 1));
+        });
+        m.add("conv with margins beside conv", (l, x) -> {
+            Value stem = m.stem(l, x);
+            Value plain = l.conv(stem, m.odd, 3, 1);
+            return l.tape().add(plain, l.conv(stem, m.odd, new Window(3, 3, 1, 1, 0, 2, 2, 0), 1, false));
+        });
         m.add("conv 3 groups", (l, x) -> l.conv(l.conv(x, 6, 1, 1), 9, Window.square(3, 1, 1), 3, true));
         m.add("conv depthwise", (l, x) -> l.conv(l.conv(x, 5, 1, 1), 5, Window.square(3, 2, 1), 5, false));
         m.add("conv on images only", (l, x) -> l.conv(x, m.odd, Window.square(3, 1, 1), 1, true));

@@ -23,8 +23,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A batch that keeps every multiprocessor busy for long has the same fastest method as a larger one. So a large
  * problem takes the method that is chosen for a {@linkplain #smaller smaller} one with the same images: a batch that
- * grows from 1,024 to 16,384 is measured once, in milliseconds and with little memory. Not for a much smaller one: on
- * an H100 other settings were the fastest for 128 images of 32 x 32 x 64 than for 1,024.
+ * grows from 1,024 to 16,000 is measured once, with little memory. Not that of a much smaller one: on an H100 other
+ * settings were the fastest for 128 images of 32 x 32 x 64 than for 1,024.
  *
  * <p>Left out are methods that give other bits in every run, where {@link CudaDevice#deterministic()} asks for the same
  * ones, methods whose workspace exceeds {@link #limit}: it is part of the arena, and methods whose answer differs from
@@ -250,7 +250,7 @@ final class AlgorithmChoice {
             }
             // No memory to measure with, nor to see whether an engine of the graph functions is right.
             ConvolutionMethod first = candidates.get(0);
-            chosen = first instanceof ClassicConvolution ? first : new KernelConvolution(problem, grids);
+            chosen = first instanceof GraphConvolution ? new KernelConvolution(problem, grids) : first;
         } finally {
             for (ConvolutionMethod candidate : candidates) {
                 if (candidate != chosen) {

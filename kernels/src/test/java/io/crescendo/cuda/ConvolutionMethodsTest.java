@@ -95,6 +95,62 @@ class ConvolutionMethodsTest {
         }
     }
 
+    /** Lines of more windows than a tile holds, and pixels of more numbers. */
+    @Test
+    void wideImagesOfFewChannelsAreCutIntoTiles() {
+        Set<String> seen = new TreeSet<>();
+        try (CudaDevice device =
+                CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
+            device.enter();
+            for (Direction direction : List.of(Direction.FORWARD, Direction.WEIGHT_GRADIENT)) {
+                for (ConvolutionProblem problem : List.of(
+                        new ConvolutionProblem(
+                                direction,
+                                Precision.BF16,
+                                1,
+                                3,
+                                9,
+                                300,
+                                5,
+                                9,
+                                300,
+                                5,
+                                5,
+                                1,
+                                1,
+                                2,
+                                2,
+                                1,
+                                false,
+                                false,
+                                false),
+                        new ConvolutionProblem(
+                                direction,
+                                Precision.BF16,
+                                2,
+                                4,
+                                20,
+                                230,
+                                17,
+                                10,
+                                115,
+                                7,
+                                7,
+                                2,
+                                2,
+                                3,
+                                3,
+                                1,
+                                false,
+                                false,
+                                false))) {
+                    check(device, problem, seen);
+                }
+            }
+        }
+        assertTrue(seen.containsAll(Set.of("forward few-channels", "weight_gradient few-channels")), seen.toString());
+    }
+
     private void check(CudaDevice device, ConvolutionProblem problem, Set<String> seen) {
         Grids grids = device.grids(problem.elementBytes());
         int first = Math.toIntExact(

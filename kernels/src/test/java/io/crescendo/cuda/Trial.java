@@ -115,10 +115,7 @@ record Trial(CudaOnHost device, Random random, ElementType type) {
 
     /** Blocks that lie side by side over so many channels. */
     int slabs(int channels) {
-        int packs = (channels + packed() - 1) / packed();
-        int slabs = (packs + 7) / 8;
-        boolean apart = (packs + slabs - 1) / slabs % 4 != 0; // would share 64 bytes with their neighbours
-        return apart && packs % 4 == 0 ? packs / 4 : slabs;
+        return new Grids(1, 0, 16 / packed()).slabs(channels);
     }
 
     /** Channels of every kind: few, ragged, whole packs, more than one slab. */
