@@ -16,6 +16,13 @@ public interface LoweredProgram extends AutoCloseable {
     default void compile() {}
 
     /**
+     * Does ahead what {@link #bind} and the first run would do with the same arguments, once the workspace has
+     * {@linkplain Workspace#prepare prepared} the plan's bytes. A wish: a backend may do nothing. May run on another
+     * thread while other programs run.
+     */
+    default void bindAhead(WorkspacePlan plan, ModelMemory model) {}
+
+    /**
      * Fixes addresses: makes room in the backend's workspace and prepares the program for replay. Cheap after
      * {@link #compile}.
      *

@@ -1,5 +1,6 @@
 package io.crescendo.train;
 
+import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Workspace;
 import java.util.ArrayDeque;
 import java.util.Deque;
@@ -16,9 +17,9 @@ import org.jspecify.annotations.Nullable;
  * Plans and compiles batch sizes, and has their memory ready, on a thread of its own while the training thread trains.
  *
  * <p>IMPLEMENTATION NOTES. Each batch is one task. The thread takes tasks in order; a training thread that needs one
- * which was not begun runs it itself, after what is under way. When there is no task, the thread readies the memory of
- * the batch that comes next, piece by piece. The monitor guards the queue and the tasks; the planner lets one thread at
- * a time prepare.
+ * which was not begun runs it itself, after what is under way. Once the batch that comes next is compiled, the thread
+ * readies its memory, piece by piece, and binds its programs; other batches wait for that. The monitor guards the queue
+ * and the tasks; the planner lets one thread at a time prepare, and {@link #handover} whoever uses a compiled program.
  */
 final class Preparation implements AutoCloseable {
     /** No batch. */
@@ -29,6 +30,8 @@ final class Preparation implements AutoCloseable {
 
     private final StepPlanner planner;
     private final Workspace workspace;
+    private final ModelMemory model;
+    private final Object handover = new Object();
     private final Thread thread = new Thread(this::work, "crescendo-prepare");
     private final Deque<FutureTask<Prepared>> queue = new ArrayDeque<>();
     private final Map<Integer, FutureTask<Prepared>> tasks = new HashMap<>();
@@ -40,9 +43,10 @@ final class Preparation implements AutoCloseable {
     private int readied = NONE;
     private boolean closed;
 
-    Preparation(StepPlanner planner, Workspace workspace) {
+    Preparation(StepPlanner planner, Workspace workspace, ModelMemory model) {
         this.planner = planner;
         this.workspace = workspace;
+        this.model = model;
         thread.setDaemon(true); // a program that forgets close still ends
     }
 
@@ -61,8 +65,8 @@ final class Preparation implements AutoCloseable {
         }
     }
 
-    /** Asks for the memory of a batch, instead of another's, to be made ready once everything is prepared. */
-    synchronized void readyMemory(int batch) {
+    /** Asks for the memory of a batch, instead of another's, to be made ready, and for its programs to be bound. */
+    synchronized void ready(int batch) {
         readied = batch;
         wake();
     }
@@ -86,6 +90,16 @@ final class Preparation implements AutoCloseable {
                 : null;
     }
 
+    /** Whether all is done for a batch that was asked for. */
+    boolean isReady(int batch) {
+        synchronized (this) {
+            if (readied == batch) {
+                return false;
+            }
+        }
+        return planned(batch) != null;
+    }
+
     /** Waits for a batch, or prepares it here and now. */
     Prepared await(int batch) {
         FutureTask<Prepared> task;
@@ -99,7 +113,7 @@ final class Preparation implements AutoCloseable {
 
     /** The compiled program of a micro-batch size, which becomes the caller's. */
     PlannedProgram take(int microBatch) {
-        PlannedProgram program = compiled.remove(microBatch);
+        PlannedProgram program = remove(microBatch);
         if (program == null) { // it was forgotten since, or two tasks claimed it
             claimed.add(microBatch);
             program = planner.training(microBatch);
@@ -111,9 +125,15 @@ final class Preparation implements AutoCloseable {
     /** Forgets a micro-batch size, so that it is compiled again when a batch needs it again. */
     void forget(int microBatch) {
         claimed.remove(microBatch);
-        PlannedProgram program = compiled.remove(microBatch);
+        PlannedProgram program = remove(microBatch);
         if (program != null) {
             program.close();
+        }
+    }
+
+    private @Nullable PlannedProgram remove(int microBatch) {
+        synchronized (handover) {
+            return compiled.remove(microBatch);
         }
     }
 
@@ -196,8 +216,8 @@ final class Preparation implements AutoCloseable {
                     if (closed) {
                         return;
                     }
-                    task = queue.poll();
                     batch = readied;
+                    task = planned(batch) == null ? queue.poll() : null;
                 }
                 if (task != null) {
                     task.run(); // its exception waits for whoever asks for the batch
@@ -218,6 +238,9 @@ final class Preparation implements AutoCloseable {
         try {
             StepPlan plan = planned(batch);
             more = plan != null && workspace.prepare(plan.workspaceBytes());
+            if (plan != null && !more) {
+                plan.sizes().forEach(this::bindAhead);
+            }
         } catch (RuntimeException e) {
             more = false; // it could not be prepared, as whoever asks for the batch will hear
         }
@@ -225,8 +248,17 @@ final class Preparation implements AutoCloseable {
         synchronized (this) {
             if (!more) {
                 readied = readied == batch ? NONE : readied;
-            } else if (queue.isEmpty() && !closed) {
+            } else if (!closed) {
                 TimeUnit.NANOSECONDS.timedWait(this, REST * took);
+            }
+        }
+    }
+
+    private void bindAhead(int microBatch) {
+        synchronized (handover) {
+            PlannedProgram program = compiled.get(microBatch); // null if it is bound already
+            if (program != null) {
+                program.lowered().bindAhead(program.plan(), model);
             }
         }
     }

@@ -20,8 +20,9 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Training steps by batch size: prepared ahead for the batches that are announced, on demand for others. The memory of
- * the announced batch that comes next is made ready ahead too.
+ * Training steps by batch size: prepared ahead for the batches that are announced, on demand for others. The announced
+ * batch that comes next has its memory ready and its programs bound before it comes, where the backend can do that
+ * while a step runs.
  *
  * <p>Executables are kept by micro-batch size, so batches that share a micro-batch share its executable, and all share
  * one workspace. Those that no announced batch needs any more are closed, so a run that visits a thousand batches holds
@@ -76,7 +77,7 @@ public final class Steps implements AutoCloseable {
         this.backend = backend;
         this.model = model;
         this.planner = planner;
-        this.preparation = new Preparation(planner, backend.workspace());
+        this.preparation = new Preparation(planner, backend.workspace(), model);
     }
 
     /** Creates an empty store that splits batches by the usual costs; see {@link StepPlanner}. */
@@ -187,9 +188,12 @@ public final class Steps implements AutoCloseable {
         return planner.budgetBytes();
     }
 
-    /** Whether a batch is planned and compiled, so that {@link #forBatch} need not wait. */
+    /**
+     * Whether a batch is planned and compiled, and has its memory if it is the announced one that comes next, so that
+     * {@link #forBatch} need not wait.
+     */
     public boolean isPrepared(int batch) {
-        return steps.containsKey(batch) || preparation.planned(batch) != null;
+        return steps.containsKey(batch) || preparation.isReady(batch);
     }
 
     /** Micro-batch sizes that are bound at the moment. */
@@ -254,7 +258,7 @@ public final class Steps implements AutoCloseable {
             at++;
         }
         if (at + 1 < expected.size()) { // while this batch is trained on, and not before: it is the next one's memory
-            preparation.readyMemory(Math.toIntExact(expected.get(at + 1).samples()));
+            preparation.ready(Math.toIntExact(expected.get(at + 1).samples()));
         }
         at = at == expected.size() ? 0 : at;
         expected.stream()

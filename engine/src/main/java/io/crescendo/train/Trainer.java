@@ -184,15 +184,19 @@ public final class Trainer implements AutoCloseable {
             long updateStarted = System.nanoTime();
             PlannedUpdate planned = plan.nextUpdate(progress);
             Step step = steps.forBatch(Math.toIntExact(planned.samples()));
+            boolean switched = false;
             if (phaseBatch == 0 || (!planned.ragged() && step.batch() != phaseBatch)) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
-                steps.passed(progress.samples());
                 phaseBatch = step.batch();
+                switched = true;
             }
             Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
             Step running = split == null ? step : split;
             GradientNorms measuring = split == null ? null : norms;
             forwardAndBackward(progress, running, measuring);
+            if (switched) { // not before: a device computes while what it no longer needs is closed
+                steps.passed(progress.samples());
+            }
             Progress next = plan.advance(progress, step.batch());
             PendingUpdates.Noise noise =
                     measuring == null ? null : new PendingUpdates.Noise(running.sizes(), measuring.take());

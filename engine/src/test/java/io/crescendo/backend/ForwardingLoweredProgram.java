@@ -23,6 +23,11 @@ public class ForwardingLoweredProgram implements LoweredProgram {
     }
 
     @Override
+    public void bindAhead(WorkspacePlan plan, ModelMemory model) {
+        inner.bindAhead(plan, model);
+    }
+
+    @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
         return inner.bind(plan, model);
     }

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.Executable;
 import io.crescendo.backend.ForwardingBackend;
 import io.crescendo.backend.ForwardingLoweredProgram;
 import io.crescendo.backend.ForwardingWorkspace;
@@ -24,6 +25,7 @@ import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
+import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.nn.BatchNorm;
@@ -42,6 +44,7 @@ import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
@@ -136,6 +139,59 @@ class StepsTest {
             long ofLast = steps.forBatch(40).workspaceBytes();
             assertEquals(Set.of(ofNext, ofLast), asked.keySet());
             assertEquals(3, asked.get(ofNext), "asked as long as there was more to do");
+        }
+    }
+
+    /** Whether the backend can do it or not: what it throws there it may throw again when the batch is asked for. */
+    @Test
+    void theNextBatchIsBoundAheadOnceItsMemoryIsReady() throws InterruptedException {
+        for (boolean can : new boolean[] {true, false}) {
+            List<String> events = Collections.synchronizedList(new ArrayList<>());
+            ForwardingBackend backend = new ForwardingBackend() {
+                @Override
+                public Workspace workspace() {
+                    return new ForwardingWorkspace(super.workspace()) {
+                        @Override
+                        public boolean prepare(long bytes) {
+                            events.add("memory");
+                            return events.size() == 1;
+                        }
+                    };
+                }
+
+                @Override
+                public LoweredProgram lower(Program program) {
+                    return new ForwardingLoweredProgram(super.lower(program)) {
+                        @Override
+                        public void bindAhead(WorkspacePlan plan, ModelMemory model) {
+                            assertEquals(
+                                    "crescendo-prepare", Thread.currentThread().getName());
+                            events.add("ahead " + program.microBatch() + " in " + plan.totalBytes());
+                            if (!can) {
+                                throw new IllegalStateException("cannot be bound ahead");
+                            }
+                        }
+
+                        @Override
+                        public Executable bind(WorkspacePlan plan, ModelMemory model) {
+                            if (program.microBatch() > 8) {
+                                events.add("bind " + program.microBatch() + " in " + plan.totalBytes());
+                            }
+                            return super.bind(plan, model);
+                        }
+                    };
+                }
+            };
+            try (ModelMemory model = model(backend);
+                    Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+                steps.expect(List.of(use(8, 0, 79), use(32, 80, 400)));
+                steps.forBatch(8);
+                while (!steps.isPrepared(32)) {
+                    Thread.sleep(1);
+                }
+                String place = " in " + steps.forBatch(32).workspaceBytes();
+                assertEquals(List.of("memory", "memory", "ahead 32" + place, "bind 32" + place), events);
+            }
         }
     }
 

@@ -54,13 +54,12 @@ final class AlgorithmChoice {
     /** A convolution whose method is known, or will be when it is needed. */
     final class Considered implements AutoCloseable {
         private final CudaDevice device;
-        private final CudaDevice.Lowering measuring;
+        private final Lane measuring;
         private final ConvolutionProblem problem;
         private final long workspaceBytes;
         private @Nullable ConvolutionMethod method;
 
-        private Considered(
-                CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+        private Considered(CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
             this.device = device;
             this.measuring = measuring;
             this.problem = problem;
@@ -102,7 +101,7 @@ final class AlgorithmChoice {
      *
      * @param measuring where candidates will run
      */
-    synchronized Considered consider(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
+    synchronized Considered consider(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
         String key = key(device, problem);
         AlgorithmCache.Entry remembered = cache(device).find(key);
         // The planner asks again for every program of the same convolution.
@@ -112,7 +111,7 @@ final class AlgorithmChoice {
         return new Considered(device, measuring, problem, bytes);
     }
 
-    private long bound(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
+    private long bound(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
         try (ConvolutionMethod known = ofSmaller(device, measuring, problem, limit(problem))) {
             return known != null ? known.workspaceBytes() : workspace(device, measuring, problem);
         }
@@ -135,7 +134,7 @@ final class AlgorithmChoice {
 
     /** The method that was chosen for the smaller problem, if it is known and fits this one; null if not. */
     private @Nullable ConvolutionMethod ofSmaller(
-            CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+            CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
         ConvolutionProblem smaller = smaller(problem);
         AlgorithmCache.Entry chosen =
                 smaller.equals(problem) ? null : cache(device).find(key(device, smaller));
@@ -146,11 +145,7 @@ final class AlgorithmChoice {
      * The method of a name, or null if it does not fit: chosen under another limit, or a file says what it must not.
      */
     private static @Nullable ConvolutionMethod named(
-            CudaDevice device,
-            CudaDevice.Lowering measuring,
-            ConvolutionProblem problem,
-            String name,
-            long workspaceBytes) {
+            CudaDevice device, Lane measuring, ConvolutionProblem problem, String name, long workspaceBytes) {
         ConvolutionMethod known = ConvolutionMethods.named(measuring.cudnn(), problem, grids(device, problem), name);
         if (known != null && !fits(known, workspaceBytes, device.deterministic())) {
             known.close();
@@ -178,7 +173,7 @@ final class AlgorithmChoice {
     }
 
     /** The most that a method needs that is not known yet; where it has to be compiled first, room for it. */
-    private static long workspace(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem) {
+    private static long workspace(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
         long limit = limit(problem);
         List<ConvolutionMethod> ready = ConvolutionMethods.ready(
                 measuring.cudnn(),
@@ -209,7 +204,7 @@ final class AlgorithmChoice {
     }
 
     private ConvolutionMethod choose(
-            CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+            CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
         Grids grids = grids(device, problem);
         String key = key(device, problem);
         AlgorithmCache.Entry remembered = cache(device).find(key);
@@ -267,10 +262,7 @@ final class AlgorithmChoice {
 
     /** The fastest of those that run and give the right answer, or null if none does. */
     private static @Nullable ConvolutionMethod fastest(
-            CudaDevice device,
-            CudaDevice.Lowering measuring,
-            ConvolutionProblem problem,
-            List<ConvolutionMethod> candidates) {
+            CudaDevice device, Lane measuring, ConvolutionProblem problem, List<ConvolutionMethod> candidates) {
         long workspace = candidates.stream()
                 .mapToLong(ConvolutionMethod::workspaceBytes)
                 .max()

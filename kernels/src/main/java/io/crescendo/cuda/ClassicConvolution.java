@@ -160,7 +160,7 @@ final class ClassicConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public Launch bind(Lane lane, Operands operands) {
+    public Launch bind(Kernels kernels, Operands operands) {
         Pointer first = DevicePointer.at(operands.first());
         Pointer second = DevicePointer.at(operands.second());
         Pointer workspace = DevicePointer.at(operands.workspace());
@@ -169,21 +169,21 @@ final class ClassicConvolution implements ConvolutionMethod {
                 // cuDNN adds beta times what lies at the result.
                 boolean added = problem.addend() && operands.addend() == operands.result();
                 Pointer result = DevicePointer.at(operands.result());
-                Launch after = epilogue.bind(lane, operands, added);
-                yield () -> {
+                Launch after = epilogue.bind(kernels, operands, added);
+                yield lane -> {
                     descriptors.activations(
                             lane.cudnn(), algorithm, first, second, workspace, libraryBytes, added, result);
-                    after.enqueue();
+                    after.enqueue(lane);
                 };
             }
             case WEIGHT_GRADIENT -> {
                 Pointer result = DevicePointer.at(narrow.result(operands));
-                Launch after = narrow.bind(lane, operands);
+                Launch after = narrow.bind(kernels, operands);
                 boolean adds = !NarrowGradient.isResultOf(problem);
-                yield () -> {
+                yield lane -> {
                     descriptors.weightGradient(
                             lane.cudnn(), algorithm, first, second, workspace, libraryBytes, adds, result);
-                    after.enqueue();
+                    after.enqueue(lane);
                 };
             }
         };

@@ -1,7 +1,5 @@
 package io.crescendo.cuda;
 
-import jcuda.driver.CUstream;
-
 /**
  * One way of computing one {@link ConvolutionProblem}, whole: with bias, addend and ReLU, or into the gradient pack.
  */
@@ -18,21 +16,12 @@ interface ConvolutionMethod extends AutoCloseable {
     /**
      * Prepares a launch.
      *
-     * @param lane where it will run
+     * @param kernels hand-written kernels, for what a library leaves to be done
      */
-    Launch bind(Lane lane, Operands operands);
+    Launch bind(Kernels kernels, Operands operands);
 
     @Override
     void close();
-
-    /**
-     * A stream, cuDNN's handle for that stream, and the kernels.
-     *
-     * @param stream where kernels go
-     * @param cudnn bound to the stream
-     * @param kernels hand-written kernels
-     */
-    record Lane(CUstream stream, CudnnHandle cudnn, Kernels kernels) {}
 
     /**
      * Addresses on the device.

@@ -3,7 +3,6 @@ package io.crescendo.cuda;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
-import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
 import java.util.ArrayList;
@@ -45,7 +44,7 @@ final class Convolutions {
             plan.allowOverwriting(addend);
         }
         for (Piece piece : layer.pieces) {
-            work.launch((at, lane) -> {
+            plan.launch(at -> {
                 long x = layer.address(at, op.input(), piece);
                 Operands operands = new Operands(
                         layer.padded ? work.padded(at) : x,
@@ -54,7 +53,7 @@ final class Convolutions {
                         bias == null ? 0 : at.weights(bias),
                         addend == null ? 0 : layer.address(at, addend, piece),
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lane, operands);
+                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
                 return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
@@ -71,7 +70,7 @@ final class Convolutions {
             plan.allowOverwriting(addend);
         }
         for (Piece piece : layer.pieces) {
-            work.launch((at, lane) -> {
+            plan.launch(at -> {
                 long dx = layer.address(at, op.inputGradient(), piece);
                 long others = addend == null ? 0 : layer.address(at, addend, piece);
                 long padded = work.padded(at);
@@ -82,7 +81,7 @@ final class Convolutions {
                         0,
                         layer.padded && addend != null ? padded : others,
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lane, operands);
+                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
                 if (!layer.padded) {
                     return convolve;
                 }
@@ -98,7 +97,7 @@ final class Convolutions {
         Layer layer = new Layer(op.input(), op.outputGradient(), op.window(), op.groups());
         Work work = new Work(plan, layer, Direction.WEIGHT_GRADIENT, UnaryOperator.identity());
         for (Piece piece : layer.pieces) {
-            work.launch((at, lane) -> {
+            plan.launch(at -> {
                 long x = layer.address(at, op.input(), piece);
                 Operands operands = new Operands(
                         layer.padded ? work.padded(at) : x,
@@ -107,7 +106,7 @@ final class Convolutions {
                         0,
                         0,
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lane, operands);
+                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
                 return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
@@ -119,9 +118,9 @@ final class Convolutions {
     }
 
     private static Launch inOrder(Launch first, Launch second) {
-        return () -> {
-            first.enqueue();
-            second.enqueue();
+        return lane -> {
+            first.enqueue(lane);
+            second.enqueue(lane);
         };
     }
 
@@ -295,15 +294,5 @@ final class Convolutions {
         long padded(Addresses at) {
             return at.scratch(plan, paddedOffset);
         }
-
-        void launch(PieceBinder binder) {
-            CudaDevice device = lowering.device();
-            plan.launch(at -> binder.bind(at, new Lane(device.stream(), device.cudnn(), device.kernels())));
-        }
-    }
-
-    /** Makes the launch of one piece. */
-    private interface PieceBinder {
-        Launch bind(Addresses at, Lane lane);
     }
 }

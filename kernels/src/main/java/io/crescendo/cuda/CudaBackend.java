@@ -1,6 +1,7 @@
 package io.crescendo.cuda;
 
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
+import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static jcuda.jcublas.JCublas2.cublasGetVersion;
 import static jcuda.jcudnn.JCudnn.cudnnGetVersion;
 
@@ -28,6 +29,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 
 /** A GPU through cuDNN, cuBLAS and kernels of our own. */
@@ -45,6 +47,7 @@ final class CudaBackend implements Backend {
     private final DeviceBlock tickets;
     private final CudaStepMetrics metrics;
     private final Object oneAtATime = new Object();
+    private int images;
 
     CudaBackend(BackendOptions options) {
         this(Machine.here(), options);
@@ -87,6 +90,16 @@ final class CudaBackend implements Backend {
 
     Staging staging() {
         return staging;
+    }
+
+    /** Counts the sets of images that are on the device. */
+    void useImages(int more) {
+        images += more;
+    }
+
+    /** Whether there are images on the device that batches are made from. */
+    boolean hasImages() {
+        return images > 0;
     }
 
     long tickets() {
@@ -142,7 +155,9 @@ final class CudaBackend implements Backend {
     public String description() {
         device.enter();
         int[] cublas = new int[1];
-        CudaCalls.run(() -> "ask cuBLAS for its version", () -> cublasGetVersion(device.cublas(), cublas));
+        CudaCalls.run(
+                () -> "ask cuBLAS for its version",
+                () -> cublasGetVersion(device.lane().cublas(), cublas));
         DeviceProperties properties = device.properties();
         return properties.name() + ", " + properties.describe() + ", cuDNN " + version(cudnnGetVersion(), 10_000)
                 + ", cuBLAS "
@@ -209,12 +224,34 @@ final class CudaBackend implements Backend {
         List<OpPlan> plans;
         try {
             synchronized (oneAtATime) {
-                plans = CudaLowering.lower(device, device.forLowering(), program);
+                plans = CudaLowering.lower(device, device.measuring(), program);
             }
         } catch (jcuda.CudaException e) {
             throw device.health().note(CudaCalls.failure("choose how " + describe(program) + " runs", e));
         }
         return new CudaLoweredProgram(this, childScope(), program, plans);
+    }
+
+    /**
+     * Records work while a step runs, on the lane where methods are measured, and brings the graph to the device.
+     *
+     * @throws jcuda.CudaException if a call fails
+     */
+    Recording recordAhead(Consumer<Lane> work) {
+        synchronized (device.algorithms()) {
+            Lane aside = device.measuring();
+            aside.cublas(); // cannot be made while it is recorded
+            Recording recording = Recording.ofFirst(aside.stream(), () -> work.accept(aside));
+            try {
+                recording.upload(aside.stream());
+                cuStreamSynchronize(aside.stream());
+                return recording;
+            } catch (jcuda.CudaException e) {
+                CudaScope made = device.newScope();
+                made.own(recording);
+                throw made.closeAfter(e);
+            }
+        }
     }
 
     /** A scope that ends with the backend, if nobody ends it before; until then the backend knows of it. */

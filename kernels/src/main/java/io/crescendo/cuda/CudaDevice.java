@@ -8,12 +8,6 @@ import static jcuda.driver.JCudaDriver.cuMemGetInfo;
 import static jcuda.driver.JCudaDriver.cuStreamCreate;
 import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
-import static jcuda.jcublas.JCublas2.cublasCreate;
-import static jcuda.jcublas.JCublas2.cublasDestroy;
-import static jcuda.jcublas.JCublas2.cublasSetStream;
-import static jcuda.jcudnn.JCudnn.cudnnCreate;
-import static jcuda.jcudnn.JCudnn.cudnnDestroy;
-import static jcuda.jcudnn.JCudnn.cudnnSetStream;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
@@ -22,8 +16,6 @@ import java.util.List;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
 import jcuda.driver.CUstream;
-import jcuda.jcublas.cublasHandle;
-import jcuda.runtime.cudaStream_t;
 
 /**
  * One opened device: its context, its streams and the handles of its libraries, in one scope.
@@ -42,11 +34,9 @@ final class CudaDevice implements AutoCloseable {
     private final BackendOptions options;
     private final Path cache;
     private final CUcontext context = new CUcontext();
-    private final CUstream stream = new CUstream();
+    private final Lane lane;
+    private final Lane measuring;
     private final CUstream uploadStream = new CUstream();
-    private final CudnnHandle cudnn = new CudnnHandle();
-    private final cublasHandle cublas = new cublasHandle();
-    private final Lowering lowering = new Lowering(new CUstream(), new CudnnHandle());
     private final Kernels kernels;
     private final boolean mapsMemory;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
@@ -93,27 +83,14 @@ final class CudaDevice implements AutoCloseable {
         cuDevicePrimaryCtxRetain(context, device);
         scope.onClose(() -> cuDevicePrimaryCtxRelease(device));
         cuCtxSetCurrent(context);
-        open(stream);
-        open(uploadStream);
-        open(lowering.stream);
-        open(cudnn, stream);
-        open(lowering.cudnn, lowering.stream);
-        cublasCreate(cublas);
-        scope.onClose(() -> cublasDestroy(cublas));
-        cublasSetStream(cublas, new cudaStream_t(stream));
+        // The scopes are owned first: what was made before a failure half-way is in them.
+        lane = new Lane(scope.own(new CudaScope(health)));
+        lane.cublas();
+        measuring = new Lane(scope.own(new CudaScope(health)));
+        cuStreamCreate(uploadStream, CU_STREAM_NON_BLOCKING);
+        scope.onClose(() -> cuStreamDestroy(uploadStream));
         this.kernels = scope.own(Kernels.load(properties, cache));
         this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
-    }
-
-    private void open(CUstream opened) {
-        cuStreamCreate(opened, CU_STREAM_NON_BLOCKING);
-        scope.onClose(() -> cuStreamDestroy(opened));
-    }
-
-    private void open(CudnnHandle handle, CUstream onStream) {
-        cudnnCreate(handle);
-        scope.onClose(() -> cudnnDestroy(handle));
-        cudnnSetStream(handle, new cudaStream_t(onStream));
     }
 
     /**
@@ -146,7 +123,7 @@ final class CudaDevice implements AutoCloseable {
 
     /** Waits until everything on the compute stream is done. */
     void await() {
-        cuStreamSynchronize(stream);
+        cuStreamSynchronize(lane.stream());
     }
 
     /** A scope for something made on this device. */
@@ -212,27 +189,19 @@ final class CudaDevice implements AutoCloseable {
         return cache;
     }
 
+    /** Where everything runs that computes. */
+    Lane lane() {
+        return lane;
+    }
+
     /** The compute stream. */
     CUstream stream() {
-        return stream;
+        return lane.stream();
     }
 
     /** Copies from the host overlap with computing here. */
     CUstream uploadStream() {
         return uploadStream;
-    }
-
-    /** Bound to {@link #stream()}. */
-    CudnnHandle cudnn() {
-        return cudnn;
-    }
-
-    /**
-     * Bound to {@link #stream()}. Each call gives it a workspace first, for else it would allocate one, which must not
-     * be recorded.
-     */
-    cublasHandle cublas() {
-        return cublas;
     }
 
     Kernels kernels() {
@@ -244,17 +213,12 @@ final class CudaDevice implements AutoCloseable {
         return algorithms;
     }
 
-    /** What lowering may use while a step runs on the compute stream. One thread lowers at a time. */
-    Lowering forLowering() {
-        return lowering;
-    }
-
-    /** A stream and a handle bound to it that no step uses. */
-    record Lowering(CUstream stream, CudnnHandle cudnn) {
-        /** Memory for trying something out; close it again. */
-        DeviceBlock temporary(long bytes) {
-            return DeviceBlock.allocate("trying algorithms", bytes);
-        }
+    /**
+     * Where methods are tried, and programs recorded ahead, while a step runs on {@link #lane()}. Whoever uses it holds
+     * the lock of {@link #algorithms()}.
+     */
+    Lane measuring() {
+        return measuring;
     }
 
     @Override

@@ -20,7 +20,7 @@ final class CudaDeviceMemory implements DeviceMemory {
     private final long elements;
     private final PackOrder order;
     private final DeviceBlock block;
-    private @Nullable Shadow shadow;
+    private volatile @Nullable Shadow shadow; // looked at by the thread that binds ahead
 
     private record Shadow(DeviceBlock block, Kernels.Call cast) {}
 

@@ -9,6 +9,8 @@ import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.memory.WorkspacePlan;
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -21,8 +23,13 @@ import org.jspecify.annotations.Nullable;
  * stream is recorded: libraries load kernels and set themselves up when a function is used for the first time, which a
  * recording forbids. From the second run on there is one launch. Recording again is only needed if the arena has moved,
  * which it does only on devices that cannot map memory.
+ *
+ * <p>A program that was bound ahead is recorded ahead too, on another lane, while a step runs. Its methods have been
+ * measured, so the libraries are set up, mostly; where a recording fails nevertheless, the first run does it.
  */
 final class CudaExecutable implements Executable {
+    private static final Logger LOG = System.getLogger(CudaExecutable.class.getName());
+
     private final CudaBackend backend;
     private final CudaDevice device;
     private final Program program;
@@ -59,7 +66,9 @@ final class CudaExecutable implements Executable {
             }
         }
         scope.onClose(this::forgetRecording);
-        scope.onClose(device::await);
+        if (!kept.isEmpty()) {
+            scope.onClose(device::await); // a run may be writing them; the driver keeps a graph that runs until it ends
+        }
         bind();
     }
 
@@ -86,7 +95,7 @@ final class CudaExecutable implements Executable {
         for (Kept item : kept) {
             DevicePointer from = DevicePointer.at(addresses.value(item.value));
             bound.add(new Enqueued(
-                    () -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), device.stream()),
+                    lane -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), lane.stream()),
                     plans.size(),
                     "the copy of kept value " + item.value));
         }
@@ -138,6 +147,10 @@ final class CudaExecutable implements Executable {
         return backend;
     }
 
+    Inputs inputs() {
+        return inputs;
+    }
+
     private void begin() {
         device.enter();
         if (backend.workspace().capacityBytes() < plan.totalBytes()) {
@@ -161,7 +174,7 @@ final class CudaExecutable implements Executable {
         if (recording != null) {
             recording.launch(device.stream());
         } else if (device.graphs()) {
-            enqueueAll();
+            enqueueAll(device.lane());
             record();
         } else {
             enqueueOneByOne();
@@ -170,11 +183,21 @@ final class CudaExecutable implements Executable {
 
     private void record() {
         try {
-            recording = Recording.of(device.stream(), this::enqueueAll);
+            recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
         } catch (jcuda.CudaException e) {
             throw unrecordable(CudaCalls.name(e), e);
         } catch (CudaException e) {
             throw unrecordable(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    /** Records the program while another one runs; does nothing if that is not possible. */
+    void recordAhead() {
+        try {
+            recording = backend.recordAhead(this::enqueueAll);
+        } catch (jcuda.CudaException | CudaException e) {
+            device.health().note(e);
+            LOG.log(Level.DEBUG, "{0} cannot be recorded ahead: {1}", backend.describe(program), e.getMessage());
         }
     }
 
@@ -185,15 +208,15 @@ final class CudaExecutable implements Executable {
                 cause);
     }
 
-    private void enqueueAll() {
+    private void enqueueAll(Lane lane) {
         for (Enqueued item : launches) {
-            enqueue(item);
+            enqueue(item, lane);
         }
     }
 
-    private static void enqueue(Enqueued item) {
+    private static void enqueue(Enqueued item, Lane lane) {
         try {
-            item.launch.enqueue();
+            item.launch.enqueue(lane);
         } catch (jcuda.CudaException e) {
             throw CudaCalls.failure("run " + item.owner, e);
         } catch (CudaException e) {
@@ -204,7 +227,7 @@ final class CudaExecutable implements Executable {
     /** Waits after each, so that what the device finds wrong has a name. */
     private void enqueueOneByOne() {
         for (Enqueued item : launches) {
-            enqueue(item);
+            enqueue(item, device.lane());
             try {
                 device.await();
             } catch (jcuda.CudaException e) {
@@ -219,12 +242,12 @@ final class CudaExecutable implements Executable {
             int next = 0;
             for (int op = 0; op < plans.size(); op++) {
                 while (next < launches.length && launches[next].operation == op) {
-                    enqueue(launches[next++]);
+                    enqueue(launches[next++], device.lane());
                 }
                 events.record(op + 1, device.stream());
             }
             while (next < launches.length) {
-                enqueue(launches[next++]);
+                enqueue(launches[next++], device.lane());
             }
             events.addTo(seconds);
         }

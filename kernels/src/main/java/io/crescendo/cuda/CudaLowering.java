@@ -17,7 +17,7 @@ import java.util.List;
  */
 final class CudaLowering implements OpVisitor<OpPlan> {
     private final CudaDevice device;
-    private final CudaDevice.Lowering measuring;
+    private final Lane measuring;
     private final Program program;
     private final Grids grids;
     private final Convolutions convolutions = new Convolutions(this);
@@ -30,7 +30,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     private final List<OpPlan> plans = new ArrayList<>();
     private int index;
 
-    private CudaLowering(CudaDevice device, CudaDevice.Lowering measuring, Program program) {
+    private CudaLowering(CudaDevice device, Lane measuring, Program program) {
         this.device = device;
         this.measuring = measuring;
         this.program = program;
@@ -40,11 +40,10 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     /**
      * Makes a plan for each operation, in the program's order.
      *
-     * @param device handles and the compute stream that the launches use
-     * @param measuring handles of its own for what must run now, algorithms that are tried for example: a step may be
-     *     running on the compute stream meanwhile
+     * @param measuring for what must run now, algorithms that are tried for example: a step may be running on the
+     *     compute stream meanwhile
      */
-    static List<OpPlan> lower(CudaDevice device, CudaDevice.Lowering measuring, Program program) {
+    static List<OpPlan> lower(CudaDevice device, Lane measuring, Program program) {
         return new CudaLowering(device, measuring, program).run();
     }
 
@@ -68,7 +67,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
         return device;
     }
 
-    CudaDevice.Lowering measuring() {
+    Lane measuring() {
         return measuring;
     }
 
@@ -131,14 +130,14 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     void launchTogether(OpPlan plan, String kernel, Grids.Teams teams, Arguments arguments) {
         plan.launch(at -> {
             Kernels.Call call = device.kernels().together(named(kernel), teams, arguments.at(at));
-            return () -> call.enqueue(device.stream());
+            return lane -> call.enqueue(lane.stream());
         });
     }
 
     /** A kernel with its arguments, named without its type. */
     Launch call(String kernel, Grid grid, Object... arguments) {
         Kernels.Call call = device.kernels().call(named(kernel), grid.x(), grid.y(), arguments);
-        return () -> call.enqueue(device.stream());
+        return lane -> call.enqueue(lane.stream());
     }
 
     // One method per operation: which family it belongs to.

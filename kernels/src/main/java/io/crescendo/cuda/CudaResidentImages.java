@@ -55,6 +55,8 @@ final class CudaResidentImages implements ResidentImages {
         nextOrderNumbers = nextOrder.bytes().asIntBuffer();
         sent = scope.own(new CudaEvent());
         scope.onClose(device::await); // a batch may be in the making
+        backend.useImages(1);
+        scope.onClose(() -> backend.useImages(-1));
         backend.transfer().write(source.table(), table.address());
         backend.transfer().write(labels(source), labels.address());
         upload();

@@ -7,7 +7,7 @@ import java.util.OptionalLong;
 /**
  * The arena on the device.
  *
- * <p>{@link #capacityBytes} is physical memory, to the byte: where memory is mapped, whole pages of 2 MiB.
+ * <p>{@link #capacityBytes} is to the byte: where memory is mapped, whole pages of 2 MiB.
  */
 final class CudaWorkspace implements Workspace, AutoCloseable {
     /** Of what there is: images, kept values and the driver's own pages need some too. */
@@ -51,6 +51,21 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
         }
     }
 
+    @Override
+    public boolean prepare(long bytes) {
+        device.enter();
+        try {
+            return region.prepare(bytes);
+        } catch (CudaException e) {
+            throw device.health().note(e);
+        }
+    }
+
+    /** Whether so many bytes are there and will stay where they are, so that they may be recorded. */
+    boolean isReady(long bytes) {
+        return device.mapsMemory() && region.heldBytes() >= bytes;
+    }
+
     /** Makes room; a refusal comes as the device's own error. */
     void grow(long bytes) {
         CudaCalls.run(() -> "grow the workspace to " + bytes + " bytes", () -> region.reserve(bytes));
@@ -59,7 +74,7 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
 
     /** An error that says what there is and what would fit. */
     DeviceMemoryException refused(String what, long bytes, CudaException cause) {
-        long held = capacityBytes();
+        long held = region.heldBytes();
         long free = device.freeBytes();
         String budget = Amounts.budget((long) ((held + free) * SUGGESTED_SHARE));
         return new DeviceMemoryException(

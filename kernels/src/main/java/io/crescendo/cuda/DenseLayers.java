@@ -141,12 +141,12 @@ final class DenseLayers {
             DevicePointer bPointer = DevicePointer.at(b);
             DevicePointer cPointer = DevicePointer.at(c);
             DevicePointer workspacePointer = DevicePointer.at(workspace);
-            CudaDevice device = lowering.device();
-            int compute = device.precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-            return () -> {
-                cublasSetWorkspace(device.cublas(), workspacePointer, workspaceBytes());
+            int compute =
+                    lowering.device().precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+            return lane -> {
+                cublasSetWorkspace(lane.cublas(), workspacePointer, workspaceBytes());
                 cublasGemmEx_new(
-                        device.cublas(),
+                        lane.cublas(),
                         transposeA ? CUBLAS_OP_T : CUBLAS_OP_N,
                         transposeB ? CUBLAS_OP_T : CUBLAS_OP_N,
                         m,

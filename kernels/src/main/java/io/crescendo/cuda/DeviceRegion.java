@@ -18,8 +18,11 @@ sealed interface DeviceRegion extends AutoCloseable permits MappedRegion, Moving
     /** Changes whenever the address may have. */
     long generation();
 
-    /** Bytes of physical memory it has, exactly. */
+    /** Bytes that may be used, exactly. */
     long capacityBytes();
+
+    /** Bytes of physical memory it has, exactly: also those that were prepared and not yet asked for. */
+    long heldBytes();
 
     /**
      * Makes room for at least this many bytes.
@@ -29,7 +32,16 @@ sealed interface DeviceRegion extends AutoCloseable permits MappedRegion, Moving
      */
     void reserve(long bytes);
 
-    /** Gives back all memory that {@code bytes} do not need. */
+    /**
+     * Has a piece more of the memory ready that {@link #reserve} will be asked for. The one method that another thread
+     * may call, while what lies in the region is used.
+     *
+     * @return whether there is more to do, by another call
+     * @throws CudaException if the device has no memory left; nothing has changed then
+     */
+    boolean prepare(long bytes);
+
+    /** Gives back all memory that {@code bytes} do not need, prepared memory included. */
     void shrink(long bytes);
 
     @Override

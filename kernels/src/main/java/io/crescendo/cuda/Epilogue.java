@@ -1,7 +1,6 @@
 package io.crescendo.cuda;
 
 import io.crescendo.backend.Precision;
-import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import java.util.ArrayList;
 import java.util.List;
@@ -21,7 +20,7 @@ final class Epilogue {
      *
      * @param added whether the result holds the addend already
      */
-    Launch bind(Lane lane, Operands operands, boolean added) {
+    Launch bind(Kernels kernels, Operands operands, boolean added) {
         long y = operands.result();
         long count = problem.resultElements();
         boolean rectify = problem.relu();
@@ -29,25 +28,25 @@ final class Epilogue {
         if (problem.addend() && !added) {
             boolean last = !problem.bias();
             Grid grid = grids.packs(count);
-            calls.add(call(lane, "add", grid, y, y, operands.addend(), count, last && rectify ? 1 : 0));
+            calls.add(call(kernels, "add", grid, y, y, operands.addend(), count, last && rectify ? 1 : 0));
             rectify &= !last;
         }
         if (problem.bias()) {
             int rows = Math.toIntExact(count / problem.filters());
             Grid grid = grids.rows(rows, problem.filters());
-            calls.add(call(lane, "add_bias", grid, y, y, operands.bias(), rows, problem.filters(), rectify ? 1 : 0));
+            calls.add(call(kernels, "add_bias", grid, y, y, operands.bias(), rows, problem.filters(), rectify ? 1 : 0));
         } else if (rectify) {
-            calls.add(call(lane, "relu", grids.packs(count), y, y, count));
+            calls.add(call(kernels, "relu", grids.packs(count), y, y, count));
         }
-        return () -> {
+        return lane -> {
             for (Kernels.Call call : calls) {
                 call.enqueue(lane.stream());
             }
         };
     }
 
-    private Kernels.Call call(Lane lane, String kernel, Grid grid, Object... arguments) {
+    private Kernels.Call call(Kernels kernels, String kernel, Grid grid, Object... arguments) {
         String name = kernel + (problem.precision() == Precision.BF16 ? "_bf16" : "_f32");
-        return lane.kernels().call(name, grid.x(), grid.y(), arguments);
+        return kernels.call(name, grid.x(), grid.y(), arguments);
     }
 }

@@ -98,28 +98,30 @@ final class FewChannelsConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public Launch bind(Lane lane, Operands operands) {
-        return problem.direction() == Direction.FORWARD ? forward(lane, operands) : weightGradient(lane, operands);
+    public Launch bind(Kernels kernels, Operands operands) {
+        return problem.direction() == Direction.FORWARD
+                ? forward(kernels, operands)
+                : weightGradient(kernels, operands);
     }
 
-    private Launch forward(Lane lane, Operands operands) {
+    private Launch forward(Kernels kernels, Operands operands) {
         boolean added = problem.addend() && operands.addend() == operands.result();
         long windows = (long) problem.samples() * problem.outHeight() * problem.outWidth();
         int blocks = grids.threads((windows + WINDOWS_OF_THREAD - 1) / WINDOWS_OF_THREAD)
                 .x();
         Kernels.Call call = call(
-                lane, "few_channels", blocks, operands.first(), operands.second(), operands.result(), added ? 1 : 0);
-        Launch after = epilogue.bind(lane, operands, added);
-        return () -> {
+                kernels, "few_channels", blocks, operands.first(), operands.second(), operands.result(), added ? 1 : 0);
+        Launch after = epilogue.bind(kernels, operands, added);
+        return lane -> {
             call.enqueue(lane.stream());
-            after.enqueue();
+            after.enqueue(lane);
         };
     }
 
-    private Launch weightGradient(Lane lane, Operands operands) {
+    private Launch weightGradient(Kernels kernels, Operands operands) {
         int parts = Math.toIntExact(parts());
         Kernels.Call call = call(
-                lane,
+                kernels,
                 "few_channels_weight_gradient",
                 parts,
                 operands.first(),
@@ -128,26 +130,19 @@ final class FewChannelsConvolution implements ConvolutionMethod {
                 tileRows,
                 tileColumns);
         int count = Math.toIntExact(problem.weightElements());
-        Kernels.Call add = lane.kernels()
-                .call(
-                        "add_partials_f32",
-                        grids.warps(count).x(),
-                        1,
-                        operands.result(),
-                        operands.workspace(),
-                        parts,
-                        count);
-        return () -> {
+        Kernels.Call add = kernels.call(
+                "add_partials_f32", grids.warps(count).x(), 1, operands.result(), operands.workspace(), parts, count);
+        return lane -> {
             call.enqueue(lane.stream());
             add.enqueue(lane.stream());
         };
     }
 
-    private Kernels.Call call(Lane lane, String kernel, int blocks, Object... own) {
+    private Kernels.Call call(Kernels kernels, String kernel, int blocks, Object... own) {
         List<Object> arguments = new ArrayList<>(List.of(own));
         arguments.addAll(problem.extents());
         String type = problem.precision() == Precision.BF16 ? "_bf16" : "_f32";
-        return lane.kernels().call(kernel + type, blocks, filterBlocks(), arguments.toArray());
+        return kernels.call(kernel + type, blocks, filterBlocks(), arguments.toArray());
     }
 
     @Override

@@ -204,7 +204,7 @@ final class GraphConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public Launch bind(Lane lane, Operands operands) {
+    public Launch bind(Kernels kernels, Operands operands) {
         long result = narrow.result(operands);
         List<Long> numbers =
                 new ArrayList<>(List.of(ConvolutionGraph.FIRST, ConvolutionGraph.SECOND, ConvolutionGraph.RESULT));
@@ -220,26 +220,26 @@ final class GraphConvolution implements ConvolutionMethod {
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, array(addresses))
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace())
                 .finish();
-        Launch before = problem.addend() ? place(lane, operands) : Launch.NOTHING;
-        Launch added = narrow.bind(lane, operands);
-        Launch after = fused ? Launch.NOTHING : epilogue.bind(lane, operands, true);
-        return () -> {
-            before.enqueue();
+        Launch before = problem.addend() ? place(operands) : Launch.NOTHING;
+        Launch added = narrow.bind(kernels, operands);
+        Launch after = fused ? Launch.NOTHING : epilogue.bind(kernels, operands, true);
+        return lane -> {
+            before.enqueue(lane);
             GraphDescriptor.check(cudnnBackendExecute(lane.cudnn(), plan, pack));
-            added.enqueue();
-            after.enqueue();
+            added.enqueue(lane);
+            after.enqueue(lane);
         };
     }
 
     /** Brings the addend to where the convolution is added to it. */
-    private Launch place(Lane lane, Operands operands) {
+    private Launch place(Operands operands) {
         if (operands.addend() == operands.result()) {
             return Launch.NOTHING;
         }
         DevicePointer to = DevicePointer.at(operands.result());
         DevicePointer from = DevicePointer.at(operands.addend());
         long bytes = problem.resultElements() * problem.elementBytes();
-        return () -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
+        return lane -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
     }
 
     private static long[] array(List<Long> values) {

@@ -76,10 +76,18 @@ final class Inputs {
         return (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
     }
 
-    /** Makes room, so that feeding allocates nothing. */
+    /** Makes room, so that feeding allocates nothing; where batches are made on the device, nothing may ever be fed. */
     void reserve() {
-        staging.reserve(stagedBytes);
+        if (!backend.hasImages()) {
+            staging.reserve(stagedBytes);
+        }
         backend.inputRegion().reserve(regionBytes);
+    }
+
+    /** Has the memory ready that {@link #reserve} will ask for; on another thread, where addresses stay. */
+    void prepare() {
+        staging.prepare(stagedBytes);
+        while (backend.inputRegion().prepare(regionBytes)) {}
     }
 
     long dropoutClock() {
@@ -132,6 +140,7 @@ final class Inputs {
 
     /** Puts everything on its way that brings the feed to where operations read; has read the feed when it returns. */
     void feed(Feed feed) {
+        staging.reserve(stagedBytes);
         if (generation != staging.generation() + backend.inputRegion().generation()) {
             bind();
         }

@@ -38,7 +38,7 @@ final class KernelConvolution implements ConvolutionMethod {
     }
 
     @Override
-    public Launch bind(Lane lane, Operands operands) {
+    public Launch bind(Kernels kernels, Operands operands) {
         Direction direction = problem.direction();
         Grid grid = direction == Direction.WEIGHT_GRADIENT
                 ? grids.blocks(problem.resultElements())
@@ -55,11 +55,12 @@ final class KernelConvolution implements ConvolutionMethod {
         }
         arguments.addAll(problem.extents());
         String type = problem.precision() == Precision.BF16 ? "_bf16" : "_f32";
-        Kernels.Call call = lane.kernels().call(kernel + type, grid.x(), grid.y(), arguments.toArray());
-        Launch after = direction != Direction.WEIGHT_GRADIENT ? epilogue.bind(lane, operands, added) : Launch.NOTHING;
-        return () -> {
+        Kernels.Call call = kernels.call(kernel + type, grid.x(), grid.y(), arguments.toArray());
+        Launch after =
+                direction != Direction.WEIGHT_GRADIENT ? epilogue.bind(kernels, operands, added) : Launch.NOTHING;
+        return lane -> {
             call.enqueue(lane.stream());
-            after.enqueue();
+            after.enqueue(lane);
         };
     }
 

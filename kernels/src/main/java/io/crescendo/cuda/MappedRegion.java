@@ -11,11 +11,15 @@ import jcuda.driver.CUdeviceptr;
 /**
  * A region with an address range of its own, as large as the device's memory, into which physical memory is mapped.
  *
- * <p>IMPLEMENTATION NOTES. Growing maps one more chunk behind the last and touches nothing that is there. A chunk can
- * only be unmapped whole; shrinking to the middle of one unmaps it and maps a smaller one in its place, which the
- * contract allows because the content need not survive.
+ * <p>IMPLEMENTATION NOTES. Growing maps one more chunk behind the last and touches nothing that is there, so that it
+ * may be done ahead, by another thread; the monitor guards what both change. A chunk can only be unmapped whole;
+ * shrinking to the middle of one unmaps it and maps a smaller one in its place, which the contract allows because the
+ * content need not survive.
  */
 final class MappedRegion implements DeviceRegion {
+    /** Memory is prepared in pieces of this size: whoever wants the driver or the region meanwhile waits for one. */
+    private static final long PIECE_BYTES = 128L << 20;
+
     private final CudaDevice device;
     private final String what;
     private final long granularity;
@@ -23,6 +27,7 @@ final class MappedRegion implements DeviceRegion {
     private final DevicePointer range = new DevicePointer();
     private final Deque<Chunk> chunks = new ArrayDeque<>();
     private long mappedBytes;
+    private volatile long capacityBytes;
     private boolean closed;
 
     private record Chunk(long handle, long offset, long bytes) {}
@@ -70,21 +75,42 @@ final class MappedRegion implements DeviceRegion {
 
     @Override
     public long capacityBytes() {
+        return capacityBytes;
+    }
+
+    @Override
+    public synchronized long heldBytes() {
         return mappedBytes;
     }
 
     @Override
     public void reserve(long bytes) {
-        long wanted = roundedUp(bytes);
+        if (bytes > capacityBytes) { // does not wait for what another thread prepares unless it needs it
+            grow(roundedUp(bytes));
+        }
+    }
+
+    private synchronized void grow(long wanted) {
+        if (wanted > spanBytes) {
+            throw new CudaException(
+                    "cannot map " + wanted + " bytes for " + what + ": the device has "
+                            + device.properties().memoryBytes() + " in all",
+                    new jcuda.CudaException("CUDA_ERROR_OUT_OF_MEMORY"));
+        }
         if (wanted > mappedBytes) {
-            if (wanted > spanBytes) {
-                throw new CudaException(
-                        "cannot map " + wanted + " bytes for " + what + ": the device has "
-                                + device.properties().memoryBytes() + " in all",
-                        new jcuda.CudaException("CUDA_ERROR_OUT_OF_MEMORY"));
-            }
             map(wanted - mappedBytes);
         }
+        capacityBytes = wanted;
+    }
+
+    @Override
+    public synchronized boolean prepare(long bytes) {
+        long wanted = roundedUp(bytes);
+        if (closed || wanted <= mappedBytes || wanted > spanBytes) {
+            return false;
+        }
+        map(Math.min(wanted - mappedBytes, PIECE_BYTES));
+        return wanted > mappedBytes;
     }
 
     private void map(long bytes) {
@@ -104,12 +130,13 @@ final class MappedRegion implements DeviceRegion {
     }
 
     @Override
-    public void shrink(long bytes) {
+    public synchronized void shrink(long bytes) {
         long kept = roundedUp(bytes);
         if (kept >= mappedBytes) {
             return;
         }
         device.await(); // nothing may use what is unmapped
+        capacityBytes = Math.min(capacityBytes, kept);
         while (mappedBytes > kept) {
             unmapLast();
         }
@@ -129,11 +156,12 @@ final class MappedRegion implements DeviceRegion {
 
     /** Gives everything back, addresses included. Nothing that uses the region may still be running. */
     @Override
-    public void close() {
+    public synchronized void close() {
         if (closed) {
             return;
         }
         closed = true;
+        capacityBytes = 0;
         CudaScope all = new CudaScope(device.health());
         all.onClose(() -> cuMemAddressFree(range, spanBytes));
         for (int i = chunks.size(); i > 0; i--) {

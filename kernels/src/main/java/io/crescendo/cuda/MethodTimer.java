@@ -12,7 +12,6 @@ import static jcuda.driver.JCudaDriver.cuMemcpyHtoDAsync;
 import static jcuda.driver.JCudaDriver.cuMemsetD8Async;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 
-import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
 import java.lang.System.Logger;
@@ -56,6 +55,7 @@ final class MethodTimer implements AutoCloseable {
 
     private final ConvolutionProblem problem;
     private final Lane lane;
+    private final Kernels kernels;
     private final CudaScope.Health health;
     private final CudaScope scope;
     private final CUevent start = new CUevent();
@@ -88,11 +88,12 @@ final class MethodTimer implements AutoCloseable {
      * @param workspaceBytes the largest workspace of the methods to be measured
      * @throws CudaException if the device has not that much memory left
      */
-    MethodTimer(CudaDevice device, CudaDevice.Lowering measuring, ConvolutionProblem problem, long workspaceBytes) {
+    MethodTimer(CudaDevice device, Lane lane, ConvolutionProblem problem, long workspaceBytes) {
         this.problem = problem;
         this.health = device.health();
         this.scope = device.newScope();
-        this.lane = new Lane(measuring.stream(), measuring.cudnn(), device.kernels());
+        this.lane = lane;
+        this.kernels = device.kernels();
         this.grids = device.grids(problem.elementBytes());
         this.workspaceBytes = workspaceBytes;
         Direction direction = problem.direction();
@@ -111,7 +112,7 @@ final class MethodTimer implements AutoCloseable {
         expected = take(resultElements * resultBytes);
         differences = take(differenceBytes());
         try {
-            block = scope.own(measuring.temporary(used));
+            block = scope.own(DeviceBlock.allocate("trying algorithms", used));
             wide = scope.own(new PinnedBlock("trying algorithms", NUMBERS * Float.BYTES));
             narrow = scope.own(new PinnedBlock("trying algorithms", NUMBERS * Short.BYTES));
             found = scope.own(new PinnedBlock("trying algorithms", differenceBytes()));
@@ -191,7 +192,7 @@ final class MethodTimer implements AutoCloseable {
         }
         try (ConvolutionMethod own = new KernelConvolution(problem, grids)) {
             reset();
-            own.bind(lane, operands()).enqueue();
+            own.bind(kernels, operands()).enqueue(lane);
             keep();
         }
     }
@@ -206,8 +207,7 @@ final class MethodTimer implements AutoCloseable {
     private boolean agrees(String method) {
         long base = block.address();
         String type = resultBytes == Short.BYTES ? "bf16" : "f32";
-        lane.kernels()
-                .call(
+        kernels.call(
                         "difference_" + type,
                         grid.x(),
                         1,
@@ -259,8 +259,8 @@ final class MethodTimer implements AutoCloseable {
     private @Nullable Launch run(ConvolutionMethod method, BooleanSupplier good) {
         try {
             reset();
-            Launch launch = method.bind(lane, operands());
-            launch.enqueue();
+            Launch launch = method.bind(kernels, operands());
+            launch.enqueue(lane);
             return good.getAsBoolean() ? launch : null;
         } catch (jcuda.CudaException | CudaException e) {
             requireHarmless(method, e);
@@ -316,9 +316,9 @@ final class MethodTimer implements AutoCloseable {
                 base + workspace);
     }
 
-    private static void repeat(Launch launch) {
+    private void repeat(Launch launch) {
         for (int run = 0; run < RUNS_OF_ROUND; run++) {
-            launch.enqueue();
+            launch.enqueue(lane);
         }
     }
 

@@ -30,6 +30,16 @@ final class MovingRegion implements DeviceRegion {
     }
 
     @Override
+    public long heldBytes() {
+        return capacityBytes();
+    }
+
+    @Override
+    public boolean prepare(long bytes) {
+        return false; // what is there is used, and both blocks at once may not fit
+    }
+
+    @Override
     public void reserve(long bytes) {
         if (bytes > capacityBytes()) {
             replace(bytes);

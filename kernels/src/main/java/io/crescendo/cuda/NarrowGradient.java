@@ -1,7 +1,6 @@
 package io.crescendo.cuda;
 
 import io.crescendo.backend.Precision;
-import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
 
@@ -32,14 +31,14 @@ record NarrowGradient(ConvolutionProblem problem, Grids grids, long libraryBytes
     }
 
     /** Adds what has waited. */
-    Launch bind(Lane lane, Operands operands) {
+    Launch bind(Kernels kernels, Operands operands) {
         if (!isResultOf(problem)) {
             return Launch.NOTHING;
         }
         long count = problem.weightElements();
         Grid grid = grids.packs(count);
         Kernels.Call call =
-                lane.kernels().call("accumulate_bf16", grid.x(), grid.y(), operands.result(), result(operands), count);
-        return () -> call.enqueue(lane.stream());
+                kernels.call("accumulate_bf16", grid.x(), grid.y(), operands.result(), result(operands), count);
+        return lane -> call.enqueue(lane.stream());
     }
 }

@@ -174,7 +174,7 @@ public final class NormTimes {
 
     private void classicForward(Normed n, Descriptors d) {
         cudnnBatchNormalizationForwardTraining(
-                device.cudnn(),
+                device.lane().cudnn(),
                 CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                 d.one,
                 d.zero,
@@ -200,7 +200,7 @@ public final class NormTimes {
             return times.time(
                     n.floorBytes(3),
                     () -> cudnnBatchNormalizationBackward(
-                            device.cudnn(),
+                            device.lane().cudnn(),
                             CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                             d.one,
                             d.zero,
@@ -447,7 +447,7 @@ public final class NormTimes {
             try {
                 if (workspace.bytes() == 0) {
                     long backward = size(bytes -> cudnnGetBatchNormalizationBackwardExWorkspaceSize(
-                            device.cudnn(),
+                            device.lane().cudnn(),
                             CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                             n.form.operations,
                             d.activation,
@@ -459,7 +459,7 @@ public final class NormTimes {
                             d.relu,
                             bytes));
                     long forward = size(bytes -> cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
-                            device.cudnn(),
+                            device.lane().cudnn(),
                             CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                             n.form.operations,
                             d.activation,
@@ -469,7 +469,7 @@ public final class NormTimes {
                             d.relu,
                             bytes));
                     long reserved = size(bytes -> cudnnGetBatchNormalizationTrainingExReserveSpaceSize(
-                            device.cudnn(),
+                            device.lane().cudnn(),
                             CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                             n.form.operations,
                             d.relu,
@@ -498,7 +498,7 @@ public final class NormTimes {
 
         void forward() {
             cudnnBatchNormalizationForwardTrainingEx(
-                    device.cudnn(),
+                    device.lane().cudnn(),
                     CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                     n.form.operations,
                     d.one,
@@ -527,7 +527,7 @@ public final class NormTimes {
 
         void backward() {
             cudnnBatchNormalizationBackwardEx(
-                    device.cudnn(),
+                    device.lane().cudnn(),
                     CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
                     n.form.operations,
                     d.one,

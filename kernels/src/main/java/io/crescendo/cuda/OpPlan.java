@@ -18,7 +18,7 @@ import java.util.Set;
  * plan.allowOverwriting(op.input());
  * plan.launch(at -> {
  *     Kernels.Call call = kernels.call("relu_f32", grid, 1, at.value(op.output()), at.value(op.input()), elements);
- *     return () -> call.enqueue(device.stream());
+ *     return lane -> call.enqueue(lane.stream());
  * });
  * }</pre>
  */

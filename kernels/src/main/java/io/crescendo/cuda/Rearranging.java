@@ -95,7 +95,6 @@ final class Rearranging {
 
     private void copy(OpPlan plan, Op.Reshape op) {
         long bytes = op.output().shape().elements() * lowering.elementBytes();
-        CudaDevice device = lowering.device();
         plan.launch(at -> {
             long source = at.value(op.input());
             long target = at.value(op.output());
@@ -104,7 +103,7 @@ final class Rearranging {
             }
             DevicePointer to = DevicePointer.at(target);
             DevicePointer from = DevicePointer.at(source);
-            return () -> cuMemcpyDtoDAsync(to, from, bytes, device.stream());
+            return lane -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
         });
     }
 

@@ -1,10 +1,12 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED;
 import static jcuda.driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
 import static jcuda.driver.JCudaDriver.cuGraphDestroy;
 import static jcuda.driver.JCudaDriver.cuGraphExecDestroy;
 import static jcuda.driver.JCudaDriver.cuGraphInstantiate;
 import static jcuda.driver.JCudaDriver.cuGraphLaunch;
+import static jcuda.driver.JCudaDriver.cuGraphUpload;
 import static jcuda.driver.JCudaDriver.cuStreamBeginCapture;
 import static jcuda.driver.JCudaDriver.cuStreamEndCapture;
 
@@ -27,8 +29,17 @@ final class Recording implements AutoCloseable {
 
     /** Records what {@code work} puts on a stream. */
     static Recording of(CUstream stream, Runnable work) {
+        return of(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, work);
+    }
+
+    /** The same for work that a library does for the first time, which may allocate something of its own. */
+    static Recording ofFirst(CUstream stream, Runnable work) {
+        return of(stream, CU_STREAM_CAPTURE_MODE_RELAXED, work);
+    }
+
+    private static Recording of(CUstream stream, int mode, Runnable work) {
         CUgraph graph = new CUgraph();
-        cuStreamBeginCapture(stream, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
+        cuStreamBeginCapture(stream, mode);
         try {
             work.run();
         } catch (RuntimeException e) {
@@ -66,6 +77,11 @@ final class Recording implements AutoCloseable {
         } catch (jcuda.CudaException e) {
             failure.addSuppressed(e);
         }
+    }
+
+    /** Brings to the device ahead what the first launch would bring. */
+    void upload(CUstream stream) {
+        cuGraphUpload(executable, stream);
     }
 
     /** Runs everything, in order, behind what is on the stream. */

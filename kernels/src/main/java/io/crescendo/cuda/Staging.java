@@ -14,6 +14,8 @@ import java.nio.IntBuffer;
  * feed ─► pinned pieces, 4 of 4 MiB ─► upload stream ─► slot 0 or 1 on the device ─► compute stream reads it
  * </pre>
  *
+ * <p>Slots have no memory before it is asked for: where batches are made from images of the device, nothing is fed.
+ *
  * <p>The host copies into one piece while the copy engine sends the one before. Uploads alternate between two slots, so
  * one may be filled while the step before still reads the other. Events say when a piece may be overwritten (its copy
  * is done), when the compute stream may read a slot (all its pieces have come) and when a slot may be overwritten (the
@@ -28,9 +30,6 @@ final class Staging implements AutoCloseable {
     private final CudaScope scope;
     private final Piece[] pieces = new Piece[PIECES];
     private final Slot[] slots = new Slot[SLOTS];
-    private DeviceBlock memory = DeviceBlock.allocate("the next images", 0);
-    private long slotBytes;
-    private long generation;
     private int nextPiece;
     private int nextSlot;
     private long sentPieces;
@@ -54,10 +53,12 @@ final class Staging implements AutoCloseable {
     private static final class Slot {
         private final CudaEvent filled;
         private final CudaEvent emptied;
+        private final DeviceRegion region;
         /** Where each piece of an upload goes: made once, because replay allocates nothing. */
         private DevicePointer[] parts = {};
 
-        private Slot(CudaScope scope) {
+        private Slot(CudaDevice device, CudaScope scope) {
+            region = scope.own(DeviceRegion.on(device, "the next images"));
             filled = scope.own(new CudaEvent());
             emptied = scope.own(new CudaEvent());
         }
@@ -70,14 +71,17 @@ final class Staging implements AutoCloseable {
             pieces[i] = new Piece(scope);
         }
         for (int i = 0; i < SLOTS; i++) {
-            slots[i] = new Slot(scope);
+            slots[i] = new Slot(device, scope);
         }
-        scope.onClose(() -> memory.close());
     }
 
     /** Changes whenever the slots' addresses do. */
     long generation() {
-        return generation;
+        long all = 0;
+        for (Slot slot : slots) {
+            all += slot.region.generation();
+        }
+        return all;
     }
 
     int slots() {
@@ -86,27 +90,34 @@ final class Staging implements AutoCloseable {
 
     /** Where a slot starts on the device. */
     long address(int slot) {
-        return memory.address() + slot * slotBytes;
+        return slots[slot].region.address();
     }
 
     /** Makes both slots at least this large. */
     void reserve(long bytes) {
-        long wanted = (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
-        if (wanted <= slotBytes) {
-            return;
-        }
-        cuStreamSynchronize(device.uploadStream());
-        device.await();
-        generation++;
-        slotBytes = 0;
-        memory.close();
-        memory = DeviceBlock.allocate("the next images", SLOTS * wanted);
-        slotBytes = wanted;
-        for (int s = 0; s < SLOTS; s++) {
-            slots[s].parts = new DevicePointer[Math.toIntExact((slotBytes + PIECE_BYTES - 1) / PIECE_BYTES)];
-            for (int p = 0; p < slots[s].parts.length; p++) {
-                slots[s].parts[p] = DevicePointer.at(address(s) + (long) p * PIECE_BYTES);
+        for (Slot slot : slots) {
+            if (bytes > slot.region.capacityBytes()) {
+                if (!device.mapsMemory()) {
+                    cuStreamSynchronize(device.uploadStream()); // nothing may come to a slot that moves
+                }
+                slot.region.reserve(bytes);
+                place(slot, Math.toIntExact((bytes + PIECE_BYTES - 1) / PIECE_BYTES));
             }
+        }
+    }
+
+    private static void place(Slot slot, int count) {
+        DevicePointer[] placed = new DevicePointer[count];
+        for (int p = 0; p < count; p++) {
+            placed[p] = DevicePointer.at(slot.region.address() + (long) p * PIECE_BYTES);
+        }
+        slot.parts = placed;
+    }
+
+    /** Has the memory ready that {@link #reserve} will be asked for, where slots are in use; on another thread. */
+    void prepare(long bytes) {
+        for (Slot slot : slots) {
+            while (slot.region.capacityBytes() > 0 && slot.region.prepare(bytes)) {}
         }
     }
 

@@ -14,7 +14,6 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
-import io.crescendo.cuda.ConvolutionMethod.Lane;
 import io.crescendo.cuda.ConvolutionMethod.Operands;
 import io.crescendo.cuda.ConvolutionProblem.Direction;
 import io.crescendo.cuda.StandIns.WrongEngine;
@@ -175,7 +174,8 @@ class ConvolutionMethodsTest {
             case TF32 -> 0x1p-8;
             case BF16 -> 0x1p-5;
         };
-        List<ConvolutionMethod> methods = new ArrayList<>(ConvolutionMethods.all(device.cudnn(), problem, grids));
+        List<ConvolutionMethod> methods =
+                new ArrayList<>(ConvolutionMethods.all(device.lane().cudnn(), problem, grids));
         methods.add(new KernelConvolution(problem, grids)); // adding in place
         try {
             for (ConvolutionMethod method : methods) {
@@ -226,8 +226,8 @@ class ConvolutionMethodsTest {
     /** Whether a method could be chosen. */
     private static boolean passes(CudaDevice device, ConvolutionProblem problem, ConvolutionMethod method) {
         List<ConvolutionMethod> classic =
-                ClassicConvolution.candidates(device.cudnn(), problem, device.grids(problem.elementBytes()));
-        try (MethodTimer timer = new MethodTimer(device, device.forLowering(), problem, method.workspaceBytes())) {
+                ClassicConvolution.candidates(device.lane().cudnn(), problem, device.grids(problem.elementBytes()));
+        try (MethodTimer timer = new MethodTimer(device, device.measuring(), problem, method.workspaceBytes())) {
             timer.trust(classic);
             return timer.milliseconds(method, Double.POSITIVE_INFINITY).isPresent();
         } finally {
@@ -262,8 +262,7 @@ class ConvolutionMethodsTest {
                     problem.addend() ? inPlace ? y : upload(scope, problem.precision(), addend) : 0,
                     upload(scope, Precision.FP32, waste));
             cuCtxSynchronize(); // a copy from pageable memory may arrive after its call returns
-            Lane lane = new Lane(device.stream(), device.cudnn(), device.kernels());
-            method.bind(lane, operands).enqueue();
+            method.bind(device.kernels(), operands).enqueue(device.lane());
             cuStreamSynchronize(device.stream());
             return download(resultPrecision, y, count);
         }
@@ -386,7 +385,7 @@ class ConvolutionMethodsTest {
     private static List<String> tried(CudaDevice device, ConvolutionProblem problem, long workspaceBytes) {
         Grids grids = device.grids(problem.elementBytes());
         List<ConvolutionMethod> methods = ConvolutionMethods.worthTrying(
-                device.cudnn(), problem, grids, method -> method.workspaceBytes() <= workspaceBytes);
+                device.lane().cudnn(), problem, grids, method -> method.workspaceBytes() <= workspaceBytes);
         try {
             return methods.stream().map(ConvolutionMethod::name).toList();
         } finally {
@@ -449,7 +448,7 @@ class ConvolutionMethodsTest {
             device.enter();
             ConvolutionProblem problem = large(Direction.FORWARD, Precision.BF16, true);
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), problem)) {
+                    device.algorithms().consider(device, device.measuring(), problem)) {
                 assertTrue(choice.workspaceBytes() >= 16L << 20, "room for what compiling shows");
             }
             assertEquals(0, standIns.calls("cudnn compiles"));
@@ -474,7 +473,7 @@ class ConvolutionMethodsTest {
             long asked = cuda.standIns().calls("cudnnBackendFinalize");
             for (int i = 0; i < 2; i++) {
                 try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.forLowering(), problem)) {
+                        device.algorithms().consider(device, device.measuring(), problem)) {
                     assertTrue(choice.workspaceBytes() >= activations, "engine 2 transforms all tensors");
                 }
                 if (i == 0) {
@@ -549,7 +548,7 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                    device.algorithms().consider(device, device.measuring(), forward(3))) {
                 long asked = standIns.calls("cuMemAlloc_v2");
                 standIns.memory(standIns.usedBytes());
                 ConvolutionMethod first = choice.decide();
@@ -559,13 +558,13 @@ class ConvolutionMethodsTest {
                 standIns.memory(2L << 30);
             }
             try (AlgorithmChoice.Considered again =
-                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                    device.algorithms().consider(device, device.measuring(), forward(3))) {
                 long asked = standIns.calls("cudnnConvolutionForward");
                 again.decide();
                 assertTrue(standIns.calls("cudnnConvolutionForward") > asked, "measured now");
             }
             try (AlgorithmChoice.Considered known =
-                    device.algorithms().consider(device, device.forLowering(), forward(3))) {
+                    device.algorithms().consider(device, device.measuring(), forward(3))) {
                 long asked = standIns.calls("cudnnConvolutionForward");
                 assertEquals(known.workspaceBytes(), known.decide().workspaceBytes());
                 assertEquals(asked, standIns.calls("cudnnConvolutionForward"), "remembered");
@@ -581,7 +580,7 @@ class ConvolutionMethodsTest {
             device.enter();
             long before = standIns.calls("cuMemAlloc_v2");
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), forward(2))) {
+                    device.algorithms().consider(device, device.measuring(), forward(2))) {
                 assertTrue(choice.workspaceBytes() >= 0);
             }
             assertEquals(before, standIns.calls("cuMemAlloc_v2"));
@@ -597,7 +596,7 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), forward(4))) {
+                    device.algorithms().consider(device, device.measuring(), forward(4))) {
                 standIns.fail("cudnnConvolutionForward", 1, NOT_SUPPORTED);
                 String name = choice.decide().name();
                 assertTrue(standIns.failed());
@@ -622,8 +621,8 @@ class ConvolutionMethodsTest {
             device.enter();
             Grids grids = device.grids(problem.elementBytes());
             for (WrongEngine how : WrongEngine.values()) {
-                try (ConvolutionMethod method =
-                        Objects.requireNonNull(ConvolutionMethods.named(device.cudnn(), problem, grids, setting(1)))) {
+                try (ConvolutionMethod method = Objects.requireNonNull(
+                        ConvolutionMethods.named(device.lane().cudnn(), problem, grids, setting(1)))) {
                     assertTrue(method.workspaceBytes() > 0);
                     standIns.wrongEngine(-1, how);
                     assertTrue(passes(device, problem, method), "right");
@@ -678,7 +677,7 @@ class ConvolutionMethodsTest {
             assertEquals(busy, AlgorithmChoice.smaller(busy));
             String name;
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), pixels(Direction.FORWARD, 10_000))) {
+                    device.algorithms().consider(device, device.measuring(), pixels(Direction.FORWARD, 10_000))) {
                 name = choice.decide().name();
             }
             long runs = standIns.calls("cudnnBackendExecute");
@@ -687,7 +686,7 @@ class ConvolutionMethodsTest {
                 ConvolutionProblem problem = pixels(Direction.FORWARD, samples);
                 assertEquals(busy, AlgorithmChoice.smaller(problem));
                 try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.forLowering(), problem)) {
+                        device.algorithms().consider(device, device.measuring(), problem)) {
                     ConvolutionMethod method = choice.decide();
                     assertEquals(name, method.name());
                     assertEquals(choice.workspaceBytes(), method.workspaceBytes());
@@ -704,7 +703,7 @@ class ConvolutionMethodsTest {
         forgetChoices();
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
-            AlgorithmChoice.Considered choice = device.algorithms().consider(device, device.forLowering(), forward(6));
+            AlgorithmChoice.Considered choice = device.algorithms().consider(device, device.measuring(), forward(6));
             ConvolutionMethod decided = choice.decide();
             synchronized (device.algorithms()) { // as while another one is measured
                 CompletableFuture<ConvolutionMethod> again = CompletableFuture.supplyAsync(() -> {
@@ -750,7 +749,7 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
             try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.forLowering(), forward(5))) {
+                    device.algorithms().consider(device, device.measuring(), forward(5))) {
                 standIns.fail("run:cudnnConvolutionForward", 1, ILLEGAL_ADDRESS);
                 CudaException failure = assertThrows(CudaException.class, choice::decide);
                 String message = String.valueOf(failure.getMessage());
@@ -773,7 +772,7 @@ class ConvolutionMethodsTest {
             device.enter();
             for (ConvolutionProblem problem : problems) {
                 try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.forLowering(), problem)) {
+                        device.algorithms().consider(device, device.measuring(), problem)) {
                     ConvolutionMethod method = choice.decide();
                     names.add(method.name());
                     assertTrue(method.deterministic() || !options.deterministic(), method.name());

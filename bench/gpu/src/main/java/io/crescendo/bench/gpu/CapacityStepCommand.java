@@ -28,10 +28,9 @@ import picocli.CommandLine.Option;
 /**
  * Crescendo's side of {@code capacity}: plans the largest batch that a budget holds whole, then trains two updates.
  *
- * <p>The budget is for what is allocated: the arena, scratch memory of libraries in it, the packs, the batch on its
- * way. The device's context and the libraries' code are not counted, as PyTorch's limit does not count them. While
- * methods of convolutions are chosen, which is before the arena is there, one convolution's tensors at a time are
- * allocated.
+ * <p>The budget is for what is allocated: the arena, scratch memory of libraries in it, the packs, the images. The
+ * device's context and the libraries' code are not counted, as PyTorch's limit does not count them. While methods of
+ * convolutions are chosen, which is before the arena is there, one convolution's tensors at a time are allocated.
  */
 @Command(name = "capacity-step", description = "Two updates at the largest batch that fits a budget.")
 final class CapacityStepCommand implements Callable<Integer> {
@@ -108,8 +107,8 @@ final class CapacityStepCommand implements Callable<Integer> {
 
     private void train(Backend backend, Network network, Recomputation way, int batch, Map<String, Object> answer) {
         Optimizer optimizer = Optimizer.momentum(TrainingStep.WEIGHT_DECAY);
+        Optional<ResidentImages> resident = backend.residentImages(new NoiseImages(network, batch, 7));
         try (TrainingStep step = new TrainingStep(backend, network, batch, granule, way, optimizer)) {
-            Optional<ResidentImages> resident = backend.residentImages(new NoiseImages(network, batch, 7));
             Runnable enqueue;
             if (resident.isPresent()) {
                 enqueue = () -> step.enqueue(resident.get());
@@ -117,27 +116,25 @@ final class CapacityStepCommand implements Callable<Integer> {
                 FixedBatch samples = FixedBatch.noise(network, batch, 7);
                 enqueue = () -> step.enqueue(samples.feed());
             }
-            try {
-                enqueue.run();
-                double first = step.await();
-                long start = System.nanoTime();
-                enqueue.run();
-                double second = step.await();
-                if (!Double.isFinite(first) || !Double.isFinite(second)) {
-                    throw new IllegalStateException("losses became " + first + ", " + second);
-                }
-                answer.put("losses", List.of(first, second));
-                answer.put("secondMillis", (System.nanoTime() - start) * 1e-6);
-            } finally {
-                resident.ifPresent(ResidentImages::close);
+            enqueue.run();
+            double first = step.await();
+            long start = System.nanoTime();
+            enqueue.run();
+            double second = step.await();
+            if (!Double.isFinite(first) || !Double.isFinite(second)) {
+                throw new IllegalStateException("losses became " + first + ", " + second);
             }
+            answer.put("losses", List.of(first, second));
+            answer.put("secondMillis", (System.nanoTime() - start) * 1e-6);
+        } finally {
+            resident.ifPresent(ResidentImages::close);
         }
     }
 
     /**
      * Device memory that is not the arena. Packs: weights (in bf16 too), gradients, momentum, statistics. For each
-     * sample: its image as bytes, staged twice in float32 and as operations read it, and its label in the same four
-     * places and its place in the order.
+     * sample, on the device to be gathered from: its image as bytes and as operations read it, its label in the same
+     * two places, and its place in the order.
      */
     static long outsideArena(Network network, int batch, Precision precision) {
         Program program = network.trainingProgram(1, 1, 0, Set.of());
@@ -146,7 +143,7 @@ final class CapacityStepCommand implements Callable<Integer> {
         boolean narrow = precision == Precision.BF16;
         long packs =
                 Float.BYTES * (3 * weights + program.statistics().elements()) + (narrow ? Short.BYTES * weights : 0);
-        long sample = pixels * (1 + 2 * Float.BYTES + (narrow ? Short.BYTES : Float.BYTES)) + 5 * Integer.BYTES;
+        long sample = pixels * (1 + (narrow ? Short.BYTES : Float.BYTES)) + 3 * Integer.BYTES;
         return packs + batch * sample;
     }
 }

@@ -63,28 +63,22 @@ final class StepCommand implements Callable<Integer> {
                 writeTask(losses, backend, network, samples);
             }
             long start = System.nanoTime();
+            // As PyTorch's side has it, the batch lies on the device; where it does, a step needs no room for feeds.
+            Optional<ResidentImages> resident =
+                    losses == null ? backend.residentImages(new NoiseImages(network, batch, 7)) : Optional.empty();
             try (TrainingStep step =
                     new TrainingStep(backend, network, batch, 0, Optimizer.momentum(TrainingStep.WEIGHT_DECAY))) {
                 Feed feed = samples.feed();
                 if (losses != null) {
                     answer(Map.of("losses", List.of(step.run(feed), step.run(feed), step.run(feed))));
-                    return 0;
-                }
-                Optional<ResidentImages> resident = backend.residentImages(new NoiseImages(network, batch, 7));
-                if (resident.isPresent()) {
-                    // As PyTorch's side has it: the batch lies on the device.
-                    try (ResidentImages images = resident.get()) {
-                        serve(
-                                backend,
-                                network,
-                                step,
-                                () -> step.enqueueGradients(images),
-                                "batch on the device",
-                                start);
-                    }
+                } else if (resident.isPresent()) {
+                    ResidentImages images = resident.get();
+                    serve(backend, network, step, () -> step.enqueueGradients(images), "batch on the device", start);
                 } else {
                     serve(backend, network, step, () -> step.enqueueGradients(feed), "batch on the host", start);
                 }
+            } finally {
+                resident.ifPresent(ResidentImages::close);
             }
         }
         return 0;

@@ -1,0 +1,383 @@
+package io.crescendo.cuda;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Window;
+import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.Executable;
+import io.crescendo.backend.LoweredProgram;
+import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.Precision;
+import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.Normalization;
+import io.crescendo.data.RandomDataset;
+import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.nn.BatchNorm;
+import io.crescendo.nn.Conv2d;
+import io.crescendo.nn.Dense;
+import io.crescendo.nn.GlobalAveragePool;
+import io.crescendo.nn.Layer;
+import io.crescendo.nn.Network;
+import io.crescendo.nn.Relu;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.schedule.BatchUse;
+import io.crescendo.train.Step;
+import io.crescendo.train.Steps;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Random;
+import java.util.TreeMap;
+import org.jspecify.annotations.NullMarked;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/** What is made ready on another thread while a step runs: memory, bindings, graphs. */
+@NullMarked
+@Tag("cuda")
+class CudaAheadTest {
+    private static final int OUT_OF_MEMORY = 2;
+    private static final int NOT_SUPPORTED = 801;
+    private static final long PAGE = 2L << 20;
+    private static final int SMALL = 8;
+    private static final int LARGE = 80;
+    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 16, 14), 11);
+
+    private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
+    private final Random random = new Random(seed);
+    private CudaTestEnvironment cuda = CudaTestEnvironment.open();
+
+    @BeforeEach
+    void reset() {
+        cuda = CudaTestEnvironment.open();
+        if (!cuda.realDevice()) {
+            cuda.standIns().schedule(StandIns.Schedule.RANDOM, seed);
+        }
+    }
+
+    @AfterEach
+    void nothingIsWrongOrLeft() {
+        if (!cuda.realDevice()) {
+            assertEquals("", cuda.standIns().problem(), "seed " + seed);
+            assertEquals("", cuda.standIns().leaks(), "seed " + seed);
+        }
+    }
+
+    private static Network network() {
+        return new Network(
+                "toy",
+                2,
+                16,
+                14,
+                3,
+                Layer.sequence(
+                        new Conv2d("conv", 8, Window.square(3, 1, 1)),
+                        new BatchNorm("norm"),
+                        new Relu(),
+                        new Conv2d("conv2", 16, Window.square(3, 1, 1)),
+                        new BatchNorm("norm2"),
+                        new Relu(),
+                        new GlobalAveragePool(),
+                        new Dense("logits", 3)));
+    }
+
+    /** The same choice of methods in every run, or the bits may differ for another reason. */
+    private CudaBackend open(Precision precision) {
+        return new CudaBackend(
+                cuda.machine(), BackendOptions.DEFAULT.withDeterministic(true).withPrecision(precision));
+    }
+
+    /** A model, its update and what it is trained on: on the device, or fed. */
+    private final class Training implements AutoCloseable {
+        final CudaBackend backend;
+        final ModelMemory model;
+        final Steps steps;
+        final BatchStream stream = new BatchStream(TRAINING, Normalization.of(TRAINING), Augmentation.NONE, 1);
+        final Optional<ResidentImages> images;
+        final UpdateKernel update;
+        int updates;
+
+        Training(Precision precision, boolean resident) {
+            backend = open(precision);
+            Network network = network();
+            Program layout = network.inferenceProgram(1, 0, backend.fusions());
+            model = ModelMemory.allocate(backend, layout, seed);
+            Optimizer optimizer = Optimizer.momentum(1e-3);
+            update = backend.prepareUpdate(optimizer.rule(), model, layout.parameters(), optimizer.decay());
+            steps = new Steps(backend, network, model, 4, 0, Long.MAX_VALUE);
+            images = resident ? backend.residentImages(stream.source()) : Optional.empty();
+        }
+
+        void expect() {
+            steps.expect(List.of(new BatchUse(SMALL, 4, 0, 99), new BatchUse(LARGE, 9, 100, 999)));
+        }
+
+        void update(int batch) {
+            Step step = steps.forBatch(batch);
+            if (images.isPresent()) {
+                step.run(images.get(), 0, 0);
+            } else {
+                step.run(stream, 0, 0, 1, () -> {});
+            }
+            update.apply(new UpdateScalars(0.1, 0.9, 1.0 / batch, 1e-3, ++updates));
+        }
+
+        /** Trains on the small batch until the large one is ready. */
+        void untilPrepared() throws InterruptedException {
+            while (!steps.isPrepared(LARGE)) {
+                Thread.sleep(1);
+            }
+        }
+
+        float[] weights() {
+            backend.metrics().read();
+            float[] weights = new float[Math.toIntExact(model.weights().elements())];
+            model.weights().read(0, weights);
+            return weights;
+        }
+
+        @Override
+        public void close() {
+            images.ifPresent(ResidentImages::close);
+            stream.close();
+            steps.close();
+            update.close();
+            model.close();
+            backend.close();
+        }
+    }
+
+    /** How often calls were made since the last reset, by name; all but those that make a context current under "". */
+    private static Map<String, Long> calls(StandIns standIns) {
+        Map<String, Long> counts = new TreeMap<>();
+        for (String name : List.of(
+                "cuLaunchKernel",
+                "cuGraphLaunch",
+                "cuMemcpyHtoDAsync",
+                "cuMemcpyDtoDAsync",
+                "cuEventRecord",
+                "cuEventSynchronize",
+                "cuStreamWaitEvent")) {
+            counts.put(name, standIns.calls(name));
+        }
+        counts.put("", standIns.calls("*") - standIns.calls("cuCtxSetCurrent"));
+        return counts;
+    }
+
+    private static Map<String, Long> difference(Map<String, Long> after, Map<String, Long> before) {
+        Map<String, Long> difference = new TreeMap<>(after);
+        before.forEach((name, count) -> difference.merge(name, -count, Long::sum));
+        return difference;
+    }
+
+    @Test
+    void theFirstUpdateAtAnAnnouncedBatchMakesTheCallsOfAnyOther() throws InterruptedException {
+        StandIns standIns = cuda.standIns();
+        long mapped = 0;
+        for (boolean resident : new boolean[] {true, false}) {
+            for (Precision precision : List.of(Precision.FP32, Precision.BF16)) {
+                try (Training training = new Training(precision, resident)) {
+                    training.expect();
+                    training.update(SMALL);
+                    training.update(SMALL);
+                    training.untilPrepared();
+                    long small = training.backend.workspace().capacityBytes();
+                    Map<String, Long> before = calls(standIns);
+                    training.update(LARGE);
+                    Map<String, Long> between = calls(standIns);
+                    training.update(LARGE);
+                    Map<String, Long> first = difference(between, before);
+                    Map<String, Long> second = difference(calls(standIns), between);
+                    assertEquals(second, first, precision + ", resident " + resident + ", seed " + seed);
+                    assertEquals(Long.valueOf(1), first.get("cuGraphLaunch"));
+                    mapped += training.backend.workspace().capacityBytes() - small;
+                }
+            }
+        }
+        assertTrue(mapped > 0, "there was memory to map");
+    }
+
+    @Test
+    void whatWasBoundAheadComputesTheSame() throws InterruptedException {
+        for (Precision precision : List.of(Precision.FP32, Precision.BF16)) {
+            boolean resident = precision == Precision.BF16;
+            float[] expected;
+            try (Training training = new Training(precision, resident)) {
+                for (int batch : new int[] {SMALL, LARGE, SMALL, LARGE}) {
+                    training.update(batch);
+                }
+                expected = training.weights();
+            }
+            try (Training training = new Training(precision, resident)) {
+                training.expect();
+                training.update(SMALL);
+                training.untilPrepared();
+                for (int batch : new int[] {LARGE, SMALL, LARGE}) {
+                    training.update(batch);
+                }
+                assertArrayEquals(expected, training.weights(), precision + ", seed " + seed);
+            }
+        }
+    }
+
+    @Test
+    void whatIsPreparedAndNeverUsedIsGivenBack() throws InterruptedException {
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.expect();
+            training.update(SMALL);
+            training.untilPrepared();
+            training.steps.budgetBytes(Long.MAX_VALUE - 1); // plans anew
+            training.update(LARGE);
+            assertTrue(training.backend.metrics().read().loss() > 0);
+        }
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.expect();
+            training.update(SMALL);
+            training.untilPrepared();
+        }
+    }
+
+    /** A call that fails on the other thread costs time later, and nothing else. */
+    @Test
+    void whatCannotBeDoneAheadIsDoneWhenItIsNeeded() throws InterruptedException {
+        StandIns standIns = cuda.standIns();
+        float[] expected;
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.update(SMALL);
+            training.update(LARGE);
+            expected = training.weights();
+        }
+        Map<String, Integer> failures = Map.of(
+                "cuStreamBeginCapture_v2", NOT_SUPPORTED,
+                "cuStreamEndCapture", NOT_SUPPORTED,
+                "cuGraphInstantiateWithFlags", OUT_OF_MEMORY,
+                "cuGraphUpload", NOT_SUPPORTED,
+                "cuMemMap", OUT_OF_MEMORY,
+                "cuMemCreate", OUT_OF_MEMORY);
+        for (Map.Entry<String, Integer> failure : failures.entrySet()) {
+            try (Training training = new Training(Precision.FP32, true)) {
+                Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
+                training.update(SMALL);
+                LoweredProgram lowered = training.backend.lower(program);
+                WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                lowered.compile();
+                standIns.fail(failure.getKey(), 1, failure.getValue());
+                prepare(training.backend, plan.totalBytes());
+                lowered.bindAhead(plan, training.model);
+                assertTrue(standIns.failed(), failure.getKey());
+                try (Executable executable = lowered.bind(plan, training.model)) {
+                    lowered.close();
+                    training.images.orElseThrow().run(executable, 0, 0, LARGE);
+                    training.update.apply(new UpdateScalars(0.1, 0.9, 1.0 / LARGE, 1e-3, 2));
+                    assertArrayEquals(expected, training.weights(), failure.getKey() + ", seed " + seed);
+                }
+            }
+            assertEquals("", standIns.leaks(), failure.getKey());
+        }
+    }
+
+    private static void prepare(CudaBackend backend, long bytes) {
+        try {
+            while (backend.workspace().prepare(bytes)) {}
+        } catch (CudaException e) {
+            assertTrue(e.outOfMemory(), String.valueOf(e.getMessage()));
+        }
+    }
+
+    @Test
+    void aBindingAheadIsForItsModelAndItsPlan() {
+        StandIns standIns = cuda.standIns();
+        try (Training training = new Training(Precision.BF16, true);
+                ModelMemory other = ModelMemory.allocate(
+                        training.backend, network().inferenceProgram(1, 0, training.backend.fusions()), seed + 1)) {
+            Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
+            try (LoweredProgram lowered = training.backend.lower(program)) {
+                WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                long recorded = standIns.calls("cuGraphUpload");
+                lowered.bindAhead(plan, training.model);
+                assertEquals(recorded, standIns.calls("cuGraphUpload"), "no memory is there yet");
+                prepare(training.backend, plan.totalBytes());
+                lowered.bindAhead(plan, other);
+                assertEquals(recorded, standIns.calls("cuGraphUpload"), "no bf16 weights are there yet");
+                lowered.bindAhead(plan, training.model);
+                lowered.bindAhead(plan, training.model);
+                assertEquals(recorded + 1, standIns.calls("cuGraphUpload"));
+                try (Executable executable = lowered.bind(plan, other)) {
+                    training.images.orElseThrow().run(executable, 0, 0, LARGE);
+                }
+                float[] untouched =
+                        new float[Math.toIntExact(training.model.gradients().elements())];
+                training.model.gradients().read(0, untouched);
+                assertArrayEquals(new float[untouched.length], untouched);
+                other.gradients().read(0, untouched);
+                assertFalse(Arrays.equals(new float[untouched.length], untouched), "gradients of the other");
+            }
+        }
+    }
+
+    @Test
+    void whereBatchesAreMadeOnTheDeviceFeedsHaveNoMemory() {
+        StandIns standIns = cuda.standIns();
+        for (boolean resident : new boolean[] {true, false}) {
+            try (Training training = new Training(Precision.FP32, resident)) {
+                long before = standIns.usedBytes();
+                training.update(SMALL);
+                long planned = training.backend.workspace().capacityBytes()
+                        + training.backend.inputRegion().heldBytes();
+                assertEquals(resident ? 0 : 2 * PAGE, standIns.usedBytes() - before - planned, "two slots of a page");
+            }
+        }
+    }
+
+    @Test
+    void preparedMemoryIsMappedInPiecesAndCountsWhenItIsReserved() {
+        StandIns standIns = cuda.standIns();
+        try (CudaBackend backend = open(Precision.FP32)) {
+            CudaWorkspace workspace = backend.workspace();
+            long others = standIns.usedBytes();
+            long promised = 0;
+            long held = 0;
+            for (int i = 0; i < 60; i++) {
+                long bytes = 1 + (long) (random.nextDouble() * (400 << 20));
+                long pages = (bytes + PAGE - 1) / PAGE * PAGE;
+                long maps = standIns.calls("cuMemMap");
+                switch (random.nextInt(3)) {
+                    case 0 -> {
+                        while (workspace.prepare(bytes)) {}
+                        assertTrue(pages - held <= (128 << 20) * (standIns.calls("cuMemMap") - maps), "in pieces");
+                        held = Math.max(held, pages);
+                    }
+                    case 1 -> {
+                        workspace.reserve(bytes);
+                        assertEquals(pages > held ? 1 : 0, standIns.calls("cuMemMap") - maps);
+                        promised = Math.max(promised, pages);
+                        held = Math.max(held, pages);
+                    }
+                    default -> {
+                        workspace.shrink(bytes);
+                        promised = Math.min(promised, pages);
+                        held = Math.min(held, pages);
+                    }
+                }
+                String what = "seed " + seed + ", step " + i;
+                assertEquals(promised, workspace.capacityBytes(), what);
+                assertEquals(held, standIns.usedBytes() - others, what);
+                assertEquals(held >= bytes, workspace.isReady(bytes), what);
+            }
+        }
+    }
+}
