@@ -28,6 +28,9 @@ final class Preparation implements AutoCloseable {
     /** How long the thread rests for the time it readied memory, so that training keeps the cores. */
     private static final int REST = 2;
 
+    /** How long the thread is quiet after training has come to a batch: its first update is not to be held up. */
+    private static final long QUIET_NANOS = TimeUnit.MILLISECONDS.toNanos(50);
+
     private final StepPlanner planner;
     private final Workspace workspace;
     private final ModelMemory model;
@@ -41,6 +44,7 @@ final class Preparation implements AutoCloseable {
 
     private final Map<Integer, PlannedProgram> compiled = new ConcurrentHashMap<>();
     private int readied = NONE;
+    private long quietUntil = System.nanoTime();
     private boolean closed;
 
     Preparation(StepPlanner planner, Workspace workspace, ModelMemory model) {
@@ -65,9 +69,13 @@ final class Preparation implements AutoCloseable {
         }
     }
 
-    /** Asks for the memory of a batch, instead of another's, to be made ready, and for its programs to be bound. */
+    /**
+     * Asks for the memory of a batch, instead of another's, to be made ready, and for its programs to be bound, now
+     * that training has come to the batch before.
+     */
     synchronized void ready(int batch) {
         readied = batch;
+        quietUntil = System.nanoTime() + QUIET_NANOS;
         wake();
     }
 
@@ -210,8 +218,12 @@ final class Preparation implements AutoCloseable {
                 @Nullable FutureTask<Prepared> task;
                 int batch;
                 synchronized (this) {
-                    while (queue.isEmpty() && readied == NONE && !closed) {
-                        wait();
+                    for (long quiet = quietNanos(); !closed && (isIdle() || quiet > 0); quiet = quietNanos()) {
+                        if (quiet > 0) {
+                            TimeUnit.NANOSECONDS.timedWait(this, quiet);
+                        } else {
+                            wait();
+                        }
                     }
                     if (closed) {
                         return;
@@ -230,6 +242,14 @@ final class Preparation implements AutoCloseable {
                 closed = true;
             }
         }
+    }
+
+    private long quietNanos() {
+        return quietUntil - System.nanoTime();
+    }
+
+    private boolean isIdle() {
+        return queue.isEmpty() && readied == NONE;
     }
 
     private void readyPiece(int batch) throws InterruptedException {

@@ -18,7 +18,7 @@ import jcuda.driver.CUdeviceptr;
  */
 final class MappedRegion implements DeviceRegion {
     /** Memory is prepared in pieces of this size: whoever wants the driver or the region meanwhile waits for one. */
-    private static final long PIECE_BYTES = 128L << 20;
+    private static final long PIECE_BYTES = 32L << 20;
 
     private final CudaDevice device;
     private final String what;

@@ -358,7 +358,7 @@ class CudaAheadTest {
                 switch (random.nextInt(3)) {
                     case 0 -> {
                         while (workspace.prepare(bytes)) {}
-                        assertTrue(pages - held <= (128 << 20) * (standIns.calls("cuMemMap") - maps), "in pieces");
+                        assertTrue(pages - held <= (32 << 20) * (standIns.calls("cuMemMap") - maps), "in pieces");
                         held = Math.max(held, pages);
                     }
                     case 1 -> {

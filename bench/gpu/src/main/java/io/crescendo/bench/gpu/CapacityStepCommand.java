@@ -15,6 +15,7 @@ import io.crescendo.optim.Optimizer;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
@@ -58,7 +59,13 @@ final class CapacityStepCommand implements Callable<Integer> {
             int batch = largest(backend, network, way);
             long planned = bytes(backend, network, way, batch);
             double planSeconds = (System.nanoTime() - start) * 1e-9;
-            System.out.println(network.name() + ": planned batch " + batch + ", recomputing " + way.name());
+            System.out.printf(
+                    Locale.ROOT,
+                    "%s: planned batch %d, recomputing %s, in %.1f s%n",
+                    network.name(),
+                    batch,
+                    way.name(),
+                    planSeconds);
             Map<String, Object> answer = new HashMap<>(Map.of(
                     "batch",
                     batch,
@@ -90,11 +97,14 @@ final class CapacityStepCommand implements Callable<Integer> {
         Map<Integer, Long> known = new HashMap<>();
         LongUnaryOperator bytes =
                 size -> known.computeIfAbsent(Math.toIntExact(size), batch -> bytes(backend, network, way, batch));
-        int most = 2 * granule;
-        while (bytes.applyAsLong(most) <= budgetBytes) {
-            most *= 2;
+        // Plans grow almost linearly: from two of them a batch that is a little too large is guessed.
+        long few = bytes.applyAsLong(8L * granule);
+        long perGranule = Math.max(1, (bytes.applyAsLong(16L * granule) - few) / 8);
+        long most = (8 + Math.max(0, budgetBytes - few) / perGranule) * 9 / 8;
+        while (bytes.applyAsLong(most * granule) <= budgetBytes) {
+            most = most * 5 / 4;
         }
-        return MicroBatches.largest(most, granule, budgetBytes, bytes);
+        return MicroBatches.largest(Math.toIntExact(most * granule), granule, budgetBytes, bytes);
     }
 
     private long bytes(Backend backend, Network network, Recomputation way, int batch) {
@@ -108,7 +118,9 @@ final class CapacityStepCommand implements Callable<Integer> {
     private void train(Backend backend, Network network, Recomputation way, int batch, Map<String, Object> answer) {
         Optimizer optimizer = Optimizer.momentum(TrainingStep.WEIGHT_DECAY);
         Optional<ResidentImages> resident = backend.residentImages(new NoiseImages(network, batch, 7));
+        long begun = System.nanoTime();
         try (TrainingStep step = new TrainingStep(backend, network, batch, granule, way, optimizer)) {
+            System.out.printf(Locale.ROOT, "prepared in %.1f s%n", (System.nanoTime() - begun) * 1e-9);
             Runnable enqueue;
             if (resident.isPresent()) {
                 enqueue = () -> step.enqueue(resident.get());
