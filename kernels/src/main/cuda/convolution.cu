@@ -3,7 +3,7 @@
 //
 //   pad          y[n,h,w,c] = x[n, h - top, w - left, c] where that is inside x, else 0; negative
 //                top and left crop
-//   accumulate   sum[i] += x[i]
+//   accumulate   sum[k][i] += x[k][i] for many arrays k at once
 //   convolution  y[n,p,q,k] = sum over r, s and c of k's group of
 //                x[n, p * strideH + r - padTop, q * strideW + s - padLeft, c] * w[k,r,s,c - first],
 //                first being the group's first channel and x zero outside the image;
@@ -17,7 +17,7 @@
 //                dy[n,p,q,k] * x[n, p * strideH + r - padTop, q * strideW + s - padLeft, c]
 //
 // pad         x (N, H, W, C) T, y (N, yHeight, yWidth, C) T.
-// accumulate  sum (count) float32, x (count) bf16.
+// accumulate  sum[k] (count[k]) float32, x[k] (count[k]) bf16; no two arrays of a launch overlap.
 // x, dx       (N, H, W, C) T.
 // w           (K, R, S, C / groups) T; dw the same in float32.
 // y, dy       (N, outHeight, outWidth, K) T.
@@ -148,15 +148,33 @@ PADDING(f32, float)
 PADDING(bf16, bf16)
 #undef PADDING
 
+// What accumulate_bf16 adds at once. before[k] counts the packs of the summands before number k;
+// before[number] is all of them.
+constexpr int MOST_SUMMANDS = 64;
+struct Summands {
+    long long number;
+    float* sum[MOST_SUMMANDS];
+    const bf16* x[MOST_SUMMANDS];
+    long long count[MOST_SUMMANDS];
+    long long before[MOST_SUMMANDS + 1];
+};
+
 // Float32 needs no such kernel: the library adds to the pack itself.
-KERNEL accumulate_bf16(float* sum, const bf16* x, long long count) {
+KERNEL accumulate_bf16(const Summands all) {
     constexpr int N = Width<bf16>::OF_PACK;
-    for_packs<N>(count, [&](long long i, int valid) {
-        Floats<N> total = load<N>(sum + i, valid), added = load<N>(x + i, valid);
+    const long long packs = all.before[all.number];
+    int k = 0;
+    for (long long p = thread_of_grid(); p < packs; p += threads_of_grid()) {
+        while (p >= all.before[k + 1]) k++;
+        const long long i = (p - all.before[k]) * N, left = all.count[k] - i;
+        const int valid = left < N ? (int)left : N;
+        float* const sum = all.sum[k] + i;
+        Floats<N> total = load<N>(sum, valid);
+        const Floats<N> added = load<N>(all.x[k] + i, valid);
 #pragma unroll
         for (int j = 0; j < N; j++) total.at[j] += added.at[j];
-        store<N>(sum + i, total, valid);
-    });
+        store<N>(sum, total, valid);
+    }
 }
 
 #define CONVOLUTION(DTYPE, T)                                                                      \

@@ -422,16 +422,20 @@ static int launch(Function* function, unsigned gridX, unsigned gridY, void* stre
     // The driver copies the values before the call returns.
     auto held = std::make_shared<Values>();
     size_t count = function->sizes.size();
-    held->values.resize(2 * count);
+    std::vector<size_t> begins;
+    for (int size : function->sizes) {
+        begins.push_back(held->values.size());
+        held->values.resize(held->values.size() + 2 * (((size_t)size + 15) / 16));
+    }
     for (size_t i = 0; i < count; i++) {
-        memcpy(&held->values[2 * i], from[i], (size_t)function->sizes[i]);
-        held->addresses.push_back(&held->values[2 * i]);
+        memcpy(&held->values[begins[i]], from[i], (size_t)function->sizes[i]);
+        held->addresses.push_back(&held->values[begins[i]]);
     }
     std::string name = function->name;
     std::vector<bool> pointers = function->pointers;
     return enqueue(stream, name, 3, [=] {
         for (size_t i = 0; i < count; i++) {
-            void* pointer = (void*)held->values[2 * i];
+            void* pointer = *(void**)held->addresses[i];
             if (pointers[i] && pointer != nullptr && !points_into_memory(pointer)) {
                 char text[200];
                 snprintf(text, sizeof text, "%s: argument %zu, %p, is no memory of the device",

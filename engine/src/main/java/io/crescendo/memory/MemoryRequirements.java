@@ -10,6 +10,11 @@ public interface MemoryRequirements {
     /** Bytes of scratch memory that are needed only while one operation runs. */
     long scratchBytes(int opIndex);
 
+    /** Bytes that one operation fills beside its outputs, and that stay until the last operation has ended. */
+    default long heldBytes(int opIndex) {
+        return 0;
+    }
+
     /**
      * Whether the first output of the operation may lie exactly where {@code input} lies, if the input is not needed
      * afterwards. Asked only for {@link io.crescendo.autograd.Op#overwritable() overwritable} inputs.

@@ -3,19 +3,22 @@ package io.crescendo.memory;
 import io.crescendo.autograd.Value;
 
 /**
- * Where every arena value and every operation's scratch memory lies.
+ * Where every arena value, every operation's scratch memory and what it holds until the end lie.
  *
  * <p>Offsets are bytes from the start of the arena, multiples of {@link WorkspacePlanner#ALIGNMENT_BYTES}.
  */
 public final class WorkspacePlan {
     private final long[] valueOffsets;
     private final long[] scratchOffsets;
+    private final long[] heldOffsets;
     private final long totalBytes;
     private final long lowerBoundBytes;
 
-    WorkspacePlan(long[] valueOffsets, long[] scratchOffsets, long totalBytes, long lowerBoundBytes) {
+    WorkspacePlan(
+            long[] valueOffsets, long[] scratchOffsets, long[] heldOffsets, long totalBytes, long lowerBoundBytes) {
         this.valueOffsets = valueOffsets;
         this.scratchOffsets = scratchOffsets;
+        this.heldOffsets = heldOffsets;
         this.totalBytes = totalBytes;
         this.lowerBoundBytes = lowerBoundBytes;
     }
@@ -32,6 +35,11 @@ public final class WorkspacePlan {
     /** Offset of an operation's scratch memory in bytes; meaningless if it asked for none. */
     public long scratchOffset(int opIndex) {
         return scratchOffsets[opIndex];
+    }
+
+    /** Offset of what an operation holds until the end, in bytes; meaningless if it holds nothing. */
+    public long heldOffset(int opIndex) {
+        return heldOffsets[opIndex];
     }
 
     /** Bytes the arena must hold. */

@@ -91,6 +91,7 @@ public final class WorkspacePlanner {
         }
         long[] valueOffsets = new long[program.values().size()];
         long[] scratchOffsets = new long[program.ops().size()];
+        long[] heldOffsets = new long[program.ops().size()];
         Arrays.fill(valueOffsets, -1);
         for (int i = 0; i < blocks.size(); i++) {
             for (Value value : blocks.get(i).values) {
@@ -99,21 +100,29 @@ public final class WorkspacePlanner {
             if (blocks.get(i).scratchOf >= 0) {
                 scratchOffsets[blocks.get(i).scratchOf] = bestOffsets[i];
             }
+            if (blocks.get(i).heldBy >= 0) {
+                heldOffsets[blocks.get(i).heldBy] = bestOffsets[i];
+            }
         }
-        return new WorkspacePlan(valueOffsets, scratchOffsets, blocks.isEmpty() ? 0 : best, lowerBound);
+        return new WorkspacePlan(valueOffsets, scratchOffsets, heldOffsets, blocks.isEmpty() ? 0 : best, lowerBound);
     }
 
-    /** Bytes that must lie together for one stretch of operations: a value and those that overwrite it, or scratch. */
+    /**
+     * Bytes that must lie together for one stretch of operations: a value and those that overwrite it, or an
+     * operation's.
+     */
     private static final class Block {
         final List<Value> values = new ArrayList<>();
         final int scratchOf;
+        final int heldBy;
         final int first;
         int last;
         final long bytes;
         long offset;
 
-        Block(int scratchOf, int first, int last, long bytes) {
+        Block(int scratchOf, int heldBy, int first, int last, long bytes) {
             this.scratchOf = scratchOf;
+            this.heldBy = heldBy;
             this.first = first;
             this.last = last;
             this.bytes = (bytes + ALIGNMENT_BYTES - 1) / ALIGNMENT_BYTES * ALIGNMENT_BYTES;
@@ -138,7 +147,7 @@ public final class WorkspacePlanner {
                     block = overwritten(program, i, output, requirements, liveness, blockOf);
                 }
                 if (block == null) {
-                    block = new Block(-1, i, i, requirements.bytes(output));
+                    block = new Block(-1, -1, i, i, requirements.bytes(output));
                     blocks.add(block);
                 }
                 block.values.add(output);
@@ -147,7 +156,11 @@ public final class WorkspacePlanner {
             }
             long scratch = requirements.scratchBytes(i);
             if (scratch > 0) {
-                blocks.add(new Block(i, i, i, scratch));
+                blocks.add(new Block(i, -1, i, i, scratch));
+            }
+            long held = requirements.heldBytes(i);
+            if (held > 0) {
+                blocks.add(new Block(-1, i, i, program.ops().size() - 1, held));
             }
         }
         return blocks;

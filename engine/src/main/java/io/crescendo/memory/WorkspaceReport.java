@@ -71,6 +71,11 @@ public record WorkspaceReport(long totalBytes, long lowerBoundBytes, String mome
             Op op = program.ops().get(index);
             alive.add(new Entry("scratch of " + op.name(), scratch));
         }
+        for (int i = 0; i <= index; i++) {
+            if (requirements.heldBytes(i) > 0) {
+                alive.add(new Entry("held by " + program.ops().get(i).name(), requirements.heldBytes(i)));
+            }
+        }
         return alive;
     }
 }

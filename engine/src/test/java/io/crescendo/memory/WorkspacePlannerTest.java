@@ -37,6 +37,12 @@ class WorkspacePlannerTest {
         }
 
         @Override
+        public long heldBytes(int opIndex) {
+            Random random = new Random(seed - 31L * opIndex);
+            return scratchOneIn > 0 && random.nextInt(3 * scratchOneIn) == 0 ? unit * (1 + random.nextInt(3000)) : 0;
+        }
+
+        @Override
         public boolean mayOverwrite(int opIndex, Value input) {
             return inPlace && (nominal || new Random(seed * 31 + opIndex).nextInt(4) > 0);
         }
@@ -164,6 +170,29 @@ class WorkspacePlannerTest {
                     .toList();
             String where = what + ", " + program.describe(i);
             long sum = sizes.scratchBytes(i) > 0 ? aligned(sizes.scratchBytes(i)) : 0;
+            for (int held = 0; held <= i; held++) {
+                long bytes = sizes.heldBytes(held);
+                if (bytes == 0) {
+                    continue;
+                }
+                sum += aligned(bytes);
+                long offset = plan.heldOffset(held);
+                assertEquals(0, offset % A, where);
+                assertTrue(offset + bytes <= plan.totalBytes(), where);
+                assertTrue(
+                        apart(offset, bytes, plan.scratchOffset(i), sizes.scratchBytes(i)),
+                        where + ": scratch lies on what " + held + " holds");
+                for (Value value : alive) {
+                    assertTrue(
+                            apart(offset, bytes, plan.offset(value), sizes.bytes(value)),
+                            where + ": " + value + " lies on what " + held + " holds");
+                }
+                for (int other = 0; other < held; other++) {
+                    assertTrue(
+                            apart(offset, bytes, plan.heldOffset(other), sizes.heldBytes(other)),
+                            where + ": " + held + " and " + other + " hold the same");
+                }
+            }
             for (int a = 0; a < alive.size(); a++) {
                 Value left = alive.get(a);
                 sum += aligned(sizes.bytes(left));

@@ -22,6 +22,9 @@ interface Addresses {
     /** What {@link OpPlan#scratch} reserved. */
     long scratch(OpPlan plan, long offset);
 
+    /** What {@link OpPlan#hold} reserved. */
+    long held(OpPlan plan, long offset);
+
     /** A weight as float32; one with four extents in KRSC order. */
     long weights(Value value);
 

@@ -192,15 +192,14 @@ final class AlgorithmChoice {
     /**
      * How large a workspace may be: half of the activations, or {@value #LEAST_WORKSPACE_BYTES} bytes if that is more,
      * which is enough to widen few channels and too little to transform all tensors; tensor cores do without. The ones
-     * that {@link Precision#FP32} may use do not, so that both activations may be transformed there. A weight gradient
-     * in scratch memory comes on top.
+     * that {@link Precision#FP32} may use do not, so that both activations may be transformed there.
      */
     static long limit(ConvolutionProblem problem) {
         long activations = problem.activationBytes();
         long transformed = problem.precision() == Precision.FP32
                 ? Math.min(activations + LEAST_WORKSPACE_BYTES, MOST_WORKSPACE_BYTES_FP32)
                 : Math.max(LEAST_WORKSPACE_BYTES, Math.min(activations / 2, MOST_WORKSPACE_BYTES));
-        return transformed + ROUNDING_BYTES + problem.weightElements() * Float.BYTES;
+        return transformed + ROUNDING_BYTES;
     }
 
     private ConvolutionMethod choose(

@@ -36,6 +36,11 @@ final class BoundAddresses implements Addresses {
     }
 
     @Override
+    public long held(OpPlan op, long offset) {
+        return backend.workspace().address() + plan.heldOffset(op.index()) + offset;
+    }
+
+    @Override
     public long weights(Value value) {
         return memory(value, Home.WEIGHTS).address() + Float.BYTES * value.offset();
     }

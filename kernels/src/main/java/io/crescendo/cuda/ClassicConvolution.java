@@ -49,7 +49,6 @@ final class ClassicConvolution implements ConvolutionMethod {
     private final int algorithm;
     private final Descriptors descriptors;
     private final Epilogue epilogue;
-    private final NarrowGradient narrow;
     private final long libraryBytes;
 
     private ClassicConvolution(
@@ -58,7 +57,6 @@ final class ClassicConvolution implements ConvolutionMethod {
         this.algorithm = algorithm;
         this.descriptors = descriptors;
         this.epilogue = new Epilogue(problem, grids);
-        this.narrow = new NarrowGradient(problem, grids, libraryBytes);
         this.libraryBytes = libraryBytes;
     }
 
@@ -145,7 +143,7 @@ final class ClassicConvolution implements ConvolutionMethod {
 
     @Override
     public long workspaceBytes() {
-        return narrow.workspaceBytes();
+        return libraryBytes;
     }
 
     /** By the descriptions of the enumerations: these three add with atomics. */
@@ -157,6 +155,11 @@ final class ClassicConvolution implements ConvolutionMethod {
             case WEIGHT_GRADIENT ->
                 algorithm != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0 && algorithm != CUDNN_CONVOLUTION_BWD_FILTER_ALGO_3;
         };
+    }
+
+    @Override
+    public boolean narrow() {
+        return problem.narrow();
     }
 
     @Override
@@ -177,14 +180,9 @@ final class ClassicConvolution implements ConvolutionMethod {
                 };
             }
             case WEIGHT_GRADIENT -> {
-                Pointer result = DevicePointer.at(narrow.result(operands));
-                Launch after = narrow.bind(kernels, operands);
-                boolean adds = !NarrowGradient.isResultOf(problem);
-                yield lane -> {
-                    descriptors.weightGradient(
-                            lane.cudnn(), algorithm, first, second, workspace, libraryBytes, adds, result);
-                    after.enqueue(lane);
-                };
+                Pointer result = DevicePointer.at(operands.result());
+                yield lane -> descriptors.weightGradient(
+                        lane.cudnn(), algorithm, first, second, workspace, libraryBytes, !narrow(), result);
             }
         };
     }

@@ -61,10 +61,9 @@ final class ConvolutionGraph {
         return !problem.addend() && (problem.bias() || problem.relu());
     }
 
-    /** Whether the graph adds to what lies at the result. A {@link NarrowGradient} does not. */
+    /** Whether the graph adds to what lies at the result. A narrow weight gradient does not. */
     static boolean accumulates(ConvolutionProblem problem) {
-        return problem.addend()
-                || (problem.direction() == Direction.WEIGHT_GRADIENT && !NarrowGradient.isResultOf(problem));
+        return problem.addend() || (problem.direction() == Direction.WEIGHT_GRADIENT && !problem.narrow());
     }
 
     /** Builds and finishes the graph; the scope closes it and its parts. */

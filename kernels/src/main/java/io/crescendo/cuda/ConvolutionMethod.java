@@ -14,6 +14,14 @@ interface ConvolutionMethod extends AutoCloseable {
     boolean deterministic();
 
     /**
+     * Whether it leaves a weight gradient in bf16 at {@link Operands#result} instead of adding float32 to what is
+     * there. The caller then adds it: {@link NarrowGradients}.
+     */
+    default boolean narrow() {
+        return false;
+    }
+
+    /**
      * Prepares a launch.
      *
      * @param kernels hand-written kernels, for what a library leaves to be done
@@ -28,7 +36,7 @@ interface ConvolutionMethod extends AutoCloseable {
      *
      * @param first x, or dy for the input's gradient
      * @param second the weight, or dy for the weight's gradient
-     * @param result y, dx, or the weight's gradient in the pack
+     * @param result y, dx, or the weight's gradient in the pack, or a narrow one's own place
      * @param bias float32, or 0
      * @param addend of the result's shape and type, or 0; may lie where the result goes
      * @param workspace {@link #workspaceBytes} bytes

@@ -85,6 +85,11 @@ record ConvolutionProblem(
         };
     }
 
+    /** Whether it is a weight gradient of bf16 activations, which cuDNN gives in bf16 only. */
+    boolean narrow() {
+        return direction == Direction.WEIGHT_GRADIENT && precision == Precision.BF16;
+    }
+
     /** Bytes of an element of x and y. */
     int elementBytes() {
         return precision == Precision.BF16 ? Short.BYTES : Float.BYTES;

@@ -27,6 +27,7 @@ final class Convolutions {
     private static final int ALIGNED_SAMPLES = 8;
 
     private final CudaLowering lowering;
+    private final List<Narrow> narrow = new ArrayList<>();
 
     Convolutions(CudaLowering lowering) {
         this.lowering = lowering;
@@ -97,16 +98,19 @@ final class Convolutions {
         Layer layer = new Layer(op.input(), op.outputGradient(), op.window(), op.groups());
         Work work = new Work(plan, layer, Direction.WEIGHT_GRADIENT, UnaryOperator.identity());
         for (Piece piece : layer.pieces) {
+            Narrow held = new Narrow(work, piece, op.weightGradient());
+            narrow.add(held);
             plan.launch(at -> {
                 long x = layer.address(at, op.input(), piece);
+                ConvolutionMethod method = work.method(piece);
                 Operands operands = new Operands(
                         layer.padded ? work.padded(at) : x,
                         layer.address(at, op.outputGradient(), piece),
-                        at.gradients(op.weightGradient()),
+                        method.narrow() ? held.address(at) : at.gradients(op.weightGradient()),
                         0,
                         0,
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
+                Launch convolve = method.bind(lowering.device().kernels(), operands);
                 return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
@@ -115,6 +119,45 @@ final class Convolutions {
             Biases.appendGradient(lowering, plan, op.outputGradient(), biasGradient);
         }
         return plan;
+    }
+
+    /** Adds the narrow weight gradients, behind the last that may be one. Once, when every operation has its plan. */
+    void finish() {
+        if (!narrow.isEmpty()) {
+            OpPlan last = narrow.get(narrow.size() - 1).work.plan;
+            last.launch(at -> NarrowGradients.launch(
+                    lowering.device().kernels(),
+                    lowering.grids(),
+                    narrow.stream()
+                            .filter(held -> held.work.method(held.piece).narrow())
+                            .map(held -> held.summand(at))
+                            .toList()));
+        }
+    }
+
+    /** Room for a weight gradient whose method may leave it in bf16. */
+    private static final class Narrow {
+        final Work work;
+        final Piece piece;
+        final Value gradient;
+        final long offset;
+
+        Narrow(Work work, Piece piece, Value gradient) {
+            this.work = work;
+            this.piece = piece;
+            this.gradient = gradient;
+            this.offset =
+                    work.plan.hold(work.narrow ? Short.BYTES * gradient.shape().elements() : 0);
+        }
+
+        long address(Addresses at) {
+            return at.held(work.plan, offset);
+        }
+
+        NarrowGradients.Summand summand(Addresses at) {
+            return new NarrowGradients.Summand(
+                    at.gradients(gradient), address(at), gradient.shape().elements());
+        }
     }
 
     private static Launch inOrder(Launch first, Launch second) {
@@ -253,6 +296,7 @@ final class Convolutions {
     private final class Work {
         final OpPlan plan;
         final Map<Integer, AlgorithmChoice.Considered> choices = new HashMap<>(); // by samples of the piece
+        final boolean narrow;
         final long paddedOffset;
         final long workspaceOffset;
 
@@ -260,6 +304,7 @@ final class Convolutions {
             this.plan = plan;
             CudaDevice device = lowering.device();
             long workspaceBytes = 0;
+            boolean anyNarrow = false;
             for (Piece piece : layer.pieces) {
                 if (!choices.containsKey(piece.samples)) {
                     ConvolutionProblem problem = finish.apply(layer.problem(direction, piece));
@@ -268,9 +313,11 @@ final class Convolutions {
                     plan.onClose(choice::close);
                     plan.onPrepare(choice::decide);
                     choices.put(piece.samples, choice);
+                    anyNarrow |= problem.narrow();
                     workspaceBytes = Math.max(workspaceBytes, choice.workspaceBytes());
                 }
             }
+            narrow = anyNarrow;
             workspaceOffset = plan.scratch(workspaceBytes);
             long samples = layer.pieces.get(0).samples; // the first is the largest
             paddedOffset = plan.scratch(

@@ -95,6 +95,11 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     }
 
     @Override
+    public long heldBytes(int opIndex) {
+        return plans.list().get(opIndex).heldBytes();
+    }
+
+    @Override
     public boolean mayOverwrite(int opIndex, Value input) {
         return plans.list().get(opIndex).mayOverwrite(input);
     }

@@ -53,6 +53,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
             for (index = 0; index < program.ops().size(); index++) {
                 finished.add(program.ops().get(index).accept(this));
             }
+            convolutions.finish();
             return finished;
         } catch (RuntimeException e) {
             CudaScope scope = device.newScope();

@@ -64,11 +64,11 @@ final class GraphConvolution implements ConvolutionMethod {
 
     private final ConvolutionProblem problem;
     private final Epilogue epilogue;
-    private final NarrowGradient narrow;
     private final CudaScope scope;
     private final GraphDescriptor plan;
     private final String name;
     private final boolean deterministic;
+    private final long workspaceBytes;
 
     private GraphConvolution(
             ConvolutionProblem problem,
@@ -83,7 +83,7 @@ final class GraphConvolution implements ConvolutionMethod {
         this.plan = plan;
         this.name = name;
         this.deterministic = deterministic;
-        this.narrow = new NarrowGradient(problem, grids, plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE));
+        this.workspaceBytes = plan.number(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE);
     }
 
     /**
@@ -195,7 +195,7 @@ final class GraphConvolution implements ConvolutionMethod {
 
     @Override
     public long workspaceBytes() {
-        return narrow.workspaceBytes();
+        return workspaceBytes;
     }
 
     @Override
@@ -204,11 +204,15 @@ final class GraphConvolution implements ConvolutionMethod {
     }
 
     @Override
+    public boolean narrow() {
+        return problem.narrow();
+    }
+
+    @Override
     public Launch bind(Kernels kernels, Operands operands) {
-        long result = narrow.result(operands);
         List<Long> numbers =
                 new ArrayList<>(List.of(ConvolutionGraph.FIRST, ConvolutionGraph.SECOND, ConvolutionGraph.RESULT));
-        List<Long> addresses = new ArrayList<>(List.of(operands.first(), operands.second(), result));
+        List<Long> addresses = new ArrayList<>(List.of(operands.first(), operands.second(), operands.result()));
         boolean fused = ConvolutionGraph.fuses(problem);
         if (fused && problem.bias()) {
             numbers.add(ConvolutionGraph.BIAS);
@@ -221,12 +225,10 @@ final class GraphConvolution implements ConvolutionMethod {
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace())
                 .finish();
         Launch before = problem.addend() ? place(operands) : Launch.NOTHING;
-        Launch added = narrow.bind(kernels, operands);
         Launch after = fused ? Launch.NOTHING : epilogue.bind(kernels, operands, true);
         return lane -> {
             before.enqueue(lane);
             GraphDescriptor.check(cudnnBackendExecute(lane.cudnn(), plan, pack));
-            added.enqueue(lane);
             after.enqueue(lane);
         };
     }

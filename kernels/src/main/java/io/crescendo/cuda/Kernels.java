@@ -114,7 +114,7 @@ final class Kernels implements AutoCloseable {
      * @param gridX blocks of {@link #THREADS} threads, at least 1
      * @param gridY rows of them, at least 1 and at most 65,535
      * @param arguments {@link Long} for pointers and {@code long long}, {@link Integer} for {@code int} and
-     *     {@code unsigned}, {@link Float} for {@code float}
+     *     {@code unsigned}, {@link Float} for {@code float}, {@code long[]} for a structure of 64-bit words
      * @throws CudaException if there is no such kernel
      */
     Call call(String name, int gridX, int gridY, Object... arguments) {
@@ -227,8 +227,11 @@ final class Kernels implements AutoCloseable {
 
         private final int gridX;
         private final int gridY;
-        /** A slot for each value, then a pointer to each slot: what the driver wants. Outlives every launch. */
+        /** Slots for the values, then a pointer to each value: what the driver wants. Outlives every launch. */
         private final Memory packed;
+
+        /** Where each value lies in it. */
+        private final long[] slots;
 
         private final Pointer parameters;
 
@@ -245,11 +248,17 @@ final class Kernels implements AutoCloseable {
             this.sharedBytes = teams == null ? 0 : teams.sharedBytes();
             this.gridX = gridX;
             this.gridY = gridY;
-            this.packed = new Memory(2L * SLOT_BYTES * Math.max(1, arguments.length));
-            long pointers = (long) SLOT_BYTES * arguments.length;
+            this.slots = new long[arguments.length];
+            long slotsBytes = 0;
+            for (int i = 0; i < arguments.length; i++) {
+                slots[i] = slotsBytes;
+                slotsBytes += (long) SLOT_BYTES * (arguments[i] instanceof long[] words ? words.length : 1);
+            }
+            long pointers = slotsBytes;
+            this.packed = new Memory(Math.max(1, pointers + (long) SLOT_BYTES * arguments.length));
             long address = com.sun.jna.Pointer.nativeValue(packed);
             for (int i = 0; i < arguments.length; i++) {
-                long slot = (long) SLOT_BYTES * i;
+                long slot = slots[i];
                 Object argument = arguments[i];
                 if (argument instanceof Long number) {
                     packed.setLong(slot, number);
@@ -257,12 +266,14 @@ final class Kernels implements AutoCloseable {
                     packed.setInt(slot, number);
                 } else if (argument instanceof Float number) {
                     packed.setFloat(slot, number);
+                } else if (argument instanceof long[] words) {
+                    packed.write(slot, words, 0, words.length);
                 } else {
                     throw new IllegalArgumentException("argument " + i + " of " + name + " is the "
                             + argument.getClass().getSimpleName() + " " + argument
-                            + "; kernels take Long (addresses too), Integer and Float");
+                            + "; kernels take Long (addresses too), Integer, Float and long[]");
                 }
-                packed.setLong(pointers + slot, address + slot);
+                packed.setLong(pointers + (long) SLOT_BYTES * i, address + slot);
             }
             this.parameters = DevicePointer.at(address + pointers);
         }
@@ -271,12 +282,12 @@ final class Kernels implements AutoCloseable {
          * Gives a {@code long long} argument another value for the launches from now on; the driver copies arguments.
          */
         void set(int argument, long value) {
-            packed.setLong((long) SLOT_BYTES * argument, value);
+            packed.setLong(slots[argument], value);
         }
 
         /** The same for a {@code float} argument. */
         void set(int argument, float value) {
-            packed.setFloat((long) SLOT_BYTES * argument, value);
+            packed.setFloat(slots[argument], value);
         }
 
         /** Puts the launch on a stream; allocates nothing. */

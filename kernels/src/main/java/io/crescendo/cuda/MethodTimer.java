@@ -74,6 +74,7 @@ final class MethodTimer implements AutoCloseable {
     private final long first;
     private final long second;
     private final long result;
+    private final long narrowResult;
     private final long bias;
     private final long workspace;
     private final long expected;
@@ -107,6 +108,7 @@ final class MethodTimer implements AutoCloseable {
         first = take(firstElements * bytes);
         second = take(secondElements * bytes);
         result = take(resultElements * resultBytes);
+        narrowResult = take(problem.narrow() ? resultElements * Short.BYTES : 0);
         bias = take(problem.bias() ? (long) problem.filters() * Float.BYTES : 0);
         workspace = take(workspaceBytes);
         expected = take(resultElements * resultBytes);
@@ -178,6 +180,9 @@ final class MethodTimer implements AutoCloseable {
         } else {
             cuMemsetD8Async(at(result), POISON, resultElements * resultBytes, lane.stream());
         }
+        if (problem.narrow()) {
+            cuMemsetD8Async(at(narrowResult), POISON, resultElements * Short.BYTES, lane.stream());
+        }
         if (workspaceBytes > 0) {
             cuMemsetD8Async(at(workspace), POISON, workspaceBytes, lane.stream());
         }
@@ -192,7 +197,7 @@ final class MethodTimer implements AutoCloseable {
         }
         try (ConvolutionMethod own = new KernelConvolution(problem, grids)) {
             reset();
-            own.bind(kernels, operands()).enqueue(lane);
+            own.bind(kernels, operands(own)).enqueue(lane);
             keep();
         }
     }
@@ -259,8 +264,11 @@ final class MethodTimer implements AutoCloseable {
     private @Nullable Launch run(ConvolutionMethod method, BooleanSupplier good) {
         try {
             reset();
-            Launch launch = method.bind(kernels, operands());
+            Launch launch = method.bind(kernels, operands(method));
             launch.enqueue(lane);
+            if (method.narrow()) {
+                NarrowGradients.launch(kernels, grids, List.of(summand())).enqueue(lane);
+            }
             return good.getAsBoolean() ? launch : null;
         } catch (jcuda.CudaException | CudaException e) {
             requireHarmless(method, e);
@@ -279,7 +287,8 @@ final class MethodTimer implements AutoCloseable {
     }
 
     /**
-     * Milliseconds of one run, or nothing if the method does not work, is wrong, or cannot be recorded.
+     * Milliseconds of one run, adding a narrow gradient not included, or nothing if the method does not work, is wrong,
+     * or cannot be recorded.
      *
      * @param least what another method takes; infinite if there is none
      * @throws CudaException if the method has broken the device
@@ -305,12 +314,16 @@ final class MethodTimer implements AutoCloseable {
         }
     }
 
-    private Operands operands() {
+    private NarrowGradients.Summand summand() {
+        return new NarrowGradients.Summand(block.address() + result, block.address() + narrowResult, resultElements);
+    }
+
+    private Operands operands(ConvolutionMethod method) {
         long base = block.address();
         return new Operands(
                 base + first,
                 base + second,
-                base + result,
+                base + (method.narrow() ? narrowResult : result),
                 problem.bias() ? base + bias : 0,
                 problem.addend() ? base + result : 0, // where the planner puts it if it can
                 base + workspace);

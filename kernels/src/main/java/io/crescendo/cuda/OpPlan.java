@@ -34,6 +34,7 @@ final class OpPlan implements AutoCloseable {
     private final Map<Value, Long> bytes = new HashMap<>();
     private final CudaScope scope = new CudaScope();
     private long scratchBytes;
+    private long heldBytes;
 
     /**
      * Starts a plan.
@@ -65,6 +66,17 @@ final class OpPlan implements AutoCloseable {
 
     long scratchBytes() {
         return scratchBytes;
+    }
+
+    /** Reserves memory that this operation fills and that stays until the program has ended; gives its offset. */
+    long hold(long size) {
+        long offset = heldBytes;
+        heldBytes += (size + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+        return offset;
+    }
+
+    long heldBytes() {
+        return heldBytes;
     }
 
     /** Tells the planner that the first output may lie where this input lies. */

@@ -156,7 +156,7 @@ final class ConvolutionCheck {
         trial.launchGrid(trial.named(kernel), gridX, gridY, arguments.toArray());
     }
 
-    /** pad against loops that say what it means, there and back again; accumulate. */
+    /** pad against loops that say what it means, there and back again. */
     static void margins(Trial trial) {
         int samples = trial.between(1, 4);
         int channels = trial.random().nextInt(4) == 0 ? trial.anyChannels() : trial.between(1, 20);
@@ -185,16 +185,38 @@ final class ConvolutionCheck {
         DeviceBuffer back = trial.buffer(x.length);
         trial.launch(pad, back, y, samples, channels, paddedHeight, paddedWidth, height, width, -top, -left);
         trial.close("cropping" + what, x, back, 0);
+    }
 
+    /** Narrow weight gradients of any number and size, each beside the next. */
+    static void narrowGradients(Trial trial) {
         if (trial.type() != ElementType.BF16) {
             return; // float32 is added by the library itself
         }
-        double[] sums = trial.floats(x.length);
-        DeviceBuffer total = trial.written(ElementType.F32, sums);
-        trial.launch(trial.named("accumulate"), total, back, (long) x.length);
-        for (int i = 0; i < sums.length; i++) {
-            sums[i] += x[i];
+        int number = trial.between(1, trial.random().nextInt(4) == 0 ? NarrowGradients.MOST_SUMMANDS : 5);
+        List<NarrowGradients.Summand> summands = new ArrayList<>();
+        List<DeviceBuffer> totals = new ArrayList<>();
+        List<DeviceBuffer> added = new ArrayList<>();
+        List<double[]> expected = new ArrayList<>();
+        for (int k = 0; k < number; k++) {
+            int count = trial.between(1, 600);
+            double[] sums = trial.floats(count);
+            double[] x = trial.activations(count);
+            totals.add(trial.written(ElementType.F32, sums));
+            added.add(trial.written(x));
+            summands.add(new NarrowGradients.Summand(
+                    totals.get(k).address(), added.get(k).address(), count));
+            for (int i = 0; i < count; i++) {
+                sums[i] += x[i];
+            }
+            expected.add(sums);
         }
-        Trial.closeFloats("accumulate" + what, sums, total, 1e-6); // one rounding of a sum below ten
+        trial.launch("accumulate_bf16", (Object) NarrowGradients.words(summands));
+        for (int k = 0; k < number; k++) {
+            // One rounding of a sum below ten.
+            Trial.closeFloats("gradient " + k + " of " + number, expected.get(k), totals.get(k), 1e-6);
+            if (!totals.get(k).guardsHold()) {
+                throw new AssertionError("accumulate_bf16 wrote outside gradient " + k + " of " + number);
+            }
+        }
     }
 }

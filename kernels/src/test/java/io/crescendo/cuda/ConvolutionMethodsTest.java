@@ -4,6 +4,7 @@ import static jcuda.driver.JCudaDriver.cuCtxSynchronize;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoH;
 import static jcuda.driver.JCudaDriver.cuMemcpyHtoD;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
@@ -223,6 +224,53 @@ class ConvolutionMethodsTest {
         return "";
     }
 
+    /** More gradients than a launch takes, some of them for one weight. */
+    @Test
+    void narrowGradientsAreAddedWhoeverElseAddsThere() {
+        try (CudaBackend backend =
+                        new CudaBackend(cuda.machine(), BackendOptions.DEFAULT.withPrecision(Precision.BF16));
+                CudaScope scope = backend.device().newScope()) {
+            CudaDevice device = backend.device();
+            int number = NarrowGradients.MOST_SUMMANDS + 7;
+            int weights = number - 9;
+            List<float[]> sums = new ArrayList<>();
+            List<Long> places = new ArrayList<>();
+            for (int w = 0; w < weights; w++) {
+                sums.add(drawn(1 + random.nextInt(5000)));
+                places.add(upload(scope, Precision.FP32, sums.get(w)));
+            }
+            List<NarrowGradients.Summand> summands = new ArrayList<>();
+            for (int k = 0; k < number; k++) {
+                int weight = k < weights ? k : random.nextInt(3);
+                float[] sum = sums.get(weight);
+                float[] x = drawn(sum.length);
+                summands.add(
+                        new NarrowGradients.Summand(places.get(weight), upload(scope, Precision.BF16, x), sum.length));
+                for (int i = 0; i < sum.length; i++) {
+                    sum[i] += Float.intBitsToFloat(DeviceBuffer.bf16(x[i]) << 16);
+                }
+            }
+            cuCtxSynchronize(); // a copy from pageable memory may arrive after its call returns
+            NarrowGradients.launch(device.kernels(), device.grids(Short.BYTES), summands)
+                    .enqueue(device.lane());
+            cuStreamSynchronize(device.stream());
+            for (int w = 0; w < weights; w++) {
+                assertArrayEquals(
+                        sums.get(w),
+                        download(Precision.FP32, places.get(w), sums.get(w).length),
+                        "weight " + w + ", seed " + seed);
+            }
+        }
+    }
+
+    private float[] drawn(int count) {
+        float[] numbers = new float[count];
+        for (int i = 0; i < count; i++) {
+            numbers[i] = (float) random.nextGaussian();
+        }
+        return numbers;
+    }
+
     /** Whether a method could be chosen. */
     private static boolean passes(CudaDevice device, ConvolutionProblem problem, ConvolutionMethod method) {
         List<ConvolutionMethod> classic =
@@ -252,17 +300,24 @@ class ConvolutionMethodsTest {
         Arrays.fill(result, weightGradient ? UNTOUCHED : poison);
         float[] waste = new float[(int) (method.workspaceBytes() / Float.BYTES + 1)];
         Arrays.fill(waste, poison);
+        float[] poisoned = new float[count];
+        Arrays.fill(poisoned, poison);
         try (CudaScope scope = device.newScope()) {
             long y = upload(scope, resultPrecision, inPlace ? addend : result);
             Operands operands = new Operands(
                     upload(scope, problem.precision(), x),
                     upload(scope, problem.precision(), w),
-                    y,
+                    method.narrow() ? upload(scope, Precision.BF16, poisoned) : y,
                     problem.bias() ? upload(scope, Precision.FP32, bias) : 0,
                     problem.addend() ? inPlace ? y : upload(scope, problem.precision(), addend) : 0,
                     upload(scope, Precision.FP32, waste));
             cuCtxSynchronize(); // a copy from pageable memory may arrive after its call returns
             method.bind(device.kernels(), operands).enqueue(device.lane());
+            if (method.narrow()) {
+                NarrowGradients.Summand summand = new NarrowGradients.Summand(y, operands.result(), count);
+                NarrowGradients.launch(device.kernels(), device.grids(problem.elementBytes()), List.of(summand))
+                        .enqueue(device.lane());
+            }
             cuStreamSynchronize(device.stream());
             return download(resultPrecision, y, count);
         }

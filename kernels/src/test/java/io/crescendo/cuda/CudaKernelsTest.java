@@ -160,6 +160,7 @@ class CudaKernelsTest {
     @Test
     void margins() {
         compare(ConvolutionCheck::margins);
+        compare(ConvolutionCheck::narrowGradients);
     }
 
     @Test
@@ -190,6 +191,7 @@ class CudaKernelsTest {
         changes.put("h >= height || w < 0", "h > height || w < 0");
         changes.put("(there - line * f.outWidth) * f.strideW - f.padLeft", "(there - line * f.outWidth) * f.strideW");
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
+        changes.put("p >= all.before[k + 1]", "p > all.before[k + 1]");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-numbers", changes)) {
             requireNoticed(wrong, "updates", UpdateCheck::rules);
             requireNoticed(wrong, "layerwise updates", LayerwiseCheck::rules);
@@ -209,6 +211,7 @@ class CudaKernelsTest {
             requireNoticed(wrong, "convolution", ConvolutionCheck::convolution);
             requireNoticed(wrong, "few channels", ConvolutionCheck::fewChannels);
             requireNoticed(wrong, "margins", ConvolutionCheck::margins);
+            requireNoticed(wrong, "narrow gradients", ConvolutionCheck::narrowGradients);
         }
     }
 

@@ -140,7 +140,7 @@ final class CudaOnHost implements AutoCloseable {
      * Launches a kernel and looks at the guard zones of its buffers.
      *
      * @param seed draws the order of blocks and threads
-     * @param arguments a DeviceBuffer or null for a pointer; Integer, Long, Float for the like
+     * @param arguments a DeviceBuffer or null for a pointer; Integer, Long, Float for the like; long[] for a structure
      */
     void launch(long seed, String kernel, int gridX, int gridY, int threads, @Nullable Object... arguments) {
         launch(seed, false, kernel, gridX, gridY, threads, arguments);
@@ -156,10 +156,14 @@ final class CudaOnHost implements AutoCloseable {
             int threads,
             @Nullable Object... arguments) {
         long[] addresses = new long[arguments.length];
-        try (Memory values = new Memory(8L * arguments.length);
+        int words = 0;
+        for (Object argument : arguments) {
+            words += argument instanceof long[] structure ? structure.length : 1;
+        }
+        try (Memory values = new Memory(8L * words);
                 Memory pointers = new Memory(8L * arguments.length)) {
+            long at = 0;
             for (int i = 0; i < arguments.length; i++) {
-                long at = 8L * i;
                 Object argument = arguments[i];
                 if (argument instanceof Integer number) {
                     values.setInt(at, number);
@@ -171,11 +175,14 @@ final class CudaOnHost implements AutoCloseable {
                     values.setLong(at, buffer.address());
                 } else if (argument == null) {
                     values.setLong(at, 0);
+                } else if (argument instanceof long[] structure) {
+                    values.write(at, structure, 0, structure.length);
                 } else {
                     throw new IllegalArgumentException("argument " + i + " of " + kernel + " is a "
                             + argument.getClass().getSimpleName());
                 }
                 addresses[i] = Pointer.nativeValue(values) + at;
+                at += 8L * (argument instanceof long[] structure ? structure.length : 1);
             }
             pointers.write(0, addresses, 0, addresses.length);
             String error = launch.invokeString(
