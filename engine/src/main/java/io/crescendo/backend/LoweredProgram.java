@@ -2,6 +2,7 @@ package io.crescendo.backend;
 
 import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.WorkspacePlan;
+import java.util.Optional;
 
 /** A program with its layouts and algorithms chosen, waiting for memory. */
 public interface LoweredProgram extends AutoCloseable {
@@ -16,11 +17,15 @@ public interface LoweredProgram extends AutoCloseable {
     default void compile() {}
 
     /**
-     * Does ahead what {@link #bind} and the first run would do with the same arguments, once the workspace has
-     * {@linkplain Workspace#prepare prepared} the plan's bytes. A wish: a backend may do nothing. May run on another
-     * thread while other programs run.
+     * {@link #bind} for a program that is to run later, on another thread while other programs run, with as much of its
+     * first run done as possible. The workspace must have {@linkplain Workspace#prepare prepared} the plan's bytes, and
+     * must be asked to reserve them before the first run.
+     *
+     * @return empty where the backend cannot do that, or not now
      */
-    default void bindAhead(WorkspacePlan plan, ModelMemory model) {}
+    default Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+        return Optional.empty();
+    }
 
     /**
      * Fixes addresses: makes room in the backend's workspace and prepares the program for replay. Cheap after

@@ -1,5 +1,6 @@
 package io.crescendo.train;
 
+import io.crescendo.backend.Executable;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Workspace;
 import java.util.ArrayDeque;
@@ -17,9 +18,10 @@ import org.jspecify.annotations.Nullable;
  * Plans and compiles batch sizes, and has their memory ready, on a thread of its own while the training thread trains.
  *
  * <p>IMPLEMENTATION NOTES. Each batch is one task. The thread takes tasks in order; a training thread that needs one
- * which was not begun runs it itself, after what is under way. Once the batch that comes next is compiled, the thread
- * readies its memory, piece by piece, and binds its programs; other batches wait for that. The monitor guards the queue
- * and the tasks; the planner lets one thread at a time prepare, and {@link #handover} whoever uses a compiled program.
+ * which was not begun runs it itself, after what is under way. When there is no task, for those need memory to measure
+ * with, the thread readies that of the batch that comes next, piece by piece, and then binds its programs. The monitor
+ * guards the queue and the tasks; the planner lets one thread at a time prepare, and {@link #handover} whoever uses
+ * what is compiled or makes memory ready.
  */
 final class Preparation implements AutoCloseable {
     /** No batch. */
@@ -43,6 +45,10 @@ final class Preparation implements AutoCloseable {
     private final Set<Integer> claimed = ConcurrentHashMap.newKeySet();
 
     private final Map<Integer, PlannedProgram> compiled = new ConcurrentHashMap<>();
+
+    /** Programs of those that are bound ahead; guarded by {@link #handover}. */
+    private final Map<Integer, Executable> bound = new HashMap<>();
+
     private int readied = NONE;
     private long quietUntil = System.nanoTime();
     private boolean closed;
@@ -100,12 +106,7 @@ final class Preparation implements AutoCloseable {
 
     /** Whether all is done for a batch that was asked for. */
     boolean isReady(int batch) {
-        synchronized (this) {
-            if (readied == batch) {
-                return false;
-            }
-        }
-        return planned(batch) != null;
+        return !isAskedFor(batch) && planned(batch) != null;
     }
 
     /** Waits for a batch, or prepares it here and now. */
@@ -130,10 +131,22 @@ final class Preparation implements AutoCloseable {
         return program;
     }
 
+    /** What was bound ahead of the program that {@link #take} gave; it becomes the caller's. Null if nothing was. */
+    @Nullable
+    Executable takeBound(int microBatch) {
+        synchronized (handover) {
+            return bound.remove(microBatch);
+        }
+    }
+
     /** Forgets a micro-batch size, so that it is compiled again when a batch needs it again. */
     void forget(int microBatch) {
         claimed.remove(microBatch);
         PlannedProgram program = remove(microBatch);
+        Executable ahead = takeBound(microBatch);
+        if (ahead != null) {
+            ahead.close();
+        }
         if (program != null) {
             program.close();
         }
@@ -161,7 +174,9 @@ final class Preparation implements AutoCloseable {
             readied = NONE;
         }
         synchronized (planner) {
-            Set.copyOf(compiled.keySet()).forEach(this::forget);
+            synchronized (handover) { // whose next holder sees that no memory is to be readied
+                Set.copyOf(compiled.keySet()).forEach(this::forget);
+            }
         }
     }
 
@@ -228,8 +243,8 @@ final class Preparation implements AutoCloseable {
                     if (closed) {
                         return;
                     }
+                    task = queue.poll();
                     batch = readied;
-                    task = planned(batch) == null ? queue.poll() : null;
                 }
                 if (task != null) {
                     task.run(); // its exception waits for whoever asks for the batch
@@ -238,8 +253,11 @@ final class Preparation implements AutoCloseable {
                 }
             }
         } catch (InterruptedException e) {
+            Thread.currentThread().interrupt(); // as the thread is asked to end, it does
+        } finally {
             synchronized (this) {
                 closed = true;
+                readied = NONE; // nobody is to wait for it
             }
         }
     }
@@ -254,12 +272,14 @@ final class Preparation implements AutoCloseable {
 
     private void readyPiece(int batch) throws InterruptedException {
         long started = System.nanoTime();
-        boolean more;
+        boolean more = false;
         try {
             StepPlan plan = planned(batch);
-            more = plan != null && workspace.prepare(plan.workspaceBytes());
-            if (plan != null && !more) {
-                plan.sizes().forEach(this::bindAhead);
+            synchronized (handover) {
+                more = plan != null && isAskedFor(batch) && workspace.prepare(plan.workspaceBytes());
+                if (plan != null && !more && isAskedFor(batch)) {
+                    plan.sizes().forEach(this::bindAhead);
+                }
             }
         } catch (RuntimeException e) {
             more = false; // it could not be prepared, as whoever asks for the batch will hear
@@ -268,18 +288,22 @@ final class Preparation implements AutoCloseable {
         synchronized (this) {
             if (!more) {
                 readied = readied == batch ? NONE : readied;
-            } else if (!closed) {
+            } else if (queue.isEmpty() && !closed) {
                 TimeUnit.NANOSECONDS.timedWait(this, REST * took);
             }
         }
     }
 
+    private synchronized boolean isAskedFor(int batch) {
+        return readied == batch;
+    }
+
     private void bindAhead(int microBatch) {
-        synchronized (handover) {
-            PlannedProgram program = compiled.get(microBatch); // null if it is bound already
-            if (program != null) {
-                program.lowered().bindAhead(program.plan(), model);
-            }
+        PlannedProgram program = compiled.get(microBatch); // null if it is bound already
+        if (program != null && !bound.containsKey(microBatch)) {
+            program.lowered()
+                    .bindAhead(program.plan(), model)
+                    .ifPresent(executable -> bound.put(microBatch, executable));
         }
     }
 
@@ -301,6 +325,8 @@ final class Preparation implements AutoCloseable {
         if (interrupted) {
             Thread.currentThread().interrupt();
         }
+        bound.values().forEach(Executable::close);
+        bound.clear();
         compiled.values().forEach(PlannedProgram::close);
         compiled.clear();
     }

@@ -239,8 +239,9 @@ public final class Steps implements AutoCloseable {
         Bound bound = executables.get(microBatch);
         if (bound == null) {
             try (PlannedProgram program = preparation.take(microBatch)) {
+                Executable ahead = preparation.takeBound(microBatch);
                 bound = new Bound(
-                        program.lowered().bind(program.plan(), model),
+                        ahead == null ? program.lowered().bind(program.plan(), model) : ahead,
                         program.plan().totalBytes());
             } catch (DeviceMemoryException e) {
                 preparation.forget(microBatch);

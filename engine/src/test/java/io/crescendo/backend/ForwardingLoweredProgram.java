@@ -2,6 +2,7 @@ package io.crescendo.backend;
 
 import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.WorkspacePlan;
+import java.util.Optional;
 
 /** Passes everything on to another lowered program. */
 public class ForwardingLoweredProgram implements LoweredProgram {
@@ -23,8 +24,8 @@ public class ForwardingLoweredProgram implements LoweredProgram {
     }
 
     @Override
-    public void bindAhead(WorkspacePlan plan, ModelMemory model) {
-        inner.bindAhead(plan, model);
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+        return inner.bindAhead(plan, model);
     }
 
     @Override

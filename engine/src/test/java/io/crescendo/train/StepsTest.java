@@ -47,6 +47,7 @@ import java.util.Arrays;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.OptionalLong;
 import java.util.Random;
@@ -75,7 +76,7 @@ class StepsTest {
                     new Dense("logits", 3)));
 
     /** Notes on which thread each micro-batch was lowered. */
-    private static final class Watched extends ForwardingBackend {
+    private static class Watched extends ForwardingBackend {
         final Map<Integer, String> lowered = new ConcurrentHashMap<>();
         final Set<Integer> compiled = ConcurrentHashMap.newKeySet();
 
@@ -142,6 +143,43 @@ class StepsTest {
         }
     }
 
+    /** It is said to whoever asks for the batch, and the thread goes on with others. */
+    @Test
+    void aBatchThatCannotBePreparedStopsNoOther() throws InterruptedException {
+        Set<Integer> refused = ConcurrentHashMap.newKeySet();
+        refused.add(32);
+        Watched backend = new Watched() {
+            @Override
+            public LoweredProgram lower(Program program) {
+                if (refused.contains(program.microBatch())) {
+                    throw new IllegalStateException("not " + program.microBatch());
+                }
+                return super.lower(program);
+            }
+        };
+        try (ModelMemory model = model(backend);
+                Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+            steps.expect(List.of(use(8, 0, 79), use(32, 80, 400), use(40, 401, 900)));
+            steps.forBatch(8);
+            while (!steps.isPrepared(40)) {
+                Thread.sleep(1);
+            }
+            assertEquals("crescendo-prepare", backend.lowered.get(40));
+            assertEquals(
+                    "not 32",
+                    assertThrows(IllegalStateException.class, () -> steps.isPrepared(32))
+                            .getMessage());
+            assertEquals(
+                    "not 32",
+                    assertThrows(IllegalStateException.class, () -> steps.forBatch(32))
+                            .getMessage());
+            steps.forBatch(40);
+            refused.clear();
+            steps.budgetBytes(Long.MAX_VALUE - 1); // plans anew
+            assertEquals(32, steps.forBatch(32).batch());
+        }
+    }
+
     /** Whether the backend can do it or not: what it throws there it may throw again when the batch is asked for. */
     @Test
     void theNextBatchIsBoundAheadOnceItsMemoryIsReady() throws InterruptedException {
@@ -163,13 +201,14 @@ class StepsTest {
                 public LoweredProgram lower(Program program) {
                     return new ForwardingLoweredProgram(super.lower(program)) {
                         @Override
-                        public void bindAhead(WorkspacePlan plan, ModelMemory model) {
+                        public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
                             assertEquals(
                                     "crescendo-prepare", Thread.currentThread().getName());
                             events.add("ahead " + program.microBatch() + " in " + plan.totalBytes());
                             if (!can) {
                                 throw new IllegalStateException("cannot be bound ahead");
                             }
+                            return Optional.of(super.bind(plan, model));
                         }
 
                         @Override
@@ -190,7 +229,11 @@ class StepsTest {
                     Thread.sleep(1);
                 }
                 String place = " in " + steps.forBatch(32).workspaceBytes();
-                assertEquals(List.of("memory", "memory", "ahead 32" + place, "bind 32" + place), events);
+                List<String> expected = new ArrayList<>(List.of("memory", "memory", "ahead 32" + place));
+                if (!can) {
+                    expected.add("bind 32" + place);
+                }
+                assertEquals(expected, events);
             }
         }
     }

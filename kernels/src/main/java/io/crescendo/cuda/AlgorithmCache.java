@@ -24,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class AlgorithmCache {
     /** Of the rules by which candidates are found and named: what was chosen by other rules is measured anew. */
-    private static final int RULES = 4;
+    private static final int RULES = 5;
 
     private static final String FORMAT = "Crescendo's choice of convolution methods, format 1, rules " + RULES;
     private static final String END = "end ";

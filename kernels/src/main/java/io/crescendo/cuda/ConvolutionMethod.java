@@ -1,7 +1,8 @@
 package io.crescendo.cuda;
 
 /**
- * One way of computing one {@link ConvolutionProblem}, whole: with bias, addend and ReLU, or into the gradient pack.
+ * One way of computing one {@link ConvolutionProblem}, whole: with bias, addend and ReLU, or into the gradient pack
+ * unless it is {@link #narrow}.
  */
 interface ConvolutionMethod extends AutoCloseable {
     /** Names the method among those for its problem, the same in every run. No white space. */

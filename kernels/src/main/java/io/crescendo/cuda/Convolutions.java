@@ -98,8 +98,12 @@ final class Convolutions {
         Layer layer = new Layer(op.input(), op.outputGradient(), op.window(), op.groups());
         Work work = new Work(plan, layer, Direction.WEIGHT_GRADIENT, UnaryOperator.identity());
         for (Piece piece : layer.pieces) {
-            Narrow held = new Narrow(work, piece, op.weightGradient());
-            narrow.add(held);
+            long bytes =
+                    lowering.bf16() ? Short.BYTES * op.weightGradient().shape().elements() : 0;
+            Narrow held = new Narrow(work, piece, op.weightGradient(), plan.hold(bytes));
+            if (bytes > 0) {
+                narrow.add(held);
+            }
             plan.launch(at -> {
                 long x = layer.address(at, op.input(), piece);
                 ConvolutionMethod method = work.method(piece);
@@ -135,21 +139,12 @@ final class Convolutions {
         }
     }
 
-    /** Room for a weight gradient whose method may leave it in bf16. */
-    private static final class Narrow {
-        final Work work;
-        final Piece piece;
-        final Value gradient;
-        final long offset;
-
-        Narrow(Work work, Piece piece, Value gradient) {
-            this.work = work;
-            this.piece = piece;
-            this.gradient = gradient;
-            this.offset =
-                    work.plan.hold(work.narrow ? Short.BYTES * gradient.shape().elements() : 0);
-        }
-
+    /**
+     * Room for the weight gradient of a piece, whose method may leave it in bf16.
+     *
+     * @param offset in what the operation holds
+     */
+    private record Narrow(Work work, Piece piece, Value gradient, long offset) {
         long address(Addresses at) {
             return at.held(work.plan, offset);
         }
@@ -296,7 +291,6 @@ final class Convolutions {
     private final class Work {
         final OpPlan plan;
         final Map<Integer, AlgorithmChoice.Considered> choices = new HashMap<>(); // by samples of the piece
-        final boolean narrow;
         final long paddedOffset;
         final long workspaceOffset;
 
@@ -304,7 +298,6 @@ final class Convolutions {
             this.plan = plan;
             CudaDevice device = lowering.device();
             long workspaceBytes = 0;
-            boolean anyNarrow = false;
             for (Piece piece : layer.pieces) {
                 if (!choices.containsKey(piece.samples)) {
                     ConvolutionProblem problem = finish.apply(layer.problem(direction, piece));
@@ -313,11 +306,9 @@ final class Convolutions {
                     plan.onClose(choice::close);
                     plan.onPrepare(choice::decide);
                     choices.put(piece.samples, choice);
-                    anyNarrow |= problem.narrow();
                     workspaceBytes = Math.max(workspaceBytes, choice.workspaceBytes());
                 }
             }
-            narrow = anyNarrow;
             workspaceOffset = plan.scratch(workspaceBytes);
             long samples = layer.pieces.get(0).samples; // the first is the largest
             paddedOffset = plan.scratch(

@@ -46,6 +46,7 @@ final class CudaBackend implements Backend {
     private final Staging staging;
     private final DeviceBlock tickets;
     private final CudaStepMetrics metrics;
+    private final Retired retired;
     private final Object oneAtATime = new Object();
     private int images;
 
@@ -64,6 +65,7 @@ final class CudaBackend implements Backend {
             inputRegion = scope.own(DeviceRegion.on(device, "what programs read from outside"));
             // The scope is owned first: what was made before a failure half-way is in it.
             staging = new Staging(device, scope.own(device.newScope()));
+            retired = scope.own(new Retired(device));
             tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
             cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), device.stream());
             metrics = new CudaStepMetrics(this, scope);
@@ -100,6 +102,11 @@ final class CudaBackend implements Backend {
     /** Whether there are images on the device that batches are made from. */
     boolean hasImages() {
         return images > 0;
+    }
+
+    /** For what may still be in use when it is closed. */
+    Retired retired() {
+        return retired;
     }
 
     long tickets() {
@@ -334,6 +341,7 @@ final class CudaBackend implements Backend {
         CudaScope all = device.newScope();
         all.own(scope);
         new ArrayList<>(children).forEach(all::own); // closes them first, the newest before the others
+        all.onClose(device::await); // and before that, lets what is retired end
         all.close();
     }
 }

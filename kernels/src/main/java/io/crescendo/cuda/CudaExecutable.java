@@ -26,6 +26,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A program that was bound ahead is recorded ahead too, on another lane, while a step runs. Its methods have been
  * measured, so the libraries are set up, mostly; where a recording fails nevertheless, the first run does it.
+ *
+ * <p>In a profile all additions of narrow weight gradients count as the last of those operations' time.
  */
 final class CudaExecutable implements Executable {
     private static final Logger LOG = System.getLogger(CudaExecutable.class.getName());
@@ -66,9 +68,6 @@ final class CudaExecutable implements Executable {
             }
         }
         scope.onClose(this::forgetRecording);
-        if (!kept.isEmpty()) {
-            scope.onClose(device::await); // a run may be writing them; the driver keeps a graph that runs until it ends
-        }
         bind();
     }
 
@@ -147,10 +146,6 @@ final class CudaExecutable implements Executable {
         return backend;
     }
 
-    Inputs inputs() {
-        return inputs;
-    }
-
     private void begin() {
         device.enter();
         if (backend.workspace().capacityBytes() < plan.totalBytes()) {
@@ -195,7 +190,7 @@ final class CudaExecutable implements Executable {
     void recordAhead() {
         try {
             recording = backend.recordAhead(this::enqueueAll);
-        } catch (jcuda.CudaException | CudaException e) {
+        } catch (RuntimeException e) {
             device.health().note(e);
             LOG.log(Level.DEBUG, "{0} cannot be recorded ahead: {1}", backend.describe(program), e.getMessage());
         }
@@ -309,10 +304,19 @@ final class CudaExecutable implements Executable {
         }
     }
 
+    /** Frees at once what is kept, which may be large; for the rest nobody waits. */
     @Override
     public void close() {
+        if (closed) {
+            return;
+        }
         closed = true;
         device.enterToClose();
-        scope.close();
+        if (kept.isEmpty()) {
+            backend.retired().add(scope);
+        } else {
+            scope.onClose(device::await); // a run may be writing it
+            scope.close();
+        }
     }
 }

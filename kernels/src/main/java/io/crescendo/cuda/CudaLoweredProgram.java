@@ -14,9 +14,9 @@ import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.tensor.ParameterPack;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.stream.Collectors;
-import org.jspecify.annotations.Nullable;
 
 /** A program whose operations have chosen how to run, waiting for addresses. */
 final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
@@ -28,10 +28,6 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     private final long[] valueBytes;
     private final CudaScope scope;
     private boolean closed;
-    private @Nullable Ahead ahead;
-
-    /** A binding that waits to be asked for. */
-    private record Ahead(WorkspacePlan plan, ModelMemory model, CudaExecutable executable) {}
 
     /** Plans that the lowered program and all its bindings share; the last of them to end closes them. */
     static final class Plans {
@@ -118,52 +114,34 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         }
     }
 
-    /** On a device that maps memory, where all that the program needs has its addresses before it is used. */
+    /** On a device that maps memory, where all that the program needs has its address before it is used. */
     @Override
-    public void bindAhead(WorkspacePlan plan, ModelMemory model) {
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
         CudaDevice device = backend.device();
+        compile();
+        requirePacks(model);
         boolean hasShadow = ((CudaDeviceMemory) model.weights()).shadowAddress() != 0;
-        if (ahead == null
-                && device.graphs()
-                && backend.workspace().isReady(plan.totalBytes())
-                && (hasShadow || device.precision() != Precision.BF16)) {
-            compile();
-            requirePacks(model);
-            CudaExecutable executable = bound(plan, model, Inputs::prepare);
-            executable.recordAhead();
-            ahead = new Ahead(plan, model, executable);
+        if (!device.graphs()
+                || !backend.workspace().isReady(plan.totalBytes())
+                || (device.precision() == Precision.BF16 && !hasShadow)) {
+            return Optional.empty();
         }
+        CudaExecutable executable = bound(plan, model, Inputs::prepare);
+        executable.recordAhead();
+        return Optional.of(executable);
     }
 
     @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
         compile();
         requirePacks(model);
-        Ahead made = ahead;
-        ahead = null;
-        if (made == null) {
-            return bound(plan, model, inputs -> makeRoom(plan, model, inputs));
-        }
-        if (!made.plan.equals(plan) || !made.model.equals(model)) {
-            made.executable.close();
-            return bind(plan, model);
-        }
-        try {
-            makeRoom(plan, model, made.executable.inputs());
-            return made.executable;
-        } catch (CudaException e) {
-            CudaScope scope = backend.device().newScope();
-            scope.own(made.executable);
-            throw scope.closeAfter(e.outOfMemory() ? outOfMemory(plan, e) : e);
-        }
-    }
-
-    private void makeRoom(WorkspacePlan plan, ModelMemory model, Inputs inputs) {
-        if (backend.device().precision() == Precision.BF16) {
-            ((CudaDeviceMemory) model.weights()).addShadow();
-        }
-        backend.workspace().grow(plan.totalBytes());
-        inputs.reserve();
+        return bound(plan, model, inputs -> {
+            if (backend.device().precision() == Precision.BF16) {
+                ((CudaDeviceMemory) model.weights()).addShadow();
+            }
+            backend.workspace().grow(plan.totalBytes());
+            inputs.reserve();
+        });
     }
 
     private CudaExecutable bound(WorkspacePlan plan, ModelMemory model, Consumer<Inputs> makeRoom) {
@@ -232,11 +210,6 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     public void close() {
         closed = true;
         backend.device().enterToClose();
-        Ahead unasked = ahead;
-        ahead = null;
-        if (unasked != null) {
-            scope.own(unasked.executable);
-        }
         scope.close();
     }
 }

@@ -33,11 +33,11 @@ sealed interface DeviceRegion extends AutoCloseable permits MappedRegion, Moving
     void reserve(long bytes);
 
     /**
-     * Has a piece more of the memory ready that {@link #reserve} will be asked for. The one method that another thread
-     * may call, while what lies in the region is used.
+     * Has a piece more of the memory ready that {@link #reserve} will be asked for. Another thread may call this, and
+     * ask for the sizes, while what lies in the region is used.
      *
      * @return whether there is more to do, by another call
-     * @throws CudaException if the device has no memory left; nothing has changed then
+     * @throws CudaException if the device has no memory left; what was prepared is given back then
      */
     boolean prepare(long bytes);
 

@@ -76,12 +76,31 @@ final class Inputs {
         return (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
     }
 
-    /** Makes room, so that feeding allocates nothing; where batches are made on the device, nothing may ever be fed. */
+    /**
+     * Makes room, so that feeding allocates nothing. Where there are images on the device, perhaps nothing is ever fed;
+     * the first feed makes room then.
+     */
     void reserve() {
-        if (!backend.hasImages()) {
+        if (!backend.hasImages() || staging.isUsed()) {
             staging.reserve(stagedBytes);
         }
         backend.inputRegion().reserve(regionBytes);
+    }
+
+    /** The same at a run: most often there is nothing to do. */
+    private void reserveForFeed() {
+        try {
+            staging.reserve(stagedBytes);
+            backend.inputRegion().reserve(regionBytes);
+        } catch (CudaException e) {
+            throw e.outOfMemory()
+                    ? backend.workspace()
+                            .refused(
+                                    "feeding " + samples + " samples takes " + Amounts.bytes(stagedBytes) + " twice",
+                                    2 * stagedBytes,
+                                    e)
+                    : e;
+        }
     }
 
     /** Has the memory ready that {@link #reserve} will ask for; on another thread, where addresses stay. */
@@ -140,7 +159,7 @@ final class Inputs {
 
     /** Puts everything on its way that brings the feed to where operations read; has read the feed when it returns. */
     void feed(Feed feed) {
-        staging.reserve(stagedBytes);
+        reserveForFeed();
         if (generation != staging.generation() + backend.inputRegion().generation()) {
             bind();
         }
@@ -174,6 +193,7 @@ final class Inputs {
 
     /** Puts the launch on the compute stream that makes the batch where operations read it. */
     void gather(CudaResidentImages images, long epoch, long position) {
+        backend.inputRegion().reserve(regionBytes); // is there, but not yet taken where this was bound ahead
         Gather present = gather;
         if (present == null
                 || present.images != images

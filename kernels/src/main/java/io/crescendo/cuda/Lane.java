@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
  * <p>A {@link Launch} learns where it runs when it is enqueued. So what was bound once runs on the compute stream, or
  * is recorded on another one while a step runs there. One thread at a time uses a lane.
  */
-final class Lane implements AutoCloseable {
+final class Lane {
     private final CudaScope scope;
     private final CUstream stream = new CUstream();
     private final CudnnHandle cudnn = new CudnnHandle();
@@ -30,7 +30,7 @@ final class Lane implements AutoCloseable {
     /**
      * Opens a stream of its own.
      *
-     * @param scope for what belongs to the lane; closed with it
+     * @param scope for what belongs to the lane, which ends with it
      */
     Lane(CudaScope scope) {
         this.scope = scope;
@@ -64,10 +64,5 @@ final class Lane implements AutoCloseable {
             cublas = owned;
         }
         return made;
-    }
-
-    @Override
-    public void close() {
-        scope.close();
     }
 }

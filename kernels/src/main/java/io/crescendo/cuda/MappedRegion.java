@@ -109,8 +109,21 @@ final class MappedRegion implements DeviceRegion {
         if (closed || wanted <= mappedBytes || wanted > spanBytes) {
             return false;
         }
-        map(Math.min(wanted - mappedBytes, PIECE_BYTES));
+        try {
+            map(Math.min(wanted - mappedBytes, PIECE_BYTES));
+        } catch (CudaException e) {
+            CudaScope undo = new CudaScope(device.health());
+            undo.onClose(this::unmapPrepared); // others may need the rest
+            throw undo.closeAfter(e);
+        }
         return wanted > mappedBytes;
+    }
+
+    /** Nothing uses what lies behind the capacity. */
+    private void unmapPrepared() {
+        while (!chunks.isEmpty() && chunks.peek().offset >= capacityBytes) {
+            unmapLast();
+        }
     }
 
     private void map(long bytes) {
@@ -136,18 +149,20 @@ final class MappedRegion implements DeviceRegion {
             return;
         }
         device.await(); // nothing may use what is unmapped
-        capacityBytes = Math.min(capacityBytes, kept);
+        long remaining = Math.min(capacityBytes, kept);
         while (mappedBytes > kept) {
             unmapLast();
         }
         if (mappedBytes < kept) {
             map(kept - mappedBytes);
         }
+        capacityBytes = remaining;
     }
 
     private void unmapLast() {
         Chunk last = chunks.pop();
         mappedBytes -= last.bytes;
+        capacityBytes = Math.min(capacityBytes, mappedBytes);
         CudaScope both = new CudaScope(); // the second also if the first fails
         both.onClose(() -> device.driver().releaseMemory(last.handle));
         both.onClose(() -> cuMemUnmap(DevicePointer.at(address() + last.offset), last.bytes));

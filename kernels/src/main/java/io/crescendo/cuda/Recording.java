@@ -17,8 +17,8 @@ import jcuda.driver.CUstream;
 /**
  * What was put on a stream, as one graph that the driver launches as a whole.
  *
- * <p>While a stream is recorded nothing on it runs, and the recording thread may neither allocate device memory nor
- * wait for the device; other threads may.
+ * <p>While a stream is recorded nothing on it runs, and the recording thread may neither wait for the device nor,
+ * except for {@link #ofFirst}, allocate its memory; other threads may.
  */
 final class Recording implements AutoCloseable {
     private final CUgraphExec executable;

@@ -14,7 +14,8 @@ import java.nio.IntBuffer;
  * feed ─► pinned pieces, 4 of 4 MiB ─► upload stream ─► slot 0 or 1 on the device ─► compute stream reads it
  * </pre>
  *
- * <p>Slots have no memory before it is asked for: where batches are made from images of the device, nothing is fed.
+ * <p>Slots have no memory before it is asked for: where batches are made from images of the device, perhaps nothing is
+ * fed.
  *
  * <p>The host copies into one piece while the copy engine sends the one before. Uploads alternate between two slots, so
  * one may be filled while the step before still reads the other. Events say when a piece may be overwritten (its copy
@@ -93,6 +94,11 @@ final class Staging implements AutoCloseable {
         return slots[slot].region.address();
     }
 
+    /** Whether there was a reason to give the slots memory. */
+    boolean isUsed() {
+        return slots[0].region.capacityBytes() > 0;
+    }
+
     /** Makes both slots at least this large. */
     void reserve(long bytes) {
         for (Slot slot : slots) {
@@ -101,7 +107,7 @@ final class Staging implements AutoCloseable {
                     cuStreamSynchronize(device.uploadStream()); // nothing may come to a slot that moves
                 }
                 slot.region.reserve(bytes);
-                place(slot, Math.toIntExact((bytes + PIECE_BYTES - 1) / PIECE_BYTES));
+                place(slot, Math.toIntExact((slot.region.capacityBytes() + PIECE_BYTES - 1) / PIECE_BYTES));
             }
         }
     }
@@ -117,7 +123,7 @@ final class Staging implements AutoCloseable {
     /** Has the memory ready that {@link #reserve} will be asked for, where slots are in use; on another thread. */
     void prepare(long bytes) {
         for (Slot slot : slots) {
-            while (slot.region.capacityBytes() > 0 && slot.region.prepare(bytes)) {}
+            while (isUsed() && slot.region.prepare(bytes)) {}
         }
     }
 

@@ -18,7 +18,7 @@
  *     LoweredProgram lowered = gpu.lower(program);      // sizes; measures nothing, keeps nothing on the device
  *     lowered.compile();                                // measures convolutions, once for each device; bind would too
  *     Executable step = lowered.bind(plan, model);      // grows the workspace in place: addresses stay
- *     step.run(feed);                                   // the first time: launches and a recording
+ *     step.run(feed);                                   // the first time: launches and a recording, if not bound ahead
  *     step.run(feed);                                   // ever after: one launch; the host does not wait
  *     StepMetrics.Reading loss = gpu.metrics().take();  // arrives some updates later
  * }
@@ -27,7 +27,8 @@
  * <p>Where things live: weights, gradients, optimizer state and statistics are flat float32 packs at fixed addresses
  * ({@link io.crescendo.cuda.CudaDeviceMemory}); activations are NHWC in float32 or bf16 in the workspace, a range of
  * addresses as large as the device's memory into which physical memory is mapped as needed
- * ({@link io.crescendo.cuda.MappedRegion}). One thread runs programs; another may lower the next ones meanwhile.
+ * ({@link io.crescendo.cuda.MappedRegion}). One thread runs programs; another may lower and compile the next ones
+ * meanwhile, map their memory, bind them, and record them on a {@link io.crescendo.cuda.Lane} of its own.
  *
  * <p>Errors: every status is checked. What a call answers at once names the operation; what the device finds later
  * shows at the next call, so {@code BackendOptions.withGraphs(false)} waits after every operation to give it a name.

@@ -3,11 +3,13 @@ package io.crescendo.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -52,6 +54,7 @@ import org.junit.jupiter.api.Test;
 class CudaAheadTest {
     private static final int OUT_OF_MEMORY = 2;
     private static final int NOT_SUPPORTED = 801;
+    private static final int MAPS_MEMORY = 102; // CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED
     private static final long PAGE = 2L << 20;
     private static final int SMALL = 8;
     private static final int LARGE = 80;
@@ -277,9 +280,11 @@ class CudaAheadTest {
                 lowered.compile();
                 standIns.fail(failure.getKey(), 1, failure.getValue());
                 prepare(training.backend, plan.totalBytes());
-                lowered.bindAhead(plan, training.model);
+                Optional<Executable> ahead = lowered.bindAhead(plan, training.model);
                 assertTrue(standIns.failed(), failure.getKey());
-                try (Executable executable = lowered.bind(plan, training.model)) {
+                assertEquals(!failure.getKey().startsWith("cuMem"), ahead.isPresent(), failure.getKey());
+                training.backend.workspace().reserve(plan.totalBytes());
+                try (Executable executable = ahead.orElseGet(() -> lowered.bind(plan, training.model))) {
                     lowered.close();
                     training.images.orElseThrow().run(executable, 0, 0, LARGE);
                     training.update.apply(new UpdateScalars(0.1, 0.9, 1.0 / LARGE, 1e-3, 2));
@@ -299,7 +304,7 @@ class CudaAheadTest {
     }
 
     @Test
-    void aBindingAheadIsForItsModelAndItsPlan() {
+    void nothingIsBoundBeforeItsAddressesAreThere() {
         StandIns standIns = cuda.standIns();
         try (Training training = new Training(Precision.BF16, true);
                 ModelMemory other = ModelMemory.allocate(
@@ -307,25 +312,120 @@ class CudaAheadTest {
             Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
             try (LoweredProgram lowered = training.backend.lower(program)) {
                 WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
-                long recorded = standIns.calls("cuGraphUpload");
-                lowered.bindAhead(plan, training.model);
-                assertEquals(recorded, standIns.calls("cuGraphUpload"), "no memory is there yet");
+                assertTrue(lowered.bindAhead(plan, training.model).isEmpty(), "no memory is there yet");
                 prepare(training.backend, plan.totalBytes());
-                lowered.bindAhead(plan, other);
-                assertEquals(recorded, standIns.calls("cuGraphUpload"), "no bf16 weights are there yet");
-                lowered.bindAhead(plan, training.model);
-                lowered.bindAhead(plan, training.model);
-                assertEquals(recorded + 1, standIns.calls("cuGraphUpload"));
-                try (Executable executable = lowered.bind(plan, other)) {
-                    training.images.orElseThrow().run(executable, 0, 0, LARGE);
+                assertTrue(lowered.bindAhead(plan, other).isEmpty(), "no bf16 weights are there yet");
+                try (Executable executable =
+                        lowered.bindAhead(plan, training.model).orElseThrow()) {
+                    assertThrows(
+                            IllegalStateException.class,
+                            () -> training.images.orElseThrow().run(executable, 0, 0, LARGE),
+                            "the workspace was not reserved");
                 }
-                float[] untouched =
-                        new float[Math.toIntExact(training.model.gradients().elements())];
-                training.model.gradients().read(0, untouched);
-                assertArrayEquals(new float[untouched.length], untouched);
-                other.gradients().read(0, untouched);
-                assertFalse(Arrays.equals(new float[untouched.length], untouched), "gradients of the other");
             }
+            standIns.attribute(MAPS_MEMORY, 0);
+        }
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.expect();
+            training.update(SMALL);
+            training.backend.workspace().reserve(100 << 20);
+            Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
+            try (LoweredProgram lowered = training.backend.lower(program)) {
+                WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                assertTrue(lowered.bindAhead(plan, training.model).isEmpty(), "memory that moves");
+            }
+        }
+    }
+
+    /** Programs are closed behind a launch that has not run; a step that still runs is none the worse for it. */
+    @Test
+    void whatIsClosedWhileItRunsRunsToItsEnd() {
+        float[] expected = null;
+        for (boolean early : new boolean[] {false, true}) {
+            if (!cuda.realDevice()) {
+                cuda.standIns().schedule(StandIns.Schedule.LAZY, seed);
+            }
+            try (Training training = new Training(Precision.BF16, true)) {
+                Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
+                for (int i = 0; i < 3; i++) {
+                    LoweredProgram lowered = training.backend.lower(program);
+                    Executable executable =
+                            lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), training.model);
+                    lowered.close();
+                    training.images.orElseThrow().run(executable, 0, 0, LARGE);
+                    training.images.orElseThrow().run(executable, 0, 0, LARGE);
+                    if (early) {
+                        executable.close();
+                    }
+                    training.update.apply(new UpdateScalars(0.1, 0.9, 1.0 / LARGE, 1e-3, i + 1));
+                    training.backend.metrics().read();
+                    executable.close();
+                }
+                if (expected == null) {
+                    expected = training.weights();
+                } else {
+                    assertArrayEquals(expected, training.weights(), "seed " + seed);
+                }
+            }
+        }
+    }
+
+    @Test
+    void closingWaitsForNobody() {
+        StandIns standIns = cuda.standIns();
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.update(SMALL);
+            training.update(LARGE);
+            long waits = standIns.calls("cuStreamSynchronize") + standIns.calls("cuEventSynchronize");
+            training.steps.passed(100);
+            training.steps.expect(List.of(new BatchUse(LARGE, 9, 100, 999)));
+            training.steps.passed(101);
+            training.update(LARGE);
+            assertEquals(waits, standIns.calls("cuStreamSynchronize") + standIns.calls("cuEventSynchronize"));
+        }
+    }
+
+    @Test
+    void whatIsRefusedAheadIsGivenBackAndMemoryIsNeverPromisedTwice() {
+        StandIns standIns = cuda.standIns();
+        try (CudaBackend backend = open(Precision.FP32)) {
+            CudaWorkspace workspace = backend.workspace();
+            workspace.reserve(10 << 20);
+            long others = standIns.usedBytes() - workspace.capacityBytes();
+            standIns.memory(standIns.usedBytes() + (80 << 20));
+            assertThrows(CudaException.class, () -> {
+                while (workspace.prepare(200 << 20)) {}
+            });
+            assertEquals(others + (10 << 20), standIns.usedBytes(), "what was prepared is given back");
+            workspace.reserve(50 << 20);
+            standIns.fail("cuMemCreate", 1, OUT_OF_MEMORY);
+            // In the middle of a chunk: it is unmapped, and the smaller one in its place is refused.
+            assertThrows(CudaException.class, () -> workspace.shrink(30 << 20));
+            assertEquals(standIns.usedBytes() - others, workspace.capacityBytes());
+            workspace.reserve(30 << 20);
+            assertEquals(30 << 20, workspace.capacityBytes());
+            assertEquals(30 << 20, standIns.usedBytes() - others);
+        }
+    }
+
+    /** Where images are on the device the first feed makes room, and may be refused like any other growth. */
+    @Test
+    void aFirstFeedThatIsRefusedSaysWhatWouldFit() {
+        StandIns standIns = cuda.standIns();
+        try (Training training = new Training(Precision.FP32, true)) {
+            training.update(SMALL);
+            float[] before = training.weights();
+            long enough = standIns.usedBytes() + 2 * PAGE;
+            standIns.memory(enough - 1);
+            Step step = training.steps.forBatch(SMALL);
+            DeviceMemoryException refused =
+                    assertThrows(DeviceMemoryException.class, () -> step.run(training.stream, 0, 0, 1, () -> {}));
+            assertTrue(String.valueOf(refused.getMessage()).contains("feeding 8 samples"), refused.getMessage());
+            assertTrue(String.valueOf(refused.getMessage()).contains("--memory-budget"), refused.getMessage());
+            standIns.memory(enough);
+            step.run(training.stream, 0, 0, 1, () -> {});
+            training.update.apply(new UpdateScalars(0.1, 0.9, 1.0 / SMALL, 1e-3, 2));
+            assertFalse(Arrays.equals(before, training.weights()));
         }
     }
 
