@@ -570,10 +570,16 @@ public abstract class BackendContract {
                 workspace.shrink(0);
                 assertEquals(0, workspace.capacityBytes());
                 assertTrue(workspace.peakBytes() >= grown, "the peak outlives shrinking");
+                Optional<Rig> ahead = Rig.ahead(backend, second.program, second.model);
                 prepare(workspace, second.plan.totalBytes());
                 workspace.reserve(second.plan.totalBytes());
                 checkRerun(backend, second, large, largeFeed);
                 checkRerun(backend, first, small, smallFeed);
+                ahead.ifPresent(rig -> {
+                    checkRerun(backend, rig, large, largeFeed);
+                    checkRerun(backend, second, large, largeFeed);
+                    rig.close();
+                });
             }
         }
     }

@@ -8,7 +8,9 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
+import java.util.Optional;
 import java.util.Random;
+import java.util.concurrent.CompletableFuture;
 
 /** A program bound on a backend, with a model of its own or a shared one. */
 public final class Rig implements AutoCloseable {
@@ -31,6 +33,32 @@ public final class Rig implements AutoCloseable {
     /** Binds on a model that is there already. */
     public Rig(Backend backend, Program program, ModelMemory model) {
         this(backend, program, model, false);
+    }
+
+    private Rig(Program program, WorkspacePlan plan, ModelMemory model, Executable executable) {
+        this.ownsModel = false;
+        this.program = program;
+        this.plan = plan;
+        this.model = model;
+        this.executable = executable;
+    }
+
+    /**
+     * Binds ahead, on another thread, as a training run does; the workspace is prepared and not reserved.
+     *
+     * @return empty where the backend cannot do that
+     */
+    public static Optional<Rig> ahead(Backend backend, Program program, ModelMemory model) {
+        return CompletableFuture.supplyAsync(() -> {
+                    try (LoweredProgram lowered = backend.lower(program)) {
+                        WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                        lowered.compile();
+                        while (backend.workspace().prepare(plan.totalBytes())) {}
+                        return lowered.bindAhead(plan, model)
+                                .map(executable -> new Rig(program, plan, model, executable));
+                    }
+                })
+                .join();
     }
 
     private Rig(Backend backend, Program program, ModelMemory model, boolean ownsModel) {

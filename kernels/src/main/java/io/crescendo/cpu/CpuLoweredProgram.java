@@ -11,6 +11,7 @@ import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.WorkspacePlan;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 
 /**
  * A program cut into shards, with one lowered section per size of shard.
@@ -81,10 +82,20 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
+        backend.workspace().reserve(plan.totalBytes());
+        return bound(plan, model);
+    }
+
+    /** Addresses are set at the first run. */
+    @Override
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+        return Optional.of(bound(plan, model));
+    }
+
+    private CpuExecutable bound(WorkspacePlan plan, ModelMemory model) {
         backend.useThreads();
         NativeScope owned = backend.childScope();
         try {
-            backend.workspace().reserve(plan.totalBytes());
             List<CpuExecutable.Kept> kept = new ArrayList<>();
             for (Value value : program.kept()) {
                 if (value.home() == Home.ARENA) {
