@@ -57,6 +57,9 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
         try {
             return region.prepare(bytes);
         } catch (CudaException e) {
+            if (e.outOfMemory()) {
+                return false; // as whoever reserves it will hear
+            }
             throw device.health().note(e);
         }
     }

@@ -21,6 +21,10 @@ final class Retired implements AutoCloseable {
 
     /** Releases a scope some time after everything that is on the compute stream now. */
     synchronized void add(CudaScope scope) {
+        if (device.health().failed()) {
+            scope.close(); // nothing runs any more, and nobody can ask
+            return;
+        }
         try {
             releasePassed();
             CudaScope failed = device.newScope();
@@ -32,7 +36,9 @@ final class Retired implements AutoCloseable {
             }
             entries.add(new Entry(scope, passed));
         } catch (jcuda.CudaException e) {
-            throw scope.closeAfter(device.health().note(CudaCalls.failure("release what was made on the device", e)));
+            throw scope.closeAfter(CudaCalls.failure("release what was made on the device", e));
+        } catch (CudaException e) {
+            throw scope.closeAfter(e);
         }
     }
 

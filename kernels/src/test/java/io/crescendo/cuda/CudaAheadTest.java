@@ -41,6 +41,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Random;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
@@ -53,6 +54,7 @@ import org.junit.jupiter.api.Test;
 @Tag("cuda")
 class CudaAheadTest {
     private static final int OUT_OF_MEMORY = 2;
+    private static final int ECC_UNCORRECTABLE = 214;
     private static final int NOT_SUPPORTED = 801;
     private static final int MAPS_MEMORY = 102; // CU_DEVICE_ATTRIBUTE_VIRTUAL_MEMORY_MANAGEMENT_SUPPORTED
     private static final long PAGE = 2L << 20;
@@ -296,11 +298,7 @@ class CudaAheadTest {
     }
 
     private static void prepare(CudaBackend backend, long bytes) {
-        try {
-            while (backend.workspace().prepare(bytes)) {}
-        } catch (CudaException e) {
-            assertTrue(e.outOfMemory(), String.valueOf(e.getMessage()));
-        }
+        while (backend.workspace().prepare(bytes)) {}
     }
 
     @Test
@@ -370,6 +368,23 @@ class CudaAheadTest {
         }
     }
 
+    /** What is retired cannot be asked about any more, and its failing again is no news. */
+    @Test
+    void afterAFailureWhatWasRetiredClosesQuietly() {
+        StandIns standIns = cuda.standIns();
+        Training training = new Training(Precision.FP32, true);
+        training.update(SMALL);
+        training.update(LARGE);
+        training.steps.expect(List.of(new BatchUse(SMALL, 9, 0, 9), new BatchUse(LARGE, 9, 10, 999)));
+        training.steps.passed(10);
+        assertEquals(Set.of(LARGE), training.steps.boundMicroBatches(), "one was retired");
+        standIns.loud(false);
+        standIns.fail("cuGraphLaunch", 1, ECC_UNCORRECTABLE);
+        assertThrows(CudaException.class, () -> training.update(LARGE));
+        training.close();
+        standIns.loud(true);
+    }
+
     @Test
     void closingWaitsForNobody() {
         StandIns standIns = cuda.standIns();
@@ -393,9 +408,7 @@ class CudaAheadTest {
             workspace.reserve(10 << 20);
             long others = standIns.usedBytes() - workspace.capacityBytes();
             standIns.memory(standIns.usedBytes() + (80 << 20));
-            assertThrows(CudaException.class, () -> {
-                while (workspace.prepare(200 << 20)) {}
-            });
+            prepare(backend, 200 << 20);
             assertEquals(others + (10 << 20), standIns.usedBytes(), "what was prepared is given back");
             workspace.reserve(50 << 20);
             standIns.fail("cuMemCreate", 1, OUT_OF_MEMORY);
