@@ -106,7 +106,7 @@ final class Preparation implements AutoCloseable {
 
     /** Whether all is done for a batch that was asked for. */
     boolean isReady(int batch) {
-        return !isAskedFor(batch) && planned(batch) != null;
+        return planned(batch) != null && !isAskedFor(batch); // in this order: who asks hears at once of a failure
     }
 
     /** Waits for a batch, or prepares it here and now. */
