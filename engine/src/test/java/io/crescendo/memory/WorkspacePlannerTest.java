@@ -163,6 +163,7 @@ class WorkspacePlannerTest {
         WorkspacePlan plan = WorkspacePlanner.plan(program, sizes);
         Liveness liveness = Liveness.of(program);
         long most = 0;
+        long mostListed = 0;
         for (int i = 0; i < program.ops().size(); i++) {
             int index = i;
             List<Value> alive = program.values().stream()
@@ -170,12 +171,14 @@ class WorkspacePlannerTest {
                     .toList();
             String where = what + ", " + program.describe(i);
             long sum = sizes.scratchBytes(i) > 0 ? aligned(sizes.scratchBytes(i)) : 0;
+            long listed = sizes.scratchBytes(i);
             for (int held = 0; held <= i; held++) {
                 long bytes = sizes.heldBytes(held);
                 if (bytes == 0) {
                     continue;
                 }
                 sum += aligned(bytes);
+                listed += bytes;
                 long offset = plan.heldOffset(held);
                 assertEquals(0, offset % A, where);
                 assertTrue(offset + bytes <= plan.totalBytes(), where);
@@ -196,6 +199,7 @@ class WorkspacePlannerTest {
             for (int a = 0; a < alive.size(); a++) {
                 Value left = alive.get(a);
                 sum += aligned(sizes.bytes(left));
+                listed += sizes.bytes(left);
                 assertEquals(0, plan.offset(left) % A, where);
                 assertTrue(plan.offset(left) + sizes.bytes(left) <= plan.totalBytes(), where);
                 if (sizes.scratchBytes(i) > 0) {
@@ -211,6 +215,7 @@ class WorkspacePlannerTest {
                             || overwrites(program, liveness, sizes, i, right, left)) {
                         if (plan.offset(left) == plan.offset(right)) {
                             sum -= aligned(sizes.bytes(left));
+                            listed -= sizes.bytes(left);
                             continue;
                         }
                     }
@@ -220,9 +225,15 @@ class WorkspacePlannerTest {
                 }
             }
             most = Math.max(most, sum);
+            mostListed = Math.max(mostListed, listed);
         }
         assertEquals(most, plan.lowerBoundBytes(), what + ": the bound is the most that is alive at once");
         assertTrue(plan.totalBytes() >= plan.lowerBoundBytes(), what);
+        WorkspaceReport report = WorkspaceReport.of(program, sizes, plan, Integer.MAX_VALUE);
+        long reported = report.largest().stream()
+                .mapToLong(WorkspaceReport.Entry::bytes)
+                .sum();
+        assertEquals(mostListed, reported, what + ": the report lists all that is alive at the fullest moment");
         return plan;
     }
 

@@ -67,13 +67,9 @@ final class Inputs {
                 .filter(Op.SoftmaxCrossEntropy.class::isInstance)
                 .mapToInt(op -> ((Op.SoftmaxCrossEntropy) op).logits().shape().intDim(1))
                 .min();
-        this.imagesAt = aligned(LABELS_AT + (readsLabels ? (long) Integer.BYTES * samples : 0));
+        this.imagesAt = OpPlan.aligned(LABELS_AT + (readsLabels ? (long) Integer.BYTES * samples : 0));
         this.stagedBytes = imagesAt + (long) Float.BYTES * imageElements;
         this.regionBytes = imagesAt + (long) backend.elementBytes() * imageElements;
-    }
-
-    private static long aligned(long bytes) {
-        return (bytes + OpPlan.SCRATCH_ALIGNMENT - 1) / OpPlan.SCRATCH_ALIGNMENT * OpPlan.SCRATCH_ALIGNMENT;
     }
 
     /**

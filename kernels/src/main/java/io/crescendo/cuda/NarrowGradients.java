@@ -9,9 +9,9 @@ import java.util.Map;
  * Weight gradients in bf16, which are added to the float32 pack: cuDNN has no method that adds products of bf16
  * activations to float32 itself.
  *
- * <p>Each stays where its convolution left it until the last one has come, and then one launch adds them all. A launch
- * for each would take as long as moving most of them does. A weight that several convolutions use has as many summands;
- * those go to launches one after the other, for the threads of one launch do not wait for each other.
+ * <p>Each stays where its convolution left it until the last one has come, and then one launch adds them all, instead
+ * of a small one behind every convolution. A weight that several convolutions use has as many summands; those go to
+ * launches one after the other, for the threads of one launch do not wait for each other.
  */
 final class NarrowGradients {
     /** MOST_SUMMANDS of convolution.cu. */

@@ -53,6 +53,11 @@ final class OpPlan implements AutoCloseable {
         Launch bind(Addresses at);
     }
 
+    /** Rounded up to a multiple of {@link #SCRATCH_ALIGNMENT}. */
+    static long aligned(long bytes) {
+        return (bytes + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+    }
+
     int index() {
         return index;
     }
@@ -60,7 +65,7 @@ final class OpPlan implements AutoCloseable {
     /** Reserves memory that only this operation uses, and only while it runs; gives its offset. */
     long scratch(long size) {
         long offset = scratchBytes;
-        scratchBytes += (size + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+        scratchBytes += aligned(size);
         return offset;
     }
 
@@ -71,7 +76,7 @@ final class OpPlan implements AutoCloseable {
     /** Reserves memory that this operation fills and that stays until the program has ended; gives its offset. */
     long hold(long size) {
         long offset = heldBytes;
-        heldBytes += (size + SCRATCH_ALIGNMENT - 1) / SCRATCH_ALIGNMENT * SCRATCH_ALIGNMENT;
+        heldBytes += aligned(size);
         return offset;
     }
 

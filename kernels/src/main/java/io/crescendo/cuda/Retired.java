@@ -27,12 +27,12 @@ final class Retired implements AutoCloseable {
         }
         try {
             releasePassed();
-            CudaScope failed = device.newScope();
-            CudaEvent passed = failed.own(new CudaEvent());
+            CudaScope made = device.newScope();
+            CudaEvent passed = made.own(new CudaEvent());
             try {
                 passed.record(device.stream());
             } catch (jcuda.CudaException e) {
-                throw failed.closeAfter(e);
+                throw made.closeAfter(e);
             }
             entries.add(new Entry(scope, passed));
         } catch (jcuda.CudaException e) {
