@@ -1,20 +1,17 @@
-// The first launch of an update: puts its numbers into device memory, where the kernels behind it
-// read them, and finds the norm of the whole gradient without asking the host: whether all of it is
-// finite, and gradient clipping, whose factor goes into the scale. With s = gradientScale
-// (1 / batch):
+// The first launch of an update: finds the norm of the whole gradient without asking the host:
+// whether all of it is finite, and gradient clipping, whose factor goes into the scale that the
+// kernels behind it read. With s = given.gradientScale (1 / batch):
 //
 //   norm <- |s * dw|^2
-//   scalars <- the arguments, but gradientScale <- s * min(1, clipNorm / |s * dw|)
+//   scalars <- given, but gradientScale <- s * min(1, given.clipNorm / |s * dw|)
 //   notFinite <- 1 if norm is infinite or NaN
 //
 // A pass of its own: an update that looked for itself would have changed other weights by the time
 // it found the NaN among its last.
 //
 // dw          (count) float32, the SUM over the batch.
-// learningRate to clipNorm: an UpdateScalars; clipNorm infinite leaves the scale alone. They come
-//             with the launch, for an upload would be three more calls of the driver, and a copy that
-//             the device waits for.
-// scalars     one UpdateScalars in device memory, written.
+// given       one UpdateScalars in device memory; clipNorm infinite leaves the scale alone.
+// scalars     another, written.
 // norm        a double, or null.
 // notFinite   an int in device memory, or null; else left alone.
 // partials    (blocks) double, scratch.
@@ -24,13 +21,11 @@
 // Twin        io.crescendo.reference.ReferenceUpdate
 #include "update.cuh"
 
-KERNEL clip_gradient(const float* dw, long long count, float learningRate, float momentum,
-                     float gradientScale, float weightDecay, float oneMinusMomentum,
-                     float firstCorrection, float secondCorrection, float clipNorm,
+KERNEL clip_gradient(const float* dw, long long count, const UpdateScalars* given,
                      UpdateScalars* scalars, double* norm, int* notFinite, double* partials,
                      unsigned* ticket) {
     __shared__ float shared[WARPS];
-    const float scale = gradientScale;
+    const float scale = given->gradientScale;
     float square = 0.0f;
     const auto add = [&](const Floats<4>& gradients) {
 #pragma unroll
@@ -63,12 +58,7 @@ KERNEL clip_gradient(const float* dw, long long count, float learningRate, float
     // Infinity and NaN are the only numbers whose difference with themselves is not zero.
     if (notFinite != nullptr && !(total - total == 0.0)) *notFinite = 1;
     float length = (float)sqrt(total);
-    *scalars = UpdateScalars{learningRate,
-                             momentum,
-                             length > clipNorm ? scale * (clipNorm / length) : scale,
-                             weightDecay,
-                             oneMinusMomentum,
-                             firstCorrection,
-                             secondCorrection,
-                             clipNorm};
+    UpdateScalars clipped = *given;
+    if (length > clipped.clipNorm) clipped.gradientScale = scale * (clipped.clipNorm / length);
+    *scalars = clipped;
 }

@@ -1,8 +1,8 @@
 // Batch gather with augmentation from a data set that lies on the device: permutation, padded crop,
 // flip, normalisation, conversion and NHWC in one pass; the same batches as the host's stream.
 //
-//   s = order[position + n]
-//   u = words of Philox(seed, stream AUGMENTATION, step epoch, index s)
+//   s = order[place.position + n]
+//   u = words of Philox(place.clock.seed, stream AUGMENTATION, step place.epoch, index s)
 //   down = high(u[1] * (2 * padding + 1)) - padding,  right = the same of u[2]
 //   v = W - 1 - w where flip and the top bit of u[0] is set, else w
 //   y[n,h,w,c] = table[c][pixels[s, c, mirror(h + down), mirror(v + right)]]
@@ -13,17 +13,15 @@
 // labels      (samples) int32.
 // order       (samples) int32: the permutation of the epoch.
 // table       (C, 256) float32: the normalised value of every level.
-// seed, epoch, position
-//             the run's seed and the place of the batch's first sample. By value: the launch stands
-//             before the recorded program, not in it.
+// place       one BatchPlace in device memory: the run's seed and where the batch's first sample is.
 // y           (batch, H, W, C) T.
 // outLabels   (batch) int32, or null.
-// clock       one DropoutClock, or null: receives seed and firstSample, which the program behind
-//             this launch reads.
+// clock       one DropoutClock, or null: receives place.clock, which the program behind this launch
+//             reads.
 // Launch      1-D, grid-stride, one block per sample; meant: `batch` blocks. padding < H and W.
 // Traffic     1 + S per element.
 // Twin        io.crescendo.data.BatchStream
-#include "clock.cuh"
+#include "step.cuh"
 
 __device__ __forceinline__ int mirrored(int line, int lines) {
     if (line < 0) return -line;
@@ -33,18 +31,16 @@ __device__ __forceinline__ int mirrored(int line, int lines) {
 template <class T>
 __device__ __forceinline__ void gather(
     const unsigned char* __restrict__ pixels, const int* __restrict__ labels,
-    const int* __restrict__ order, const float* __restrict__ table, long long seed, long long epoch,
-    long long position, T* __restrict__ y, int* __restrict__ outLabels, DropoutClock* clock,
-    long long firstSample, int batch, int channels, int height, int width, int padding, int flip) {
-    if (clock != nullptr && thread_of_grid() == 0) {
-        clock->seed = seed;
-        clock->firstSample = firstSample;
-    }
+    const int* __restrict__ order, const float* __restrict__ table,
+    const BatchPlace* __restrict__ place, T* __restrict__ y, int* __restrict__ outLabels,
+    DropoutClock* clock, int batch, int channels, int height, int width, int padding, int flip) {
+    if (clock != nullptr && thread_of_grid() == 0) *clock = place->clock;
     const int plane = height * width;
     for (int n = (int)blockIdx.x; n < batch; n += (int)gridDim.x) {
-        const int sample = order[position + n];
+        const int sample = order[place->position + n];
         // Every thread draws for itself: ten rounds cost less than a barrier.
-        const Words draw = philox(seed, AUGMENTATION, (unsigned)epoch, sample);
+        const Words draw =
+            philox(place->clock.seed, AUGMENTATION, (unsigned)place->epoch, sample);
         const unsigned places = 2u * (unsigned)padding + 1u;
         const int down = (int)__umulhi(draw.at[1], places) - padding;
         const int right = (int)__umulhi(draw.at[2], places) - padding;
@@ -62,13 +58,14 @@ __device__ __forceinline__ void gather(
     }
 }
 
+// Six blocks to a multiprocessor: left alone, ptxas aims at eight, and spills.
 #define GATHER(NAME, T)                                                                        \
-    KERNEL NAME(const unsigned char* pixels, const int* labels, const int* order,              \
-                const float* table, long long seed, long long epoch, long long position, T* y, \
-                int* outLabels, DropoutClock* clock, long long firstSample, int batch,         \
-                int channels, int height, int width, int padding, int flip) {                  \
-        gather<T>(pixels, labels, order, table, seed, epoch, position, y, outLabels, clock,    \
-                  firstSample, batch, channels, height, width, padding, flip);                 \
+    KERNEL_OF(6) NAME(const unsigned char* pixels, const int* labels, const int* order,        \
+                      const float* table, const BatchPlace* place, T* y, int* outLabels,       \
+                      DropoutClock* clock, int batch, int channels, int height, int width,     \
+                      int padding, int flip) {                                                 \
+        gather<T>(pixels, labels, order, table, place, y, outLabels, clock, batch, channels,   \
+                  height, width, padding, flip);                                               \
     }
 GATHER(gather_f32, float)
 GATHER(gather_bf16, bf16)

@@ -15,4 +15,5 @@
 #include "metrics.cu"
 #include "pointwise.cu"
 #include "pooling.cu"
+#include "step.cu"
 #include "update.cu"

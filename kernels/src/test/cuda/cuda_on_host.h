@@ -475,6 +475,8 @@ inline float rsqrtf(float value) { return 1.0f / sqrtf(value); }
 
 inline void __threadfence() {}
 
+inline void __threadfence_system() {}
+
 template <class T>
 T __shfl_sync(unsigned, T value, int from) {
     return cuda_on_host::exchange(value, from & 31);

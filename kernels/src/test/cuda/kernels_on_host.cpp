@@ -78,6 +78,7 @@ static const cuda_on_host::Entry ENTRIES[] = {
     BOTH(ghost_norm_backward),
     BOTH(gradient_sum),
     ENTRY(take_sums),
+    ENTRY(begin_step),
     BOTH(relu),
     BOTH(relu_gradient),
     BOTH(add),

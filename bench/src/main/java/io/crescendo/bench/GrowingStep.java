@@ -4,6 +4,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Augmentation;
@@ -90,21 +91,22 @@ public final class GrowingStep implements AutoCloseable {
      */
     public double update(int batch, int next) {
         Step step = steps.forBatch(batch);
+        UpdateScalars scalars = new UpdateScalars(
+                TrainingStep.LEARNING_RATE, TrainingStep.MOMENTUM, 1.0 / batch, TrainingStep.WEIGHT_DECAY, ++updates);
+        StepMetrics.Reading reading;
         if (images.isPresent()) {
-            step.run(images.get(), 0, 0);
+            reading = step.update(images.get(), 0, 0, update, scalars);
         } else {
             step.run(stream, 0, 0, 1, () -> {
                 if (next > 0 && steps.isPrepared(next)) { // as a training run does
                     stream.prefetch(0, 0, next);
                 }
             });
+            reading = backend.metrics().take();
+            update.apply(scalars);
         }
-        update.apply(new UpdateScalars(
-                TrainingStep.LEARNING_RATE, TrainingStep.MOMENTUM, 1.0 / batch, TrainingStep.WEIGHT_DECAY, ++updates));
-        // After the update, so that a device that works on its own is waited for to its end.
-        double loss = backend.metrics().read().loss() / batch;
-        backend.metrics().clear();
-        return loss;
+        backend.metrics().read(); // waits for a device that works on its own, to the end of the update
+        return reading.sums().loss() / batch;
     }
 
     @Override

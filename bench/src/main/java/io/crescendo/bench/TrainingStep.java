@@ -7,6 +7,7 @@ import io.crescendo.backend.Feed;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.memory.Recomputation;
@@ -14,6 +15,7 @@ import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One whole training step, prepared: forward, backward, loss read, update. Benchmarks and comparisons time this.
@@ -40,7 +42,7 @@ public final class TrainingStep implements AutoCloseable {
     private final int batch;
     private final double weightDecay;
     private long updates;
-    private long enqueued;
+    private StepMetrics.@Nullable Reading newest;
 
     /**
      * Traces, plans and prepares.
@@ -109,38 +111,31 @@ public final class TrainingStep implements AutoCloseable {
      * device is done. {@link #await} waits for all that was enqueued.
      */
     public void enqueue(Feed feed) {
-        enqueueGradients(feed);
-        enqueueUpdate();
+        step.run(feed);
+        newest = backend.metrics().take();
+        update.apply(nextScalars());
     }
 
     /** The same with a batch that lies on the device: the first samples of these images. */
     public void enqueue(ResidentImages images) {
-        enqueueGradients(images);
-        enqueueUpdate();
+        newest = images.update(step, 0, 0, batch, update, nextScalars());
     }
 
-    /** The first half of {@link #enqueue}: forward and backward pass. */
-    public void enqueueGradients(Feed feed) {
-        step.run(feed);
+    private UpdateScalars nextScalars() {
+        return new UpdateScalars(LEARNING_RATE, MOMENTUM, 1.0 / batch, weightDecay, ++updates);
     }
 
-    /** The same with a batch that lies on the device. */
-    public void enqueueGradients(ResidentImages images) {
-        images.run(step, 0, 0, batch);
-    }
-
-    /** The second half. */
-    public void enqueueUpdate() {
-        update.apply(new UpdateScalars(LEARNING_RATE, MOMENTUM, 1.0 / batch, weightDecay, ++updates));
-        enqueued++;
-    }
-
-    /** Waits for the device; returns the mean loss over everything enqueued since the last reading. */
+    /**
+     * Waits for the device; returns the mean loss over the batch before the update that was enqueued last.
+     *
+     * @throws IllegalStateException if none was
+     */
     public double await() {
-        double loss = backend.metrics().read().loss() / ((double) enqueued * batch);
-        backend.metrics().clear();
-        enqueued = 0;
-        return loss;
+        backend.metrics().read(); // the reading alone would not wait for the update behind it
+        if (newest == null) {
+            throw new IllegalStateException("no update was enqueued that could be waited for");
+        }
+        return newest.sums().loss() / batch;
     }
 
     /** Ten updates on one batch must lower its loss: a wrong step is not worth timing. */

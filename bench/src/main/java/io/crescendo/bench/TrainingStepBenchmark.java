@@ -118,7 +118,7 @@ public class TrainingStepBenchmark {
         double seconds = running.seconds();
         double loss = step.await();
         if (!Double.isFinite(loss)) {
-            throw new IllegalStateException("the mean loss of an iteration is " + loss);
+            throw new IllegalStateException("the last loss of an iteration is " + loss);
         }
         return enqueued * batch / seconds;
     }

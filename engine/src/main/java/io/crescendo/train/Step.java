@@ -4,6 +4,9 @@ import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
 import java.util.HashSet;
@@ -97,6 +100,23 @@ public final class Step {
     /** The same with batches that the device makes itself. */
     public void run(ResidentImages images, long epoch, long position) {
         run(images, epoch, position, null);
+    }
+
+    /**
+     * {@link #run(ResidentImages, long, long)}, then {@code take} of the metrics, then the update; the last micro-batch
+     * and what follows it in one.
+     *
+     * @return loss and hits of the batch
+     */
+    public StepMetrics.Reading update(
+            ResidentImages images, long epoch, long position, UpdateKernel update, UpdateScalars scalars) {
+        long at = position;
+        int last = parts.size() - 1;
+        for (int i = 0; i < last; i++) {
+            images.run(parts.get(i), epoch, at, sizes.get(i));
+            at += sizes.get(i);
+        }
+        return images.update(parts.get(last), epoch, at, sizes.get(last), update, scalars);
     }
 
     /** The same, and {@code norms} hears of every micro-batch. */

@@ -193,14 +193,25 @@ public final class Trainer implements AutoCloseable {
             Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
             Step running = split == null ? step : split;
             GradientNorms measuring = split == null ? null : norms;
-            forwardAndBackward(progress, running, measuring);
+            Progress next = plan.advance(progress, step.batch());
+            UpdateScalars scalars = scalars(planned, next);
+            StepMetrics.Reading reading;
+            PendingUpdates.Noise noise = null;
+            Runnable apply = () -> {};
+            if (resident.isPresent() && measuring == null) {
+                reading =
+                        running.update(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), update, scalars);
+            } else {
+                forwardAndBackward(progress, running, measuring);
+                if (measuring != null) {
+                    noise = new PendingUpdates.Noise(running.sizes(), measuring.take());
+                }
+                reading = backend.metrics().take();
+                apply = () -> update.apply(scalars);
+            }
             if (switched) { // not before: a device computes while what it no longer needs is closed
                 steps.passed(progress.samples());
             }
-            Progress next = plan.advance(progress, step.batch());
-            PendingUpdates.Noise noise =
-                    measuring == null ? null : new PendingUpdates.Noise(running.sizes(), measuring.take());
-            StepMetrics.Reading reading = backend.metrics().take();
             pending.add(
                     new PendingUpdates.Update(
                             planned,
@@ -212,7 +223,7 @@ public final class Trainer implements AutoCloseable {
                             updateStarted,
                             reading,
                             noise),
-                    () -> update.apply(scalars(planned, next)));
+                    apply);
             if (evaluationIsDue(progress, next)) {
                 evaluation = evaluate(next);
             }

@@ -352,7 +352,40 @@ public abstract class BackendContract {
                         IllegalArgumentException.class,
                         () -> images.run(rig.executable, 0, 0, network.batch() - 1),
                         "not the program's micro-batch");
+                updatesOnImagesAreThePartsOfThem(backend, network, images, samples);
             }
+        }
+    }
+
+    /** One model is trained by the parts of a step, another by whole ones that nobody waits for. */
+    private void updatesOnImagesAreThePartsOfThem(
+            Backend backend, NetworkCase network, ResidentImages images, int samples) {
+        Program program = network.training(backend.fusions());
+        int batch = network.batch();
+        try (Rig parts = new Rig(backend, program, seed);
+                Rig whole = new Rig(backend, program, seed);
+                UpdateKernel update =
+                        backend.prepareUpdate(new UpdateRule.Momentum(), parts.model, program.parameters(), p -> true);
+                UpdateKernel both = backend.prepareUpdate(
+                        new UpdateRule.Momentum(), whole.model, program.parameters(), p -> true)) {
+            List<StepMetrics.Reading> expected = new ArrayList<>();
+            List<StepMetrics.Reading> actual = new ArrayList<>();
+            for (int i = 1; i <= 5; i++) {
+                long epoch = random.nextInt(3);
+                int position = random.nextInt(samples - batch + 1);
+                UpdateScalars numbers = new UpdateScalars(0.1 / i, 0.9, 1.0 / batch, 1e-3, i);
+                images.run(parts.executable, epoch, position, batch);
+                expected.add(backend.metrics().take());
+                update.apply(numbers);
+                actual.add(images.update(whole.executable, epoch, position, batch, both, numbers));
+            }
+            for (int i = 0; i < expected.size(); i++) {
+                StepMetrics.Sums sums = actual.get(i).sums();
+                assertEquals(expected.get(i).sums().loss(), sums.loss(), 1e-3, "seed " + seed + ", update " + i);
+            }
+            assertArrayEquals(Rig.read(parts.model.weights()), Rig.read(whole.model.weights()), 1e-4f, "seed " + seed);
+            assertArrayEquals(
+                    new float[1], new float[] {(float) backend.metrics().read().loss()}, "sums were taken");
         }
     }
 

@@ -10,6 +10,9 @@ import io.crescendo.backend.ForwardingBackend;
 import io.crescendo.backend.ImageSource;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.BatchStream;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
@@ -46,6 +49,17 @@ class EvaluatorTest {
                 public void run(Executable executable, long epoch, long position, int samples) {
                     sizes.add(samples);
                     executable.run(feed(source, epoch, position, samples));
+                }
+
+                @Override
+                public StepMetrics.Reading update(
+                        Executable executable,
+                        long epoch,
+                        long position,
+                        int samples,
+                        UpdateKernel update,
+                        UpdateScalars scalars) {
+                    throw new AssertionError("an evaluation updates nothing");
                 }
 
                 @Override

@@ -29,6 +29,7 @@ import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.function.Consumer;
 import java.util.function.Predicate;
 
@@ -46,7 +47,9 @@ final class CudaBackend implements Backend {
     private final Staging staging;
     private final DeviceBlock tickets;
     private final CudaStepMetrics metrics;
+    private final StepNumbers numbers;
     private final Retired retired;
+    private final List<CudaUpdateKernel> updates = new CopyOnWriteArrayList<>();
     private final Object oneAtATime = new Object();
     private int images;
 
@@ -69,6 +72,7 @@ final class CudaBackend implements Backend {
             tickets = scope.own(DeviceBlock.allocate("tickets", (long) Integer.BYTES * Addresses.TICKETS));
             cuMemsetD8Async(tickets.pointer(), (byte) 0, tickets.bytes(), device.stream());
             metrics = new CudaStepMetrics(this, scope);
+            numbers = new StepNumbers(this, scope);
         } catch (jcuda.CudaException e) {
             throw scope.closeAfter(
                     CudaCalls.failure("set up " + device.properties().name(), e));
@@ -94,6 +98,11 @@ final class CudaBackend implements Backend {
         return staging;
     }
 
+    /** What changes from step to step. */
+    StepNumbers numbers() {
+        return numbers;
+    }
+
     /** Counts the sets of images that are on the device. */
     void useImages(int more) {
         images += more;
@@ -102,6 +111,24 @@ final class CudaBackend implements Backend {
     /** Whether there are images on the device that batches are made from. */
     boolean hasImages() {
         return images > 0;
+    }
+
+    /** The updates that are prepared; any thread may look. */
+    List<CudaUpdateKernel> updates() {
+        return updates;
+    }
+
+    /** After a launch that failed and perhaps left a step half-way: counts again what the device has begun. */
+    void recount(RuntimeException failure) {
+        if (device.health().failed() || CudaCalls.isFatal(failure)) {
+            return; // nothing will be launched any more
+        }
+        try {
+            numbers.recount();
+            metrics.recount();
+        } catch (RuntimeException e) {
+            failure.addSuppressed(e);
+        }
     }
 
     /** For what may still be in use when it is closed. */

@@ -1,21 +1,19 @@
 package io.crescendo.cuda;
 
-import static jcuda.driver.CUstream_flags.CU_STREAM_NON_BLOCKING;
 import static jcuda.driver.JCudaDriver.cuCtxSetCurrent;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRelease;
 import static jcuda.driver.JCudaDriver.cuDevicePrimaryCtxRetain;
 import static jcuda.driver.JCudaDriver.cuMemGetInfo;
-import static jcuda.driver.JCudaDriver.cuStreamCreate;
-import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.concurrent.locks.LockSupport;
+import java.util.function.BooleanSupplier;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
-import jcuda.driver.CUstream;
 
 /**
  * One opened device: its context, its streams and the handles of its libraries, in one scope.
@@ -27,6 +25,9 @@ final class CudaDevice implements AutoCloseable {
     /** Which device; CUDA_VISIBLE_DEVICES says which one of the machine's that is. */
     static final int NUMBER = 0;
 
+    /** The timer adds some 50 microseconds to it. */
+    private static final long LOOK_AGAIN_NANOS = 5_000;
+
     private final CudaScope scope;
     private final CudaScope.Health health;
     private final CudaDriver driver;
@@ -36,7 +37,7 @@ final class CudaDevice implements AutoCloseable {
     private final CUcontext context = new CUcontext();
     private final Lane lane;
     private final Lane measuring;
-    private final CUstream uploadStream = new CUstream();
+    private final CudaStream uploadStream;
     private final Kernels kernels;
     private final boolean mapsMemory;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
@@ -87,8 +88,7 @@ final class CudaDevice implements AutoCloseable {
         lane = new Lane(scope.own(new CudaScope(health)));
         lane.cublas();
         measuring = new Lane(scope.own(new CudaScope(health)));
-        cuStreamCreate(uploadStream, CU_STREAM_NON_BLOCKING);
-        scope.onClose(() -> cuStreamDestroy(uploadStream));
+        uploadStream = scope.own(new CudaStream());
         this.kernels = scope.own(Kernels.load(properties, cache));
         this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
     }
@@ -124,6 +124,22 @@ final class CudaDevice implements AutoCloseable {
     /** Waits until everything on the compute stream is done. */
     void await() {
         cuStreamSynchronize(lane.stream());
+    }
+
+    /**
+     * Waits until something is in pinned memory that the compute stream writes, and no longer: later work runs on.
+     *
+     * @param missing what is wrong if all work is done and it is not there
+     * @throws jcuda.CudaException if the device fails meanwhile
+     */
+    void await(BooleanSupplier arrived, String missing) {
+        while (!arrived.getAsBoolean()) {
+            enter();
+            if (driver.isIdle(lane.stream()) && !arrived.getAsBoolean()) {
+                throw new CudaException(missing + ", though the device has done all that it was given");
+            }
+            LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+        }
     }
 
     /** A scope for something made on this device. */
@@ -195,12 +211,12 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /** The compute stream. */
-    CUstream stream() {
+    CudaStream stream() {
         return lane.stream();
     }
 
     /** Copies from the host overlap with computing here. */
-    CUstream uploadStream() {
+    CudaStream uploadStream() {
         return uploadStream;
     }
 

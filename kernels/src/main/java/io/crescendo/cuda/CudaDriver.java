@@ -20,9 +20,9 @@ import jcuda.driver.JCudaDriver;
  * <p>IMPLEMENTATION NOTES. JCuda 12.6 hands {@code cuMemSetAccess} a location of garbage. It takes the fields of a
  * CUmemAllocationProp, which {@code cuMemCreate} and {@code cuMemGetAllocationGranularity} want, off the wrong class:
  * the driver gets the right numbers, but the Java heap is damaged (-Xcheck:jni says "wrong field ID"), and a later
- * garbage collection ends the process. And it reports "not yet" of {@code cuEventQuery} by an exception, which costs
- * more than the work it asks about. These are called through JNA, and so are the two that take the handle of
- * {@code cuMemCreate}, which JCuda's own class cannot be given.
+ * garbage collection ends the process. And it reports "not yet" of {@code cuEventQuery} and {@code cuStreamQuery} by an
+ * exception, which costs more than the work it asks about. These are called through JNA, and so are the two that take
+ * the handle of {@code cuMemCreate}, which JCuda's own class cannot be given.
  */
 final class CudaDriver {
     private static final int LOCATION_TYPE_DEVICE = 1;
@@ -45,6 +45,7 @@ final class CudaDriver {
     private final Function release;
     private final Function setAccess;
     private final Function eventQuery;
+    private final Function streamQuery;
 
     private CudaDriver(Found driver) {
         NativeLibrary library =
@@ -55,6 +56,7 @@ final class CudaDriver {
         this.release = library.getFunction("cuMemRelease");
         this.setAccess = library.getFunction("cuMemSetAccess");
         this.eventQuery = library.getFunction("cuEventQuery");
+        this.streamQuery = library.getFunction("cuStreamQuery");
     }
 
     /** Binds to the driver's library, which has been loaded. */
@@ -147,7 +149,16 @@ final class CudaDriver {
 
     /** Whether all work that an event was recorded behind is done. */
     boolean isDone(CudaEvent event) {
-        int status = eventQuery.invokeInt(new Object[] {new com.sun.jna.Pointer(event.handle())});
+        return isReady(eventQuery, event.handle());
+    }
+
+    /** Whether all work of a stream is done. */
+    boolean isIdle(CudaStream stream) {
+        return isReady(streamQuery, stream.handle());
+    }
+
+    private static boolean isReady(Function query, long handle) {
+        int status = query.invokeInt(new Object[] {new com.sun.jna.Pointer(handle)});
         if (status == CUresult.CUDA_ERROR_NOT_READY) {
             return false;
         }

@@ -3,14 +3,15 @@ package io.crescendo.cuda;
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 
 import io.crescendo.autograd.Home;
+import io.crescendo.autograd.Mode;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateScalars;
 import io.crescendo.memory.WorkspacePlan;
-import java.lang.System.Logger;
-import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -19,19 +20,16 @@ import org.jspecify.annotations.Nullable;
 /**
  * Replays a bound program; allocates nothing.
  *
- * <p>IMPLEMENTATION NOTES. The first run puts every operation on the stream one by one, and then once more while the
- * stream is recorded: libraries load kernels and set themselves up when a function is used for the first time, which a
- * recording forbids. From the second run on there is one launch. Recording again is only needed if the arena has moved,
- * which it does only on devices that cannot map memory.
+ * <p>IMPLEMENTATION NOTES. A program alone is one {@link Replay}, behind whatever brings it a fed batch. On images of
+ * the device the batch is made in the same replay, and an update that follows is too: such a step is one launch.
+ * Recording again is only needed if the arena has moved, which it does only on devices that cannot map memory.
  *
- * <p>A program that was bound ahead is recorded ahead too, on another lane, while a step runs. Its methods have been
- * measured, so the libraries are set up, mostly; where a recording fails nevertheless, the first run does it.
+ * <p>A program that was bound ahead is recorded ahead too, the way it will probably run: with the images and the update
+ * of the model's last steps, or alone.
  *
  * <p>In a profile all additions of narrow weight gradients count as the last of those operations' time.
  */
 final class CudaExecutable implements Executable {
-    private static final Logger LOG = System.getLogger(CudaExecutable.class.getName());
-
     private final CudaBackend backend;
     private final CudaDevice device;
     private final Program program;
@@ -42,16 +40,26 @@ final class CudaExecutable implements Executable {
     private final CudaScope scope;
     private final List<Kept> kept = new ArrayList<>();
     private final Runnable launch = this::launch; // made once: replaying allocates nothing
-    private Enqueued[] launches = {};
-    private @Nullable Recording recording;
+    private List<Enqueued> launches = List.of();
+    private @Nullable Replay alone;
+    private @Nullable OnImages gathered;
+    private @Nullable OnImages updating;
     private long generation = -1;
     private boolean closed;
 
-    /** One launch and whose it is: of which operation, or behind them all. */
-    private record Enqueued(Launch launch, int operation, String owner) {}
+    /** One launch, and of which operation it is; or behind them all. */
+    private record Enqueued(Replay.Item item, int operation) {}
 
     /** A value that stays readable: a copy in the device's own layout and type. */
     private record Kept(Value value, DeviceBlock block) {}
+
+    /** The program behind the making of its batch, perhaps with an update behind it. */
+    private record OnImages(
+            CudaResidentImages images, @Nullable CudaUpdateKernel update, Replay replay) {
+        boolean is(CudaResidentImages otherImages, @Nullable CudaUpdateKernel otherUpdate) {
+            return images == otherImages && update == otherUpdate;
+        }
+    }
 
     CudaExecutable(CudaLoweredProgram lowered, WorkspacePlan plan, ModelMemory model, Inputs inputs, CudaScope scope) {
         this.backend = lowered.backend();
@@ -67,16 +75,25 @@ final class CudaExecutable implements Executable {
                 kept.add(new Kept(value, scope.own(DeviceBlock.allocate("kept " + value, lowered.bytes(value)))));
             }
         }
-        scope.onClose(this::forgetRecording);
+        scope.onClose(this::forgetRecordings);
         bind();
     }
 
-    private void forgetRecording() {
-        Recording old = recording;
-        recording = null;
-        if (old != null) {
-            old.close();
+    private void forgetRecordings() {
+        CudaScope all = device.newScope();
+        if (alone != null) {
+            all.own(alone);
         }
+        if (gathered != null) {
+            all.own(gathered.replay);
+        }
+        if (updating != null) {
+            all.own(updating.replay);
+        }
+        alone = null;
+        gathered = null;
+        updating = null;
+        all.close();
     }
 
     private long currentGeneration() {
@@ -88,18 +105,67 @@ final class CudaExecutable implements Executable {
         List<Enqueued> bound = new ArrayList<>();
         for (int i = 0; i < plans.size(); i++) {
             for (OpPlan.Binder binder : plans.get(i).binders()) {
-                bound.add(new Enqueued(binder.bind(addresses), i, plans.get(i).toString()));
+                bound.add(new Enqueued(
+                        new Replay.Item(binder.bind(addresses), plans.get(i).toString()), i));
             }
         }
         for (Kept item : kept) {
             DevicePointer from = DevicePointer.at(addresses.value(item.value));
             bound.add(new Enqueued(
-                    lane -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), lane.stream()),
-                    plans.size(),
-                    "the copy of kept value " + item.value));
+                    new Replay.Item(
+                            lane -> cuMemcpyDtoDAsync(item.block.pointer(), from, item.block.bytes(), lane.stream()),
+                            "the copy of kept value " + item.value),
+                    plans.size()));
         }
-        launches = bound.toArray(Enqueued[]::new);
+        launches = bound;
         generation = currentGeneration();
+    }
+
+    /** The launches of the operations, between others. */
+    private Replay replay(List<Replay.Item> before, List<Replay.Item> after) {
+        List<Replay.Item> all = new ArrayList<>(before);
+        launches.forEach(enqueued -> all.add(enqueued.item));
+        all.addAll(after);
+        return new Replay(backend, backend.describe(program), all);
+    }
+
+    private Replay alone() {
+        if (alone == null) {
+            alone = replay(List.of(), List.of());
+        }
+        return alone;
+    }
+
+    private void launch() {
+        alone().launch();
+    }
+
+    private Replay gathered(CudaResidentImages images) {
+        if (gathered == null || !gathered.is(images, null)) {
+            close(gathered);
+            gathered = new OnImages(
+                    images, null, replay(List.of(backend.numbers().begin(), inputs.gather(images)), List.of()));
+        }
+        return gathered.replay;
+    }
+
+    private Replay updating(CudaResidentImages images, CudaUpdateKernel update) {
+        if (updating == null || !updating.is(images, update)) {
+            close(updating);
+            List<Replay.Item> after = new ArrayList<>(List.of(backend.metrics().taking()));
+            after.addAll(update.launches());
+            updating = new OnImages(
+                    images, update, replay(List.of(backend.numbers().begin(), inputs.gather(images)), after));
+        }
+        return updating.replay;
+    }
+
+    /** For other images or another update than before, which is rare: the old graph may be running. */
+    private void close(@Nullable OnImages old) {
+        if (old != null) {
+            device.await();
+            old.replay.close();
+        }
     }
 
     @Override
@@ -116,7 +182,7 @@ final class CudaExecutable implements Executable {
     private void run(Feed feed, Runnable launches) {
         requireOpen();
         inputs.check(feed);
-        begin();
+        enter();
         try {
             inputs.feed(feed);
             launches.run();
@@ -131,10 +197,46 @@ final class CudaExecutable implements Executable {
     void run(CudaResidentImages images, long epoch, long position, int samples) {
         requireOpen();
         inputs.check(images, samples);
-        begin();
+        enter();
         try {
-            inputs.gather(images, epoch, position);
-            launch();
+            inputs.reserveForGather();
+            backend.numbers().await();
+            images.place(epoch, position);
+            gathered(images).launch();
+            backend.numbers().sent();
+        } catch (jcuda.CudaException e) {
+            throw backend.lateFailure("run " + backend.describe(program), e);
+        } catch (CudaException e) {
+            throw backend.late(e);
+        }
+    }
+
+    /** The same, with the sums taken and an update applied. */
+    StepMetrics.Reading update(
+            CudaResidentImages images,
+            long epoch,
+            long position,
+            int samples,
+            CudaUpdateKernel update,
+            UpdateScalars scalars) {
+        requireOpen();
+        inputs.check(images, samples);
+        update.requireOpen();
+        if (!update.isOf(model)) {
+            throw new IllegalArgumentException(
+                    "the update was prepared for another model than " + backend.describe(program));
+        }
+        enter();
+        try {
+            inputs.reserveForGather();
+            backend.numbers().await();
+            backend.metrics().await();
+            images.place(epoch, position);
+            update.images(images);
+            update.pass(scalars);
+            updating(images, update).launch();
+            backend.numbers().sent();
+            return backend.metrics().taken();
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("run " + backend.describe(program), e);
         } catch (CudaException e) {
@@ -146,7 +248,7 @@ final class CudaExecutable implements Executable {
         return backend;
     }
 
-    private void begin() {
+    private void enter() {
         device.enter();
         if (backend.workspace().capacityBytes() < plan.totalBytes()) {
             throw new IllegalStateException("the workspace holds "
@@ -155,7 +257,7 @@ final class CudaExecutable implements Executable {
         }
         if (generation != currentGeneration()) {
             try {
-                forgetRecording();
+                forgetRecordings();
                 bind();
             } catch (jcuda.CudaException e) {
                 throw backend.lateFailure("prepare " + backend.describe(program) + " again", e);
@@ -165,70 +267,16 @@ final class CudaExecutable implements Executable {
         }
     }
 
-    private void launch() {
-        if (recording != null) {
-            recording.launch(device.stream());
-        } else if (device.graphs()) {
-            enqueueAll(device.lane());
-            record();
-        } else {
-            enqueueOneByOne();
-        }
-    }
-
-    private void record() {
-        try {
-            recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
-        } catch (jcuda.CudaException e) {
-            throw unrecordable(CudaCalls.name(e), e);
-        } catch (CudaException e) {
-            throw unrecordable(String.valueOf(e.getMessage()), e);
-        }
-    }
-
-    /** Records the program while another one runs; does nothing if that is not possible. */
+    /** Records the program while another one runs, as steps of its model run now, if that is possible. */
     void recordAhead() {
-        try {
-            recording = backend.recordAhead(this::enqueueAll);
-        } catch (RuntimeException e) {
-            device.health().note(e);
-            LOG.log(Level.DEBUG, "{0} cannot be recorded ahead: {1}", backend.describe(program), e.getMessage());
-        }
-    }
-
-    private CudaException unrecordable(String reason, RuntimeException cause) {
-        return new CudaException(
-                "cannot record " + backend.describe(program) + " as a graph: " + reason
-                        + ". It may run without graphs (--no-graphs)",
-                cause);
-    }
-
-    private void enqueueAll(Lane lane) {
-        for (Enqueued item : launches) {
-            enqueue(item, lane);
-        }
-    }
-
-    private static void enqueue(Enqueued item, Lane lane) {
-        try {
-            item.launch.enqueue(lane);
-        } catch (jcuda.CudaException e) {
-            throw CudaCalls.failure("run " + item.owner, e);
-        } catch (CudaException e) {
-            throw new CudaException("cannot run " + item.owner + ": " + e.getMessage(), e);
-        }
-    }
-
-    /** Waits after each, so that what the device finds wrong has a name. */
-    private void enqueueOneByOne() {
-        for (Enqueued item : launches) {
-            enqueue(item, device.lane());
-            try {
-                device.await();
-            } catch (jcuda.CudaException e) {
-                throw CudaCalls.failure("run " + item.owner, e);
+        for (CudaUpdateKernel update : backend.updates()) {
+            CudaResidentImages images = update.images();
+            if (images != null && update.isOf(model) && program.mode() == Mode.TRAINING && inputs.fit(images)) {
+                updating(images, update).recordAhead();
+                return;
             }
         }
+        alone().recordAhead();
     }
 
     private void launchTimed(double[] seconds) {
@@ -236,13 +284,13 @@ final class CudaExecutable implements Executable {
             events.record(0, device.stream());
             int next = 0;
             for (int op = 0; op < plans.size(); op++) {
-                while (next < launches.length && launches[next].operation == op) {
-                    enqueue(launches[next++], device.lane());
+                while (next < launches.size() && launches.get(next).operation == op) {
+                    launches.get(next++).item.enqueue(device.lane());
                 }
                 events.record(op + 1, device.stream());
             }
-            while (next < launches.length) {
-                enqueue(launches[next++], device.lane());
+            while (next < launches.size()) {
+                launches.get(next++).item.enqueue(device.lane());
             }
             events.addTo(seconds);
         }

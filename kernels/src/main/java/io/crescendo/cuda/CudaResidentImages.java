@@ -6,6 +6,9 @@ import io.crescendo.backend.Executable;
 import io.crescendo.backend.ImageSource;
 import io.crescendo.backend.Precision;
 import io.crescendo.backend.ResidentImages;
+import io.crescendo.backend.StepMetrics;
+import io.crescendo.backend.UpdateKernel;
+import io.crescendo.backend.UpdateScalars;
 import java.nio.ByteBuffer;
 import java.nio.IntBuffer;
 import java.util.OptionalInt;
@@ -19,12 +22,6 @@ import java.util.OptionalInt;
 final class CudaResidentImages implements ResidentImages {
     private static final int UPLOAD_BYTES = 4 << 20;
     private static final long NO_EPOCH = -1;
-
-    /** Places of the arguments of the kernel that change from run to run. */
-    private static final int EPOCH = 5;
-
-    private static final int POSITION = 6;
-    private static final int FIRST_SAMPLE = 10;
 
     private final CudaBackend backend;
     private final CudaDevice device;
@@ -104,7 +101,7 @@ final class CudaResidentImages implements ResidentImages {
         return count;
     }
 
-    /** The launch that makes batches of a size at these addresses; what differs from run to run is filled in later. */
+    /** The launch that makes batches of a size at these addresses; {@link StepNumbers} says which. */
     Kernels.Call gather(long images, long classes, long dropoutClock, int samples) {
         return device.kernels()
                 .call(
@@ -115,13 +112,10 @@ final class CudaResidentImages implements ResidentImages {
                         labels.address(),
                         order.address(),
                         table.address(),
-                        source.seed(),
-                        0L,
-                        0L,
+                        backend.numbers().placeAddress(),
                         images,
                         classes,
                         dropoutClock,
-                        0L,
                         samples,
                         source.channels(),
                         source.height(),
@@ -130,15 +124,12 @@ final class CudaResidentImages implements ResidentImages {
                         source.flip() ? 1 : 0);
     }
 
-    /** Puts a batch on the compute stream. */
-    void enqueue(Kernels.Call gather, long epoch, long position) {
+    /** Says which samples the next step takes. */
+    void place(long epoch, long position) {
         if (epoch != arranged) {
             arrange(epoch);
         }
-        gather.set(EPOCH, epoch);
-        gather.set(POSITION, position);
-        gather.set(FIRST_SAMPLE, epoch * source.samples() + position);
-        gather.enqueue(device.stream());
+        backend.numbers().place(source.seed(), epoch, position, epoch * source.samples() + position);
     }
 
     private void arrange(long epoch) {
@@ -152,6 +143,20 @@ final class CudaResidentImages implements ResidentImages {
 
     @Override
     public void run(Executable executable, long epoch, long position, int samples) {
+        own(executable, position, samples).run(this, epoch, position, samples);
+    }
+
+    @Override
+    public StepMetrics.Reading update(
+            Executable executable, long epoch, long position, int samples, UpdateKernel update, UpdateScalars scalars) {
+        CudaExecutable program = own(executable, position, samples);
+        if (!(update instanceof CudaUpdateKernel own) || own.backend() != backend) {
+            throw new IllegalArgumentException("the update was not prepared by " + backend.name());
+        }
+        return program.update(this, epoch, position, samples, own, scalars);
+    }
+
+    private CudaExecutable own(Executable executable, long position, int samples) {
         if (closed) {
             throw new IllegalStateException("the images of '" + source.name() + "' were closed already");
         }
@@ -162,14 +167,19 @@ final class CudaResidentImages implements ResidentImages {
         if (!(executable instanceof CudaExecutable own) || own.backend() != backend) {
             throw new IllegalArgumentException("the program was not bound by " + backend.name());
         }
-        own.run(this, epoch, position, samples);
+        return own;
+    }
+
+    /** Whether a program reads such images; zero channels stand for one that reads none. */
+    boolean fit(int channels, int plane, OptionalInt classes) {
+        return channels == source.channels()
+                && plane == source.height() * source.width()
+                && classes.orElse(source.classes()) >= source.classes();
     }
 
     /** Refuses programs for other images; zero channels stand for a program that reads none. */
     void requireFits(int channels, int plane, OptionalInt classes) {
-        if (channels != source.channels()
-                || plane != source.height() * source.width()
-                || classes.orElse(source.classes()) < source.classes()) {
+        if (!fit(channels, plane, classes)) {
             throw new IllegalArgumentException("the program reads " + channels + " channels of " + plane
                     + " pixels" + (classes.isPresent() ? " in " + classes.getAsInt() + " classes" : "") + ", but '"
                     + source.name() + "' has " + source.classes() + " classes of " + source.channels() + "x"

@@ -9,9 +9,9 @@ import io.crescendo.backend.UpdateScalars;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A parameter update: a kernel that reads the gradients and one over the whole pack, or two of those where every
@@ -23,10 +23,7 @@ import java.util.function.Predicate;
  * one finds that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
  */
 final class CudaUpdateKernel implements UpdateKernel {
-    private static final int SCALARS = 8; // of UpdateScalars in update.cu
-    private static final int SCALARS_BYTES = SCALARS * Float.BYTES;
-    /** Where they stand among the arguments of clip_gradient. */
-    private static final int SCALARS_AT = 2;
+    private static final int SCALARS_BYTES = 8 * Float.BYTES; // UpdateScalars of update.cuh
 
     private static final int ELEMENTS_OF_THREAD = 4;
     /** A bit of the mask of decaying parameters stands for as many elements as parameters are aligned to. */
@@ -37,14 +34,19 @@ final class CudaUpdateKernel implements UpdateKernel {
     private final CudaScope scope;
     private final List<CudaDeviceMemory> memories = new ArrayList<>();
     private final List<CudaDeviceMemory> state = new ArrayList<>();
-    private final List<Kernels.Call> kernels;
-    /** Raises the flag where a gradient is not finite, and shortens the scale where the gradient is too long. */
-    private final Kernels.Call clip;
+    /**
+     * The first raises the flag where a gradient is not finite, and shortens the scale where the gradient is too long.
+     */
+    private final List<Replay.Item> launches = new ArrayList<>();
+
+    /** An update by itself. */
+    private final Replay replay;
 
     /** β₂ of Adam and LAMB; 0 for rules without it. */
     private final double beta2;
 
     private final DeviceBlock scalarsOnDevice;
+    private volatile @Nullable CudaResidentImages images;
     private boolean closed;
 
     CudaUpdateKernel(
@@ -78,9 +80,19 @@ final class CudaUpdateKernel implements UpdateKernel {
         if (bits.length > 0) {
             backend.transfer().write(bits, mask.address());
         }
-        this.clip = clip(backend, gradients);
-        this.kernels = calls(backend, rule, weights, gradients, mask, parameters);
+        launches.add(item(clip(backend, gradients), "the check of the gradient"));
+        calls(backend, rule, weights, gradients, mask, parameters)
+                .forEach(call -> launches.add(item(call, "the update")));
+        List<Replay.Item> alone = new ArrayList<>(List.of(backend.numbers().begin()));
+        alone.addAll(launches);
+        this.replay = scope.own(new Replay(backend, "the update", alone));
         scope.onClose(device::await); // an update may be running
+        backend.updates().add(this);
+        scope.onClose(() -> backend.updates().remove(this));
+    }
+
+    private static Replay.Item item(Kernels.Call call, String owner) {
+        return new Replay.Item(lane -> call.enqueue(lane.stream()), owner);
     }
 
     private static double beta2(UpdateRule rule) {
@@ -109,11 +121,19 @@ final class CudaUpdateKernel implements UpdateKernel {
     private Kernels.Call clip(CudaBackend backend, CudaDeviceMemory gradients) {
         int blocks = backend.blocks((gradients.elements() + ELEMENTS_OF_THREAD - 1) / ELEMENTS_OF_THREAD);
         DeviceBlock partials = scope.own(DeviceBlock.allocate("parts of a norm", (long) Double.BYTES * blocks));
-        List<Object> arguments = new ArrayList<>(List.of(gradients.address(), gradients.elements()));
-        arguments.addAll(Collections.nCopies(SCALARS, 0f)); // of each update
-        arguments.addAll(List.of(
-                scalarsOnDevice.address(), 0L, backend.metrics().skipFlag(), partials.address(), backend.tickets()));
-        return device.kernels().call("clip_gradient", blocks, 1, arguments.toArray());
+        return device.kernels()
+                .call(
+                        "clip_gradient",
+                        blocks,
+                        1,
+                        gradients.address(),
+                        gradients.elements(),
+                        backend.numbers().updateAddress(),
+                        scalarsOnDevice.address(),
+                        0L,
+                        backend.metrics().skipFlag(),
+                        partials.address(),
+                        backend.tickets());
     }
 
     private List<Kernels.Call> calls(
@@ -182,38 +202,62 @@ final class CudaUpdateKernel implements UpdateKernel {
         arguments.addAll(List.of((float) beta2, (float) (1 - beta2), (float) epsilon));
     }
 
-    @Override
-    public void apply(UpdateScalars scalars) {
+    CudaBackend backend() {
+        return backend;
+    }
+
+    /** Whether it updates this model. */
+    boolean isOf(ModelMemory model) {
+        return memories.contains((CudaDeviceMemory) model.weights());
+    }
+
+    /** What an update puts on a stream, behind {@link StepNumbers#begin}. */
+    List<Replay.Item> launches() {
+        return launches;
+    }
+
+    /** Refuses to update what is no longer there. */
+    void requireOpen() {
         if (closed) {
             throw new IllegalStateException("this update was closed already");
         }
         for (int i = 0; i < memories.size(); i++) {
             memories.get(i).requireOpen();
         }
+    }
+
+    /** Says by which numbers the next step updates. */
+    void pass(UpdateScalars scalars) {
+        backend.numbers().update(scalars, beta2);
+    }
+
+    /** The images that steps of this update were last made on; null for an update by itself. Any thread may ask. */
+    @Nullable
+    CudaResidentImages images() {
+        return images;
+    }
+
+    /** Steps of this update are made on these. */
+    void images(CudaResidentImages present) {
+        if (images != present) {
+            images = present;
+        }
+    }
+
+    @Override
+    public void apply(UpdateScalars scalars) {
+        requireOpen();
         device.enter();
         try {
+            backend.numbers().await();
             pass(scalars);
-            clip.enqueue(device.stream());
-            for (int i = 0; i < kernels.size(); i++) {
-                kernels.get(i).enqueue(device.stream());
-            }
+            replay.launch();
+            backend.numbers().sent();
         } catch (jcuda.CudaException e) {
             throw backend.lateFailure("update the parameters", e);
         } catch (CudaException e) {
             throw device.health().note(e);
         }
-    }
-
-    private void pass(UpdateScalars scalars) {
-        double momentum = scalars.momentum();
-        clip.set(SCALARS_AT, (float) scalars.learningRate());
-        clip.set(SCALARS_AT + 1, (float) momentum);
-        clip.set(SCALARS_AT + 2, (float) scalars.gradientScale());
-        clip.set(SCALARS_AT + 3, (float) scalars.weightDecay());
-        clip.set(SCALARS_AT + 4, (float) (1 - momentum));
-        clip.set(SCALARS_AT + 5, (float) (1 / (1 - Math.pow(momentum, (double) scalars.update()))));
-        clip.set(SCALARS_AT + 6, (float) (1 / (1 - Math.pow(beta2, (double) scalars.update()))));
-        clip.set(SCALARS_AT + 7, (float) scalars.clipNorm());
     }
 
     @Override

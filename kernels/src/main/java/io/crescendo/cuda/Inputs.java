@@ -12,7 +12,6 @@ import java.nio.ByteOrder;
 import java.nio.IntBuffer;
 import java.util.List;
 import java.util.OptionalInt;
-import org.jspecify.annotations.Nullable;
 
 /**
  * What one program reads from outside, and the way it takes.
@@ -46,10 +45,6 @@ final class Inputs {
     private DevicePointer[] heads = {};
     private DevicePointer region = DevicePointer.at(0);
     private long generation = -1;
-    private @Nullable Gather gather;
-
-    /** The launch for images of the device, as long as nothing moves. */
-    private record Gather(CudaResidentImages images, Kernels.Call call, long generation) {}
 
     Inputs(CudaBackend backend, Program program) {
         this.backend = backend;
@@ -187,21 +182,21 @@ final class Inputs {
         images.requireFits(channels, plane, classes);
     }
 
-    /** Puts the launch on the compute stream that makes the batch where operations read it. */
-    void gather(CudaResidentImages images, long epoch, long position) {
-        backend.inputRegion().reserve(regionBytes); // is there, but not yet taken where this was bound ahead
-        Gather present = gather;
-        if (present == null
-                || present.images != images
-                || present.generation != backend.inputRegion().generation()) {
-            long to = backend.inputRegion().address();
-            present = new Gather(
-                    images,
-                    images.gather(to + imagesAt, readsLabels ? to + LABELS_AT : 0, to, samples),
-                    backend.inputRegion().generation());
-            gather = present;
-        }
-        images.enqueue(present.call, epoch, position);
+    /** Whether these images are the program's. */
+    boolean fit(CudaResidentImages images) {
+        return images.fit(channels, plane, classes);
+    }
+
+    /** Takes the room for batches that are made on the device: where this was bound ahead, it is only ready. */
+    void reserveForGather() {
+        backend.inputRegion().reserve(regionBytes);
+    }
+
+    /** The launch that makes a batch where operations read it, as long as nothing moves. */
+    Replay.Item gather(CudaResidentImages images) {
+        long to = backend.inputRegion().address();
+        Kernels.Call call = images.gather(to + imagesAt, readsLabels ? to + LABELS_AT : 0, to, samples);
+        return new Replay.Item(lane -> call.enqueue(lane.stream()), "the gathering of a batch");
     }
 
     private void bind() {

@@ -226,17 +226,19 @@ public final class KernelTimes implements AutoCloseable {
 
     private Kernels.Call check(CudaScope memory, long gradient, long elements) {
         int blocks = backend.blocks((elements + 3) / 4);
-        List<Object> arguments = new ArrayList<>(List.of(gradient, elements));
-        for (float number : NUMBERS) {
-            arguments.add(number);
-        }
-        arguments.addAll(List.of(
-                scalars(memory),
-                0L,
-                zeroed(memory, Integer.BYTES).address(),
-                zeroed(memory, (long) Double.BYTES * blocks).address(),
-                backend.tickets()));
-        return device.kernels().call("clip_gradient", blocks, 1, arguments.toArray());
+        return device.kernels()
+                .call(
+                        "clip_gradient",
+                        blocks,
+                        1,
+                        gradient,
+                        elements,
+                        scalars(memory),
+                        zeroed(memory, (long) Float.BYTES * NUMBERS.length).address(),
+                        0L,
+                        zeroed(memory, Integer.BYTES).address(),
+                        zeroed(memory, (long) Double.BYTES * blocks).address(),
+                        backend.tickets());
     }
 
     private long scalars(CudaScope memory) {

@@ -1,8 +1,5 @@
 package io.crescendo.cuda;
 
-import static jcuda.driver.CUstream_flags.CU_STREAM_NON_BLOCKING;
-import static jcuda.driver.JCudaDriver.cuStreamCreate;
-import static jcuda.driver.JCudaDriver.cuStreamDestroy;
 import static jcuda.jcublas.JCublas2.cublasCreate;
 import static jcuda.jcublas.JCublas2.cublasDestroy;
 import static jcuda.jcublas.JCublas2.cublasSetStream;
@@ -10,7 +7,6 @@ import static jcuda.jcudnn.JCudnn.cudnnCreate;
 import static jcuda.jcudnn.JCudnn.cudnnDestroy;
 import static jcuda.jcudnn.JCudnn.cudnnSetStream;
 
-import jcuda.driver.CUstream;
 import jcuda.jcublas.cublasHandle;
 import jcuda.runtime.cudaStream_t;
 import org.jspecify.annotations.Nullable;
@@ -23,7 +19,7 @@ import org.jspecify.annotations.Nullable;
  */
 final class Lane {
     private final CudaScope scope;
-    private final CUstream stream = new CUstream();
+    private final CudaStream stream;
     private final CudnnHandle cudnn = new CudnnHandle();
     private @Nullable cublasHandle cublas;
 
@@ -34,14 +30,13 @@ final class Lane {
      */
     Lane(CudaScope scope) {
         this.scope = scope;
-        cuStreamCreate(stream, CU_STREAM_NON_BLOCKING);
-        scope.onClose(() -> cuStreamDestroy(stream));
+        this.stream = scope.own(new CudaStream());
         cudnnCreate(cudnn);
         scope.onClose(() -> cudnnDestroy(cudnn));
         cudnnSetStream(cudnn, new cudaStream_t(stream));
     }
 
-    CUstream stream() {
+    CudaStream stream() {
         return stream;
     }
 

@@ -1,13 +1,15 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.CU_MEMHOSTALLOC_DEVICEMAP;
 import static jcuda.driver.JCudaDriver.cuMemFreeHost;
 import static jcuda.driver.JCudaDriver.cuMemHostAlloc;
+import static jcuda.driver.JCudaDriver.cuMemHostGetDevicePointer;
 
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import jcuda.Pointer;
 
-/** Memory of the host that the device's copy engines can reach: copies from and to it run beside everything else. */
+/** Memory of the host that the device can reach: copies from and to it run beside everything else. */
 final class PinnedBlock implements AutoCloseable {
     private final Pointer pointer = new Pointer();
     private final int size;
@@ -16,7 +18,7 @@ final class PinnedBlock implements AutoCloseable {
     PinnedBlock(String what, int size) {
         this.size = size;
         CudaCalls.run(() -> "pin " + size + " bytes of the host's memory for " + what, () -> {
-            cuMemHostAlloc(pointer, size, 0);
+            cuMemHostAlloc(pointer, size, CU_MEMHOSTALLOC_DEVICEMAP);
         });
     }
 
@@ -26,6 +28,13 @@ final class PinnedBlock implements AutoCloseable {
 
     Pointer pointer() {
         return pointer;
+    }
+
+    /** Where kernels find it. */
+    long deviceAddress() {
+        DevicePointer mapped = new DevicePointer();
+        CudaCalls.run(() -> "map pinned memory", () -> cuMemHostGetDevicePointer(mapped, pointer, 0));
+        return mapped.address();
     }
 
     /** All of it in native byte order. */

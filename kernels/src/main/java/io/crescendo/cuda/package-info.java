@@ -5,7 +5,9 @@
  * (convolutions, dense layers, norms, pools, pointwise operations, losses) make an {@link io.crescendo.cuda.OpPlan}:
  * how many bytes, which algorithm, what to launch. {@link io.crescendo.cuda.CudaLoweredProgram} gives the sizes to the
  * planner and turns places into {@link io.crescendo.cuda.Addresses}. {@link io.crescendo.cuda.CudaExecutable} puts the
- * launches on the compute stream once, records them, and from then on replays the {@link io.crescendo.cuda.Recording}.
+ * launches on the compute stream once, records them, and from then on launches the graph:
+ * {@link io.crescendo.cuda.Replay}. On images of the device a whole step is one graph, from the making of its batch to
+ * its update; what differs from step to step comes through {@link io.crescendo.cuda.StepNumbers}.
  *
  * <pre>
  * feed ─► pinned pieces ─► upload stream ─► slot 0 | 1 ─► NHWC input ─► graph of the program ─► gradients, sums
@@ -21,6 +23,7 @@
  *     step.run(feed);                                   // the first time: launches and a recording, if not bound ahead
  *     step.run(feed);                                   // ever after: one launch; the host does not wait
  *     StepMetrics.Reading loss = gpu.metrics().take();  // arrives some updates later
+ *     images.update(step, epoch, position, samples, update, scalars); // a whole step is one launch, too
  * }
  * }</pre>
  *

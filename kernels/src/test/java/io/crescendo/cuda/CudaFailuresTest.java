@@ -8,20 +8,31 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.DeviceMemoryException;
+import io.crescendo.backend.Feed;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Precision;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.Rig;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
+import io.crescendo.data.Augmentation;
+import io.crescendo.data.Batch;
+import io.crescendo.data.BatchStream;
+import io.crescendo.data.Dataset;
+import io.crescendo.data.ImageShape;
+import io.crescendo.data.Normalization;
+import io.crescendo.data.RandomDataset;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.Random;
 import org.jspecify.annotations.NullMarked;
 import org.jspecify.annotations.Nullable;
@@ -43,7 +54,10 @@ class CudaFailuresTest {
     private static final int ECC_UNCORRECTABLE = 214;
     private static final int ILLEGAL_ADDRESS = 700;
     private static final int LAUNCH_FAILED = 719;
+    private static final int LAUNCH_OUT_OF_RESOURCES = 701;
     private static final int NOT_SUPPORTED = 801;
+    private static final Dataset IMAGES = new RandomDataset(
+            20, CudaNetwork.CLASSES, new ImageShape(CudaNetwork.CHANNELS, CudaNetwork.SIZE, CudaNetwork.SIZE), 11);
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private CudaTestEnvironment cuda = CudaTestEnvironment.open();
@@ -65,11 +79,14 @@ class CudaFailuresTest {
         return new CudaBackend(cuda.machine(), options);
     }
 
-    /** Two steps from nothing to everything closed again; the weights after them. */
+    /** Two steps that are fed and two on images of the device, from nothing to everything closed again; the weights. */
     private float[] steps(BackendOptions options) {
-        try (CudaBackend backend = open(options)) {
+        try (CudaBackend backend = open(options);
+                BatchStream stream = new BatchStream(IMAGES, Normalization.of(IMAGES), Augmentation.NONE, seed)) {
             Program program = CudaNetwork.training(BATCH, backend.fusions());
-            try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
+            Optional<ResidentImages> offered = backend.residentImages(stream.source());
+            try (ResidentImages images = offered.orElse(null);
+                    ModelMemory model = ModelMemory.allocate(backend, program, seed);
                     UpdateKernel update =
                             backend.prepareUpdate(new UpdateRule.Momentum(), model, program.parameters(), p -> true);
                     Rig rig = new Rig(backend, program, model)) {
@@ -79,15 +96,81 @@ class CudaFailuresTest {
                     update.apply(new UpdateScalars(0.05, 0.9, 1.0 / BATCH, 1e-3, i));
                     assertTrue(reading.sums().loss() > 0);
                 }
+                for (int i = 3; i <= 4; i++) {
+                    UpdateScalars scalars = new UpdateScalars(0.05, 0.9, 1.0 / BATCH, 1e-3, i);
+                    if (images != null) {
+                        assertTrue(images.update(rig.executable, 0, i, BATCH, update, scalars)
+                                        .sums()
+                                        .loss()
+                                > 0);
+                    } else { // there was no memory for them
+                        Batch batch = stream.next(0, i, BATCH);
+                        rig.executable.run(new Feed(batch.images(), batch.labels(), BATCH, batch.firstSample(), seed));
+                        assertTrue(backend.metrics().take().sums().loss() > 0);
+                        update.apply(scalars);
+                    }
+                }
                 rig.executable.read(program.kept().get(0), new float[BATCH * CudaNetwork.CLASSES]);
                 return Rig.read(model.weights());
             }
         }
     }
 
+    /** Where a launch is refused in the middle of a step, the next steps have their own numbers and readings still. */
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void afterAStepThatFailedHalfWayNumbersAndReadingsAreRight(boolean graphs) {
+        BackendOptions options = BackendOptions.DEFAULT.withGraphs(graphs).withDeterministic(true);
+        try (CudaBackend backend = open(options);
+                BatchStream stream = new BatchStream(IMAGES, Normalization.of(IMAGES), Augmentation.NONE, seed);
+                ResidentImages images = backend.residentImages(stream.source()).orElseThrow()) {
+            Program program = CudaNetwork.training(BATCH, backend.fusions());
+            UpdateScalars scalars = new UpdateScalars(0.05, 0.9, 1.0 / BATCH, 1e-3, 1);
+            UpdateScalars others = new UpdateScalars(0.7, 0.1, 1.0, 0, 9);
+            List<Object> expected = new ArrayList<>();
+            int refused = 0;
+            for (int number = 0; expected.isEmpty() || refused == number - 1; number++) {
+                // A new program each time: its first step launches one by one.
+                try (Rig rig = new Rig(backend, program, seed);
+                        UpdateKernel update = backend.prepareUpdate(
+                                new UpdateRule.Momentum(), rig.model, program.parameters(), p -> true)) {
+                    if (number > 0) {
+                        standIns.reset();
+                        standIns.fail("cuLaunchKernel", number, LAUNCH_OUT_OF_RESOURCES);
+                        try {
+                            images.update(rig.executable, 2, 5, BATCH, update, others);
+                        } catch (CudaException e) {
+                            refused++;
+                        }
+                        standIns.fail("*", 0, 0);
+                        try (ModelMemory fresh = ModelMemory.allocate(backend, program, seed)) {
+                            rig.model.weights().write(0, Rig.read(fresh.weights()));
+                            rig.model.statistics().write(0, Rig.read(fresh.statistics()));
+                        }
+                        rig.model.gradients().clear();
+                        update.state().forEach(DeviceMemory::clear);
+                        backend.metrics().clear();
+                    }
+                    List<Object> actual = new ArrayList<>();
+                    for (int i = 0; i < 2; i++) {
+                        actual.add(images.update(rig.executable, i, 3L * i, BATCH, update, scalars)
+                                .sums());
+                    }
+                    actual.add(Arrays.toString(Rig.read(rig.model.weights())));
+                    if (expected.isEmpty()) {
+                        expected.addAll(actual);
+                    }
+                    assertEquals(expected, actual, "launch " + number + " was refused, seed " + seed);
+                }
+            }
+            assertTrue(refused > 15, refused + " launches were refused");
+        }
+        assertEquals("", standIns.problem());
+    }
+
     /**
-     * Walks through all calls that two steps make: each of them fails once. Either this shows as an exception that says
-     * what could not be done, or the steps give what they always give; and in any case nothing stays behind.
+     * Walks through all calls that these steps make: each of them fails once. Either this shows as an exception that
+     * says what could not be done, or the steps give what they always give; and in any case nothing stays behind.
      */
     @ParameterizedTest
     @CsvSource({"true, 2", "false, 2", "true, 719", "false, 719"})

@@ -119,6 +119,7 @@ class CudaKernelsTest {
     @Test
     void gather() {
         compare(DataCheck::gather);
+        compare(DataCheck::beginStep);
     }
 
     @Test
@@ -175,7 +176,7 @@ class CudaKernelsTest {
         changes.put("v = s.momentum * v + ", "v = 1.001f * s.momentum * v + ");
         changes.put("b * s.secondCorrection", "b");
         changes.put("trust * weightNorm / pull", "trust * weightNorm / gradientNorm");
-        changes.put("scale * (clipNorm / length)", "scale * clipNorm");
+        changes.put("scale * (clipped.clipNorm / length)", "scale * clipped.clipNorm");
         changes.put("square[k] = fmaf(values.at[j], values.at[j]", "square[k] = fmaf(values.at[j], 1");
         changes.put("*notFinite != 0 ? ", "*notFinite == 2 ? ");
         changes.put("(float)count / ((float)count - 1.0f)", "1.0f");
@@ -226,13 +227,17 @@ class CudaKernelsTest {
                 "square = fmaf(loaded[k].at[j], loaded[k].at[j], square)",
                 "square = fmaf(loaded[k].at[j], 1, square)",
                 "(unsigned)(c + first) / 4",
-                "(unsigned)c / 4");
+                "(unsigned)c / 4",
+                "ring + number % (unsigned)places",
+                "ring + (number + 1) % (unsigned)places");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-skip", skip)) {
             requireNoticed(wrong, "updates that ignore the flag", UpdateCheck::rules);
             requireNoticed(wrong, "layerwise updates that ignore the flag", LayerwiseCheck::rules);
             requireNoticed(wrong, "cross-entropy of many classes", LossCheck::crossEntropy);
             requireNoticed(wrong, "gradient sum of many parts", UpdateCheck::gradientSum);
             requireNoticed(wrong, "dropout of features", PointwiseCheck::dropout);
+            requireNoticed(wrong, "sums in another place", LossCheck::takeSums);
+            requireNoticed(wrong, "numbers of another step", DataCheck::beginStep);
         }
         Map<String, String> shadow = Map.of(
                 "if (shadow != nullptr) store<N>(shadow + i, weights, valid);",

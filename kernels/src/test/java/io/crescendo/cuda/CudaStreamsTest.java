@@ -29,6 +29,7 @@ import org.junit.jupiter.api.Test;
 class CudaStreamsTest {
     private static final int BATCH = 6;
     private static final int STEPS = 20; // more than any ring of buffers has places
+    private static final int UPDATES = 300; // the same of numbers
     private static final int SCHEDULES = 8;
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
@@ -124,7 +125,7 @@ class CudaStreamsTest {
                     gradient[i] = (float) random.nextGaussian();
                 }
                 model.gradients().write(0, gradient);
-                for (int i = 1; i <= STEPS; i++) {
+                for (int i = 1; i <= UPDATES; i++) {
                     update.apply(new UpdateScalars(0.1 * i, 0.9, 1, 0, i));
                     if (waiting) {
                         backend.device().await();

@@ -49,13 +49,10 @@ final class DataCheck {
                 trial.written(ElementType.I32, unsigned(labels)),
                 trial.written(ElementType.I32, permutation),
                 trial.written(ElementType.F32, table(normalization)),
-                seed,
-                (long) epoch,
-                (long) position,
+                new DeviceBuffer(ElementType.I64, 4, 0).writeLongs(seed, firstSample, epoch, position),
                 images,
                 labelled ? classes : null,
                 clock,
-                firstSample,
                 count,
                 shape.channels(),
                 shape.height(),
@@ -82,6 +79,30 @@ final class DataCheck {
             if (clock != null && (clock.longs()[0] != seed || clock.longs()[1] != batch.firstSample())) {
                 throw new AssertionError("the dropout clock of " + what + " is "
                         + java.util.Arrays.toString(clock.longs()) + ", not " + seed + " and " + batch.firstSample());
+            }
+        }
+    }
+
+    /** Each step gets what the host wrote into its place, however often the ring has gone round. */
+    static void beginStep(Trial trial) {
+        int places = trial.between(1, 5);
+        int bytes = 64; // StepNumbers of step.cuh
+        long begins = trial.random().nextLong() >>> 2;
+        DeviceBuffer ring = new DeviceBuffer(ElementType.U8, places * bytes, 0);
+        DeviceBuffer begun = new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(begins);
+        DeviceBuffer told = new DeviceBuffer(ElementType.I64, 1, 0);
+        DeviceBuffer numbers = new DeviceBuffer(ElementType.U8, bytes, 0);
+        byte[] written = new byte[places * bytes];
+        for (long step = begins; step < begins + 2L * places + 1; step++) {
+            trial.random().nextBytes(written); // so no other place holds the same
+            ring.write(unsigned(written));
+            trial.launchGrid("begin_step", 1, 1, ring, places, begun, told, numbers);
+            int first = (int) (step % places) * bytes;
+            byte[] own = java.util.Arrays.copyOfRange(written, first, first + bytes);
+            Trial.closeFloats("numbers of step " + step + " of " + places, unsigned(own), numbers, 0);
+            if (begun.longs()[0] != step + 1 || told.longs()[0] != step) {
+                throw new AssertionError("at step " + step + " " + begun.longs()[0]
+                        + " have begun, and the host is told " + told.longs()[0]);
             }
         }
     }

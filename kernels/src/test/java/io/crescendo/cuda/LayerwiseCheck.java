@@ -261,12 +261,18 @@ final class LayerwiseCheck {
         DeviceBuffer norm = new DeviceBuffer(ElementType.F64, 1, 0);
         DeviceBuffer partials = new DeviceBuffer(ElementType.F64, blocks, 0);
         DeviceBuffer ticket = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        List<Object> arguments = new ArrayList<>(List.of(gradient, (long) gradient.count()));
-        for (double number : given) {
-            arguments.add((float) number);
-        }
-        arguments.addAll(List.of(numbers, norm, flag, partials, ticket));
-        trial.launchGrid("clip_gradient", blocks, 1, arguments.toArray());
+        trial.launchGrid(
+                "clip_gradient",
+                blocks,
+                1,
+                gradient,
+                (long) gradient.count(),
+                new DeviceBuffer(ElementType.F32, given.length, 0).write(given),
+                numbers,
+                norm,
+                flag,
+                partials,
+                ticket);
         Trial.closeFloats("ticket", new double[1], ticket, 0);
         return norm.read()[0];
     }

@@ -4,6 +4,7 @@ import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.StepMetrics;
 import io.crescendo.reference.Twin;
+import java.util.Arrays;
 import org.jspecify.annotations.NullMarked;
 
 /** cross_entropy.cu. */
@@ -72,32 +73,68 @@ final class LossCheck {
         }
     }
 
-    /** The sums move on and start anew; once a loss or a gradient was not finite, NaN tells of it. */
+    /**
+     * The sums move on and start anew, each to its own place; once a loss or a gradient was not finite, NaN tells of
+     * it.
+     */
     static void takeSums(Trial trial) {
-        double sum = trial.random().nextGaussian() * 1e6;
-        long correct = trial.random().nextLong() >>> 20;
-        DeviceBuffer loss = new DeviceBuffer(ElementType.F64, 1, 0).write(sum);
-        DeviceBuffer hits = new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(correct);
-        DeviceBuffer taken = new DeviceBuffer(ElementType.F64, 2, 0);
-        DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
-        Trial.closeFloats("taken", new double[] {sum, Double.longBitsToDouble(correct)}, taken, 0);
-        Trial.closeFloats("loss", new double[1], loss, 0);
-        Trial.closeFloats("hits", new double[1], hits, 0);
-        Trial.closeFloats("finite", new double[1], flag, 0);
-
-        double bad = trial.random().nextBoolean() ? Double.NaN : Double.POSITIVE_INFINITY;
-        loss.write(bad);
-        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
-        Trial.closeFloats("a raised flag", new double[] {1}, flag, 0);
-        if (Double.compare(taken.read()[0], bad) != 0) {
-            throw new AssertionError("taken " + taken.read()[0] + ", not " + bad);
+        int places = trial.between(1, 4);
+        long earlier = trial.random().nextLong() >>> 2;
+        Taking taking = new Taking(trial, places, earlier);
+        for (int i = 0; i < places + 2; i++) {
+            double sum = trial.random().nextGaussian() * 1e6;
+            taking.take(sum, sum, 0);
         }
-        loss.write(sum); // of an update that follows, or beside a gradient that was not finite
-        trial.launchGrid("take_sums", 1, 1, loss, hits, taken, flag);
-        Trial.closeFloats("a flag that stays", new double[] {1}, flag, 0);
-        if (!Double.isNaN(taken.read()[0])) {
-            throw new AssertionError("with the flag raised the loss taken is " + taken.read()[0] + ", not NaN");
+        double bad = trial.random().nextBoolean() ? Double.NaN : Double.POSITIVE_INFINITY;
+        taking.take(bad, bad, 1);
+        // Of an update that follows, or beside a gradient that was not finite.
+        taking.take(trial.random().nextGaussian(), Double.NaN, 1);
+    }
+
+    /** One device's sums, again and again. */
+    private static final class Taking {
+        private static final int WORDS = 4; // of TakenSums
+
+        private final Trial trial;
+        private final int places;
+        private final DeviceBuffer loss = new DeviceBuffer(ElementType.F64, 1, 0);
+        private final DeviceBuffer hits = new DeviceBuffer(ElementType.I64, 1, 0);
+        private final DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
+        private final DeviceBuffer count = new DeviceBuffer(ElementType.I64, 1, 0);
+        private final DeviceBuffer ring;
+        private long taken;
+
+        private Taking(Trial trial, int places, long taken) {
+            this.trial = trial;
+            this.places = places;
+            this.taken = taken;
+            this.ring = new DeviceBuffer(ElementType.F64, WORDS * places, 0);
+            count.writeLongs(taken);
+        }
+
+        private void take(double sum, double expected, int raised) {
+            long correct = trial.random().nextLong() >>> 20;
+            loss.write(sum);
+            hits.writeLongs(correct);
+            long[] before = ring.longs();
+            trial.launchGrid("take_sums", 1, 1, loss, hits, flag, count, ring, places);
+            int at = WORDS * (int) (taken % places);
+            taken++;
+            long[] after = ring.longs();
+            if (Double.compare(Double.longBitsToDouble(after[at]), expected) != 0) {
+                throw new AssertionError(
+                        "of " + sum + " " + Double.longBitsToDouble(after[at]) + " is taken, not " + expected);
+            }
+            before[at] = after[at];
+            before[at + 1] = correct;
+            before[at + 2] = taken;
+            if (!Arrays.equals(before, after) || count.longs()[0] != taken) {
+                throw new AssertionError("take " + taken + " leaves " + Arrays.toString(after) + ", not "
+                        + Arrays.toString(before) + ", and counts " + count.longs()[0]);
+            }
+            Trial.closeFloats("loss", new double[1], loss, 0);
+            Trial.closeFloats("hits", new double[1], hits, 0);
+            Trial.closeFloats("the flag", new double[] {raised}, flag, 0);
         }
     }
 }

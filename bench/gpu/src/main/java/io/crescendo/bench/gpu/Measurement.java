@@ -14,9 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param medianMillis the median of those
  * @param imagesPerSecond batch over the median
  * @param hostMicros median time of the host for issuing a step to an idle device
- * @param hostGradientsMicros the part of it for the forward and backward pass, the launch of their graph above all;
- *     null where it was not measured
- * @param hostBusyMicros the same as hostMicros for a device that is busy with the steps before; null likewise
+ * @param hostBusyMicros the same for a device that is busy with the steps before; null where it was not measured
  * @param allocatedBytes the engine's own account of its device memory at the most, after preparing
  * @param reservedBytes what its allocator held for that, 0 if it has none
  * @param processBytes what the driver says the process holds in all; null where it does not say
@@ -28,7 +26,6 @@ record Measurement(
         double medianMillis,
         double imagesPerSecond,
         double hostMicros,
-        @Nullable Double hostGradientsMicros,
         @Nullable Double hostBusyMicros,
         long allocatedBytes,
         long reservedBytes,
@@ -46,7 +43,6 @@ record Measurement(
                 median,
                 1e3 * batch / median,
                 median(all(rounds, "hostMicros")),
-                medianOrNull(all(rounds, "hostGradientsMicros")),
                 medianOrNull(all(rounds, "hostBusyMicros")),
                 memory.path("allocatedBytes").asLong(),
                 memory.path("reservedBytes").asLong(),

@@ -73,9 +73,9 @@ final class StepCommand implements Callable<Integer> {
                     answer(Map.of("losses", List.of(step.run(feed), step.run(feed), step.run(feed))));
                 } else if (resident.isPresent()) {
                     ResidentImages images = resident.get();
-                    serve(backend, network, step, () -> step.enqueueGradients(images), "batch on the device", start);
+                    serve(backend, network, step, () -> step.enqueue(images), "batch on the device", start);
                 } else {
-                    serve(backend, network, step, () -> step.enqueueGradients(feed), "batch on the host", start);
+                    serve(backend, network, step, () -> step.enqueue(feed), "batch on the host", start);
                 }
             } finally {
                 resident.ifPresent(ResidentImages::close);
@@ -85,15 +85,13 @@ final class StepCommand implements Callable<Integer> {
     }
 
     private void serve(
-            Backend backend, Network network, TrainingStep step, Runnable gradients, String batchIs, long start)
+            Backend backend, Network network, TrainingStep step, Runnable enqueue, String batchIs, long start)
             throws IOException {
-        gradients.run();
-        step.enqueueUpdate();
+        enqueue.run();
         double first = step.await();
         double last = first;
         for (int i = 0; i < WARM_UP; i++) {
-            gradients.run();
-            step.enqueueUpdate();
+            enqueue.run();
             last = step.await();
         }
         if (!(last < first)) {
@@ -113,7 +111,7 @@ final class StepCommand implements Callable<Integer> {
         for (String line = commands.readLine(); line != null; line = commands.readLine()) {
             String[] words = line.strip().split(" ", -1);
             switch (words[0]) {
-                case "measure" -> answer(measure(step, gradients, Double.parseDouble(words[1])));
+                case "measure" -> answer(measure(step, enqueue, Double.parseDouble(words[1])));
                 case "memory" ->
                     answer(Map.of(
                             "allocatedBytes",
@@ -129,32 +127,20 @@ final class StepCommand implements Callable<Integer> {
         }
     }
 
-    private static Map<String, Object> measure(TrainingStep step, Runnable gradients, double seconds) {
+    private static Map<String, Object> measure(TrainingStep step, Runnable enqueue, double seconds) {
         // Blocks of about a tenth of the time: long against one wait, and enough of them for a median.
-        int steps = (int) Math.max(1, seconds / 10 / timed(step, gradients, 2).step);
+        int steps = (int) Math.max(1, seconds / 10 / timed(step, enqueue, 2).step);
         List<Double> millis = new ArrayList<>();
         List<Double> host = new ArrayList<>();
-        List<Double> first = new ArrayList<>();
         List<Double> busy = new ArrayList<>();
         long until = System.nanoTime() + (long) (seconds * 1e9);
         while (System.nanoTime() < until || millis.size() < LEAST_BLOCKS) {
-            Block block = timed(step, gradients, steps);
+            Block block = timed(step, enqueue, steps);
             millis.add(1e3 * block.step);
-            host.add(1e6 * (block.gradients + block.update));
-            first.add(1e6 * block.gradients);
+            host.add(1e6 * block.first);
             busy.add(1e6 * block.busy);
         }
-        return Map.of(
-                "stepMillis",
-                millis,
-                "hostMicros",
-                host,
-                "hostGradientsMicros",
-                first,
-                "hostBusyMicros",
-                busy,
-                "stepsPerBlock",
-                steps);
+        return Map.of("stepMillis", millis, "hostMicros", host, "hostBusyMicros", busy, "stepsPerBlock", steps);
     }
 
     /**
@@ -162,25 +148,20 @@ final class StepCommand implements Callable<Integer> {
      * copy.
      *
      * @param step of a step, the device included
-     * @param gradients of the host for issuing the first step's forward and backward pass, when there is nothing to
-     *     wait for
-     * @param update of the host for issuing the first step's update
+     * @param first of the host for issuing the first step, when there is nothing to wait for
      * @param busy of the host for issuing one of the next steps, which the device is too busy to begin; the least of
      *     them, for a full queue makes the host wait
      */
-    private record Block(double step, double gradients, double update, double busy) {}
+    private record Block(double step, double first, double busy) {}
 
-    private static Block timed(TrainingStep step, Runnable gradients, int steps) {
+    private static Block timed(TrainingStep step, Runnable enqueue, int steps) {
         long start = System.nanoTime();
-        gradients.run();
-        long halfway = System.nanoTime();
-        step.enqueueUpdate();
+        enqueue.run();
         long issued = System.nanoTime();
         long last = issued;
         long least = Long.MAX_VALUE;
         for (int i = 1; i < steps; i++) {
-            gradients.run();
-            step.enqueueUpdate();
+            enqueue.run();
             long now = System.nanoTime();
             least = Math.min(least, now - last);
             last = now;
@@ -191,10 +172,7 @@ final class StepCommand implements Callable<Integer> {
             throw new IllegalStateException("the loss became " + loss + " while it was timed");
         }
         return new Block(
-                (end - start) * 1e-9 / steps,
-                (halfway - start) * 1e-9,
-                (issued - halfway) * 1e-9,
-                (steps > 1 ? least : issued - start) * 1e-9);
+                (end - start) * 1e-9 / steps, (issued - start) * 1e-9, (steps > 1 ? least : issued - start) * 1e-9);
     }
 
     /** What the peer needs to compute the same: {@code index.json}, {@code weights.f32} without gaps, the batch. */

@@ -178,15 +178,13 @@ final class TableCommand implements Callable<Integer> {
         notMeasured(result, lines);
         for (JsonNode outcome : result.path("outcomes")) {
             JsonNode ours = outcome.path("crescendo");
-            if (ours.path("hostGradientsMicros").isNumber()) {
+            if (ours.path("hostBusyMicros").isNumber()) {
                 lines.add(String.format(
                         Locale.ROOT,
-                        "- %d %s: of our host's %.0f us, forward and backward pass take %.0f, the update the rest;"
-                                + " beside a busy device a step takes %.0f",
+                        "- %d %s: our host needs %.1f us for a step where the device is idle, %.1f where it is busy",
                         outcome.path("measured").path("batch").asInt(),
                         outcome.path("measured").path("precision").asText(),
                         ours.path("hostMicros").asDouble(),
-                        ours.path("hostGradientsMicros").asDouble(),
                         ours.path("hostBusyMicros").asDouble()));
             }
             for (JsonNode note : outcome.path("notes")) {

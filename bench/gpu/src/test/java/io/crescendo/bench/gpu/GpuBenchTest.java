@@ -137,7 +137,7 @@ class GpuBenchTest {
             echo 'RESULT {"ready": true, "prepareSeconds": 2, "description": "fake"}'
             while read -r command; do
                 case $command in
-                    measure*) echo 'RESULT {"stepMillis": [2, 4], "hostMicros": [1], "stepsPerBlock": 1}' ;;
+                    measure*) echo 'RESULT {"stepMillis": [2, 4], "hostMicros": [1], "hostBusyMicros": [0.5], "stepsPerBlock": 1}' ;;
                     'grow 8 '*) echo 'RESULT {"batch": 8, "millis": [3, 2, 2, 2, 2, 2]}' ;;
                     'grow 16 '*) echo 'RESULT {"batch": 16, "millis": [9, 8, 4, 4, 4, 4]}' ;;
                     grow*) echo 'RESULT {"batch": 32, "failure": "out of memory"}' ;;
@@ -256,7 +256,7 @@ class GpuBenchTest {
     }
 
     private static Measurement measurement(long allocated, long reserved, @Nullable Long process) {
-        return new Measurement("", 0, List.of(), 0, 0, 0, null, null, allocated, reserved, process);
+        return new Measurement("", 0, List.of(), 0, 0, 0, null, allocated, reserved, process);
     }
 
     @Test

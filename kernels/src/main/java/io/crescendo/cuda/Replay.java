@@ -1,0 +1,127 @@
+package io.crescendo.cuda;
+
+import java.lang.System.Logger;
+import java.lang.System.Logger.Level;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Launches that always follow one another, replayed as one graph.
+ *
+ * <p>IMPLEMENTATION NOTES. The first time every launch is put on the compute stream one by one, and then once more
+ * while the stream is recorded: libraries load kernels and set themselves up when a function is used for the first
+ * time, which a recording forbids. From the second time on there is one launch.
+ *
+ * <p>What was recorded ahead, on another lane while a step runs, is one launch from the first time on. Its methods have
+ * been measured, so the libraries are set up, mostly; where such a recording fails nevertheless, the first launch does
+ * it.
+ */
+final class Replay implements AutoCloseable {
+    private static final Logger LOG = System.getLogger(Replay.class.getName());
+
+    private final CudaBackend backend;
+    private final CudaDevice device;
+    private final String what;
+    private final Item[] items;
+    private @Nullable Recording recording;
+
+    /**
+     * One launch and whose it is.
+     *
+     * @param owner for messages: an operation, say
+     */
+    record Item(Launch launch, String owner) {
+        void enqueue(Lane lane) {
+            try {
+                launch.enqueue(lane);
+            } catch (jcuda.CudaException e) {
+                throw CudaCalls.failure("run " + owner, e);
+            } catch (CudaException e) {
+                throw new CudaException("cannot run " + owner + ": " + e.getMessage(), e);
+            }
+        }
+    }
+
+    /**
+     * Names what will be launched; launches nothing.
+     *
+     * @param what for messages, for example {@code the training program with micro-batch 128}
+     */
+    Replay(CudaBackend backend, String what, List<Item> items) {
+        this.backend = backend;
+        this.device = backend.device();
+        this.what = what;
+        this.items = items.toArray(Item[]::new);
+    }
+
+    /** Puts all of it on the compute stream. */
+    void launch() {
+        try {
+            if (recording != null) {
+                recording.launch(device.stream());
+            } else if (device.graphs()) {
+                enqueueAll(device.lane());
+                record();
+            } else {
+                enqueueOneByOne();
+            }
+        } catch (RuntimeException e) {
+            backend.recount(e);
+            throw e;
+        }
+    }
+
+    private void record() {
+        try {
+            recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
+        } catch (jcuda.CudaException e) {
+            throw unrecordable(CudaCalls.name(e), e);
+        } catch (CudaException e) {
+            throw unrecordable(String.valueOf(e.getMessage()), e);
+        }
+    }
+
+    private CudaException unrecordable(String reason, RuntimeException cause) {
+        return new CudaException(
+                "cannot record " + what + " as a graph: " + reason + ". It may run without graphs (--no-graphs)",
+                cause);
+    }
+
+    /** Records it while something else runs; does nothing if that is not possible. */
+    void recordAhead() {
+        try {
+            recording = backend.recordAhead(this::enqueueAll);
+        } catch (RuntimeException e) {
+            device.health().note(e);
+            LOG.log(Level.DEBUG, "{0} cannot be recorded ahead: {1}", what, e.getMessage());
+        }
+    }
+
+    private void enqueueAll(Lane lane) {
+        for (Item item : items) {
+            item.enqueue(lane);
+        }
+    }
+
+    /** Waits after each, so that what the device finds wrong has a name. */
+    private void enqueueOneByOne() {
+        for (Item item : items) {
+            item.enqueue(device.lane());
+            try {
+                device.await();
+            } catch (jcuda.CudaException e) {
+                throw CudaCalls.failure("run " + item.owner, e);
+            }
+        }
+    }
+
+    /** Forgets the graph; nothing of it may be running. */
+    @Override
+    public void close() {
+        Recording old = recording;
+        recording = null;
+        if (old != null) {
+            old.close();
+        }
+    }
+}
