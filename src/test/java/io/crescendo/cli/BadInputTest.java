@@ -46,6 +46,7 @@ class BadInputTest {
                 Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
                 Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
                 Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
+                Arguments.of(List.of("train", "--threads", "100000"), "1 to 1024"),
                 Arguments.of(List.of("plan", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
                 Arguments.of(
                         List.of("train", "--precision", "fp16"), "unknown precision 'fp16'. Known: fp32, tf32, bf16"),

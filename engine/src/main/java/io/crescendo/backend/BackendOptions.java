@@ -11,12 +11,16 @@ import java.util.Locale;
  * @param deterministic whether only algorithms are chosen that give the same bits in every run
  */
 public record BackendOptions(int threads, Precision precision, boolean graphs, boolean deterministic) {
+    /** More than a machine has processors; starting many more could leave none for others. */
+    public static final int MOST_THREADS = 1024;
+
     /** All threads, float32, recorded programs, the fastest algorithms. */
     public static final BackendOptions DEFAULT = new BackendOptions(0, Precision.FP32, true, false);
 
     public BackendOptions {
-        if (threads < 0) {
-            throw new IllegalArgumentException("threads must be 0 (all) or positive, but is " + threads);
+        if (threads < 0 || threads > MOST_THREADS) {
+            throw new IllegalArgumentException(
+                    "threads must be 0 (all) or 1 to " + MOST_THREADS + ", but is " + threads);
         }
     }
 

@@ -9,6 +9,9 @@ public interface Executable extends AutoCloseable {
      * Runs the program once. A training program adds to the gradient pack and updates running statistics; either kind
      * adds loss and hits to {@link Backend#metrics()}. May return before the device is done.
      *
+     * <p>A finite loss does not promise finite inputs and weights: the largest of NaN and another number may be the
+     * other one (in a ReLU on the CPU, in a max pool anywhere). What gradients come of it, an update refuses.
+     *
      * @param feed exactly the program's micro-batch of samples
      */
     void run(Feed feed);

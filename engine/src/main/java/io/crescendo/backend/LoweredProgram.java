@@ -32,6 +32,8 @@ public interface LoweredProgram extends AutoCloseable {
      * {@link #compile}.
      *
      * @throws DeviceMemoryException if the device has no room for the plan
+     * @throws IllegalArgumentException if the plan or the model is another program's
+     * @throws IllegalStateException if this was closed
      */
     Executable bind(WorkspacePlan plan, ModelMemory model);
 

@@ -31,6 +31,36 @@ public record ModelMemory(DeviceMemory weights, DeviceMemory gradients, DeviceMe
         }
     }
 
+    /**
+     * What a backend asks before it binds a program: whether this is a model of that program, in memory of its own.
+     *
+     * @param own the backend's kind of memory
+     * @throws IllegalArgumentException if not; the message says which pack is another
+     */
+    public void requireFor(Program program, Class<? extends DeviceMemory> own) {
+        requireFor(program.parameters(), own);
+        require("statistics", statistics, program.statistics(), own);
+    }
+
+    /** The same before it prepares an update. */
+    public void requireFor(ParameterPack parameters, Class<? extends DeviceMemory> own) {
+        require("weights", weights, parameters, own);
+        require("gradients", gradients, parameters, own);
+    }
+
+    private static void require(
+            String what, DeviceMemory memory, ParameterPack pack, Class<? extends DeviceMemory> own) {
+        if (!own.isInstance(memory)) {
+            throw new IllegalArgumentException("the model's " + what + " are a "
+                    + memory.getClass().getSimpleName() + ", which this backend has not allocated");
+        }
+        if (memory.elements() != pack.elements()) {
+            throw new IllegalArgumentException("the model's " + what + " have " + memory.elements()
+                    + " elements, but the program needs " + pack.elements()
+                    + "; allocate the model for this program");
+        }
+    }
+
     @Override
     public void close() {
         weights.close();

@@ -47,7 +47,7 @@ final class BatchFiller {
                 augment(epoch, sample);
             }
             images.put(index * normalised.length, normalised, 0, normalised.length);
-            labels.put(index, dataset.label(sample));
+            labels.put(index, label(dataset, sample));
         }
     }
 
@@ -95,5 +95,16 @@ final class BatchFiller {
             int line = (flip ? last - index : index) + shift;
             source[index] = line < 0 ? -line : line > last ? 2 * last - line : line;
         }
+    }
+
+    /** A label that is one: what a data set of the user's own says is not taken on trust. */
+    static int label(Dataset dataset, int sample) {
+        int label = dataset.label(sample);
+        if (label < 0 || label >= dataset.classes()) {
+            throw new DataException("image " + sample + " of '" + dataset.name() + "' has label " + label
+                    + ", but the data set has " + dataset.classes() + " classes; labels must lie in [0, "
+                    + dataset.classes() + ")");
+        }
+        return label;
     }
 }

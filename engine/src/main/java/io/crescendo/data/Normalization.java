@@ -40,8 +40,13 @@ public record Normalization(float[] mean, float[] standardDeviation) {
      *
      * <p>Of more than 65,536 images only 16,384 are looked at, evenly spaced, so that every class has its share: they
      * decide the mean to one per cent of the deviation, and decoding all of ImageNet would take hours.
+     *
+     * @throws DataException if there are no images
      */
     public static Normalization of(Dataset dataset) {
+        if (dataset.size() < 1) {
+            throw new DataException("data set '" + dataset.name() + "' has no images, so no mean either");
+        }
         int images = dataset.size() > ALL_OF_THEM ? SOME_OF_THEM : dataset.size();
         ImageShape shape = dataset.shape();
         int plane = shape.height() * shape.width();

@@ -43,7 +43,7 @@ record StreamSource(
 
     @Override
     public int label(int sample) {
-        return dataset.label(sample);
+        return BatchFiller.label(dataset, sample);
     }
 
     @Override

@@ -104,7 +104,14 @@ public final class WorkspacePlanner {
                 heldOffsets[blocks.get(i).heldBy] = bestOffsets[i];
             }
         }
-        return new WorkspacePlan(valueOffsets, scratchOffsets, heldOffsets, blocks.isEmpty() ? 0 : best, lowerBound);
+        return new WorkspacePlan(
+                program,
+                requirements,
+                valueOffsets,
+                scratchOffsets,
+                heldOffsets,
+                blocks.isEmpty() ? 0 : best,
+                lowerBound);
     }
 
     /**

@@ -24,6 +24,7 @@ public final class ReferenceBackend implements Backend {
     private final boolean poison;
     private final ReferenceWorkspace workspace = new ReferenceWorkspace();
     private final HostStepMetrics metrics = new HostStepMetrics();
+    private volatile boolean closed;
 
     /** All fusions, no poison. */
     public ReferenceBackend() {
@@ -60,6 +61,7 @@ public final class ReferenceBackend implements Backend {
 
     @Override
     public ReferenceMemory allocate(long elements) {
+        requireOpen();
         return new ReferenceMemory(elements);
     }
 
@@ -76,12 +78,14 @@ public final class ReferenceBackend implements Backend {
 
     @Override
     public LoweredProgram lower(Program program) {
+        requireOpen();
         return new ReferenceProgram(program, workspace, metrics, poison);
     }
 
     @Override
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+        requireOpen();
         return new ReferenceUpdate(rule, model, parameters, decayed, metrics);
     }
 
@@ -95,8 +99,15 @@ public final class ReferenceBackend implements Backend {
         return metrics;
     }
 
+    private void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("this backend was closed already");
+        }
+    }
+
     @Override
     public void close() {
+        closed = true;
         workspace.shrink(0);
     }
 }

@@ -49,18 +49,9 @@ public final class ReferenceExecutable implements Executable {
         this.workspace = workspace;
         this.metrics = metrics;
         this.poison = poison;
-        weights = pack(
-                "weights",
-                ReferenceMemory.of(model.weights()),
-                program.parameters().elements());
-        gradients = pack(
-                "gradients",
-                ReferenceMemory.of(model.gradients()),
-                program.parameters().elements());
-        statistics = pack(
-                "statistics",
-                ReferenceMemory.of(model.statistics()),
-                program.statistics().elements());
+        weights = ReferenceMemory.of(model.weights()).values();
+        gradients = ReferenceMemory.of(model.gradients()).values();
+        statistics = ReferenceMemory.of(model.statistics()).values();
         images = new double
                 [program.images()
                         .map(v -> Math.toIntExact(v.shape().elements()))
@@ -75,14 +66,6 @@ public final class ReferenceExecutable implements Executable {
         }
         findDying();
         view();
-    }
-
-    private static double[] pack(String what, ReferenceMemory memory, long elements) {
-        if (memory.elements() != elements) {
-            throw new IllegalArgumentException("the model's " + what + " have " + memory.elements()
-                    + " elements, but the program needs " + elements + "; allocate the model for this program");
-        }
-        return memory.values();
     }
 
     /** Finds the values that nobody reads after each operation and whose memory no output of it has taken over. */

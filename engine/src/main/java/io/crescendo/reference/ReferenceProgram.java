@@ -17,6 +17,7 @@ final class ReferenceProgram implements LoweredProgram {
     private final ReferenceWorkspace workspace;
     private final HostStepMetrics metrics;
     private final boolean poison;
+    private volatile boolean closed;
 
     ReferenceProgram(Program program, ReferenceWorkspace workspace, HostStepMetrics metrics, boolean poison) {
         this.program = program;
@@ -48,10 +49,23 @@ final class ReferenceProgram implements LoweredProgram {
 
     @Override
     public ReferenceExecutable bind(WorkspacePlan plan, ModelMemory model) {
+        compile();
+        plan.requireFor(program, requirements());
+        model.requireFor(program, ReferenceMemory.class);
         workspace.reserve(plan.totalBytes());
         return new ReferenceExecutable(program, requirements(), plan, model, workspace, metrics, poison);
     }
 
+    /** There is nothing to do, but of a closed program nothing is asked. */
     @Override
-    public void close() {}
+    public void compile() {
+        if (closed) {
+            throw new IllegalStateException("this lowered program was closed already");
+        }
+    }
+
+    @Override
+    public void close() {
+        closed = true;
+    }
 }

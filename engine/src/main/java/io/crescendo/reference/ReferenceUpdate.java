@@ -33,13 +33,9 @@ final class ReferenceUpdate implements UpdateKernel {
         this.parameters = parameters;
         this.decayed = decayed;
         this.metrics = metrics;
+        model.requireFor(parameters, ReferenceMemory.class);
         weights = ReferenceMemory.of(model.weights()).values();
         gradients = ReferenceMemory.of(model.gradients()).values();
-        if (weights.length != parameters.elements() || gradients.length != parameters.elements()) {
-            throw new IllegalArgumentException(
-                    "the layout has " + parameters.elements() + " elements, but the model has " + weights.length
-                            + " weights and " + gradients.length + " gradients");
-        }
         for (int slot = 0; slot < rule.stateSlots(); slot++) {
             state.add(new ReferenceMemory(parameters.elements()));
         }

@@ -358,6 +358,9 @@ public final class Trainer implements AutoCloseable {
     }
 
     private static void requireFits(Network network, Dataset data) {
+        if (data.size() < 1) {
+            throw new IllegalArgumentException("data set '" + data.name() + "' has no images");
+        }
         if (data.shape().channels() != network.channels()
                 || data.shape().height() != network.height()
                 || data.shape().width() != network.width()

@@ -3,6 +3,7 @@ package io.crescendo.backend;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -17,7 +18,10 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.InMemoryDataset;
 import io.crescendo.data.Normalization;
+import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.MicroBatches;
+import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.reference.ReferenceBackend;
 import io.crescendo.reference.ReferenceMemory;
 import io.crescendo.tensor.Initializer;
@@ -387,6 +391,92 @@ public abstract class BackendContract {
             assertArrayEquals(
                     new float[1], new float[] {(float) backend.metrics().read().loss()}, "sums were taken");
         }
+    }
+
+    @Test
+    public void whatBelongsToAnotherProgramIsRefused() {
+        List<NetworkCase> networks = NetworkCase.operations(random);
+        NetworkCase network = networks.get(random.nextInt(networks.size()));
+        try (Backend backend = open();
+                Backend stranger = new ReferenceBackend()) {
+            Program program = network.training(backend.fusions());
+            Program again = network.training(backend.fusions());
+            Program other = networks.stream()
+                    .map(candidate -> candidate.training(backend.fusions()))
+                    .filter(candidate -> candidate.parameters().elements()
+                            != program.parameters().elements())
+                    .findFirst()
+                    .orElseThrow();
+            try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
+                    ModelMemory others = ModelMemory.allocate(backend, other, seed);
+                    ModelMemory strangers = ModelMemory.allocate(stranger, program, seed);
+                    LoweredProgram lowered = backend.lower(program);
+                    LoweredProgram loweredAgain = backend.lower(again)) {
+                WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                WorkspacePlan planAgain = WorkspacePlanner.plan(again, loweredAgain.requirements());
+                WorkspacePlan small = WorkspacePlanner.plan(program, new MemoryRequirements() {
+                    @Override
+                    public long bytes(Value value) {
+                        return lowered.requirements().bytes(value) - 1;
+                    }
+
+                    @Override
+                    public long scratchBytes(int opIndex) {
+                        return lowered.requirements().scratchBytes(opIndex);
+                    }
+
+                    @Override
+                    public boolean mayOverwrite(int opIndex, Value input) {
+                        return false;
+                    }
+                });
+                requireRefused(lowered, plan, others, "allocate the model for this program");
+                requireRefused(lowered, planAgain, model, "another program");
+                requireRefused(lowered, small, model, "needs");
+                if (!backend.name().equals(stranger.name())) {
+                    requireRefused(lowered, plan, strangers, "not allocated");
+                }
+                assertThrows(
+                        IllegalArgumentException.class,
+                        () -> backend.prepareUpdate(new UpdateRule.Sgd(), others, program.parameters(), p -> true));
+                lowered.bind(plan, model).close();
+            }
+        }
+    }
+
+    private static void requireRefused(LoweredProgram lowered, WorkspacePlan plan, ModelMemory model, String reason) {
+        for (boolean ahead : new boolean[] {false, true}) {
+            try (Executable bound = ahead ? lowered.bindAhead(plan, model).orElse(null) : lowered.bind(plan, model)) {
+                assertNull(bound, "bound, where it should be refused for '" + reason + "'");
+            } catch (IllegalArgumentException e) {
+                assertTrue(String.valueOf(e.getMessage()).contains(reason), e.getMessage());
+            }
+        }
+    }
+
+    @Test
+    public void whatWasClosedSaysSo() {
+        NetworkCase network = NetworkCase.operations(random).get(0);
+        Backend backend = open();
+        try (backend) {
+            Program program = network.training(backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, program, seed)) {
+                LoweredProgram lowered = backend.lower(program);
+                WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
+                lowered.close();
+                assertThrows(IllegalStateException.class, lowered::compile);
+                assertThrows(IllegalStateException.class, () -> lowered.bind(plan, model));
+                try {
+                    assertTrue(lowered.bindAhead(plan, model).isEmpty(), "bound ahead");
+                } catch (IllegalStateException e) {
+                    assertTrue(String.valueOf(e.getMessage()).contains("closed"), e.getMessage());
+                }
+            }
+        }
+        Program program = network.training(backend.fusions());
+        assertThrows(IllegalStateException.class, () -> backend.allocate(5));
+        assertThrows(IllegalStateException.class, () -> backend.lower(program));
+        assertThrows(IllegalStateException.class, () -> ModelMemory.allocate(backend, program, seed));
     }
 
     @Test

@@ -51,6 +51,16 @@ class BackendsTest {
     }
 
     @Test
+    void impossibleNumbersOfThreadsAreRefused() {
+        for (int threads : new int[] {-1, BackendOptions.MOST_THREADS + 1}) {
+            String message = String.valueOf(
+                    assertThrows(IllegalArgumentException.class, () -> BackendOptions.DEFAULT.withThreads(threads))
+                            .getMessage());
+            assertTrue(message.endsWith("is " + threads), message);
+        }
+    }
+
+    @Test
     void optionsChangeOneAtATime() {
         BackendOptions options = BackendOptions.DEFAULT
                 .withThreads(3)

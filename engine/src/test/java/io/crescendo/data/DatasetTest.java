@@ -7,9 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class DatasetTest {
     private final long seed = ThreadLocalRandom.current().nextLong();
@@ -49,6 +51,63 @@ class DatasetTest {
                 IllegalArgumentException.class, () -> new InMemoryDataset("d", 2, shape, new byte[0], new byte[0]));
         assertThrows(
                 IllegalArgumentException.class, () -> new InMemoryDataset("d", 257, shape, new byte[1], new byte[1]));
+    }
+
+    /** A data set of the user's own whose label 17 is not one, or that is empty. */
+    private static Dataset faulty(int size) {
+        Dataset right = new RandomDataset(20, 3, new ImageShape(1, 2, 2), 1);
+        return new Dataset() {
+            @Override
+            public String name() {
+                return "own";
+            }
+
+            @Override
+            public int size() {
+                return size;
+            }
+
+            @Override
+            public int classes() {
+                return right.classes();
+            }
+
+            @Override
+            public ImageShape shape() {
+                return right.shape();
+            }
+
+            @Override
+            public int label(int index) {
+                return index == 17 ? 3 : right.label(index);
+            }
+
+            @Override
+            public void copyImage(int index, byte[] destination, int offset) {
+                right.copyImage(index, destination, offset);
+            }
+        };
+    }
+
+    @Test
+    void aWrongLabelIsNamedByItsPlaceInTheDataSet() {
+        Dataset own = faulty(20);
+        Normalization normalization = Normalization.of(own);
+        try (BatchStream stream = new BatchStream(own, normalization, Augmentation.NONE, seed)) {
+            for (Executable use : List.<Executable>of(
+                    () -> stream.next(0, 0, 20), () -> stream.source().label(17))) {
+                String message =
+                        String.valueOf(assertThrows(DataException.class, use).getMessage());
+                assertTrue(message.contains("image 17 of 'own' has label 3") && message.contains("[0, 3)"), message);
+            }
+        }
+    }
+
+    @Test
+    void anEmptyDataSetIsRefused() {
+        String message = String.valueOf(assertThrows(DataException.class, () -> Normalization.of(faulty(0)))
+                .getMessage());
+        assertTrue(message.contains("'own' has no images"), message);
     }
 
     @Test

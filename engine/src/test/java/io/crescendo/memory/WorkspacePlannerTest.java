@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 
 class WorkspacePlannerTest {
     private static final int A = WorkspacePlanner.ALIGNMENT_BYTES;
@@ -91,6 +92,28 @@ class WorkspacePlannerTest {
         assertEquals(block, plan.lowerBoundBytes());
         WorkspacePlan copying = WorkspacePlanner.plan(program, new Sizes(0, 1, true, 0, false));
         assertEquals(2 * block, copying.totalBytes(), "without leave to overwrite, input and output lie side by side");
+    }
+
+    @Test
+    void aPlanKnowsWhatItWasMadeFor() {
+        Tape tape = Tape.inference(5);
+        tape.keep(tape.relu(tape.relu(tape.scale(tape.images(3, 7, 7), 2))));
+        Program program = tape.program(EnumSet.noneOf(Fusion.class));
+        Program again = tape.program(EnumSet.noneOf(Fusion.class));
+        WorkspacePlan plan = WorkspacePlanner.plan(program, new Sizes(0, 1, true, 0, true));
+        WorkspacePlan copying = WorkspacePlanner.plan(program, new Sizes(0, 1, true, 0, false));
+        plan.requireFor(program, new Sizes(0, 1, true, 0, true));
+        copying.requireFor(program, new Sizes(0, 1, true, 0, true)); // what may be overwritten need not be
+        refused("another program", () -> plan.requireFor(again, new Sizes(0, 1, true, 0, true)));
+        refused("bytes, but has", () -> plan.requireFor(program, new Sizes(0, 2, true, 0, true)));
+        refused("must not overwrite", () -> plan.requireFor(program, new Sizes(0, 1, true, 0, false)));
+        refused("memory of its own", () -> copying.requireFor(program, new Sizes(0, 1, true, 3, false)));
+    }
+
+    private static void refused(String reason, Executable use) {
+        String message = String.valueOf(
+                assertThrows(IllegalArgumentException.class, use, reason).getMessage());
+        assertTrue(message.contains(reason) && message.contains("lowered.requirements()"), message);
     }
 
     @Test

@@ -12,6 +12,7 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DeviceMemory;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.NetworkCase;
@@ -97,7 +98,16 @@ class ReferenceErrorsTest {
                     }
                 });
                 backend.workspace().reserve(4 * plan.totalBytes()); // the last value reaches past the plan's end
-                lowered.bind(plan, model).run(feed);
+                assertThrows(IllegalArgumentException.class, () -> lowered.bind(plan, model), "a plan too small");
+                new ReferenceExecutable(
+                                program,
+                                right,
+                                plan,
+                                model,
+                                (ReferenceWorkspace) backend.workspace(),
+                                (HostStepMetrics) backend.metrics(),
+                                true)
+                        .run(feed);
                 double[] gradients = ReferenceMemory.of(model.gradients()).values();
                 assertTrue(Arrays.stream(gradients).anyMatch(Double::isNaN), "living values overlapped in silence");
             }

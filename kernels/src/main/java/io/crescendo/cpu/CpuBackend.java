@@ -47,6 +47,7 @@ final class CpuBackend implements Backend {
     private final Workers workers;
     private final long shardBytes;
     private final double winogradBelow;
+    private volatile boolean closed;
 
     CpuBackend(BackendOptions options) {
         this(options, Sharding.TARGET_BYTES, WinogradConvolutions.USUALLY_BELOW);
@@ -130,6 +131,7 @@ final class CpuBackend implements Backend {
 
     @Override
     public DeviceMemory allocate(long elements) {
+        requireOpen();
         return new CpuDeviceMemory(childScope(), elements);
     }
 
@@ -160,6 +162,7 @@ final class CpuBackend implements Backend {
 
     @Override
     public LoweredProgram lower(Program program) {
+        requireOpen();
         useThreads(); // implementations are chosen, and their memory is sized, for a number of threads
         return new CpuLoweredProgram(this, program);
     }
@@ -181,6 +184,8 @@ final class CpuBackend implements Backend {
     @Override
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
+        requireOpen();
+        model.requireFor(parameters, CpuDeviceMemory.class);
         boolean layerwise = rule instanceof UpdateRule.Lars || rule instanceof UpdateRule.Lamb;
         return layerwise
                 ? CpuLayerwiseUpdate.prepare(this, rule, model, parameters, decayed)
@@ -197,8 +202,16 @@ final class CpuBackend implements Backend {
         return metrics;
     }
 
+    /** What is closed has no native memory left to look into. */
+    void requireOpen() {
+        if (closed) {
+            throw new IllegalStateException("this backend was closed already");
+        }
+    }
+
     @Override
     public void close() {
+        closed = true;
         List<NativeScope> open;
         synchronized (children) {
             open = List.copyOf(children);

@@ -27,6 +27,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     private final NativeScope scope;
     private final int shardSamples;
     private final List<Section> sections = new ArrayList<>();
+    private volatile boolean closed;
 
     CpuLoweredProgram(CpuBackend backend, Program program) {
         this.backend = backend;
@@ -74,6 +75,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     @Override
     public void compile() {
+        requireOpen();
         backend.useThreads(); // code is generated for a number of threads
         for (Section section : sections) {
             section.ops().forEach(OpPlan::compile);
@@ -82,6 +84,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
+        requireFit(plan, model);
         backend.workspace().reserve(plan.totalBytes());
         return bound(plan, model);
     }
@@ -89,7 +92,22 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     /** Addresses are set at the first run. */
     @Override
     public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+        requireFit(plan, model);
         return Optional.of(bound(plan, model));
+    }
+
+    private void requireOpen() {
+        backend.requireOpen();
+        if (closed) {
+            throw new IllegalStateException("this lowered program was closed already");
+        }
+    }
+
+    /** Native code does not look where it writes. */
+    private void requireFit(WorkspacePlan plan, ModelMemory model) {
+        requireOpen();
+        plan.requireFor(program, this);
+        model.requireFor(program, CpuDeviceMemory.class);
     }
 
     private CpuExecutable bound(WorkspacePlan plan, ModelMemory model) {
@@ -146,6 +164,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     @Override
     public void close() {
+        closed = true;
         scope.close();
     }
 }

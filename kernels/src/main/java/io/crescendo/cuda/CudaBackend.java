@@ -300,6 +300,7 @@ final class CudaBackend implements Backend {
     public UpdateKernel prepareUpdate(
             UpdateRule rule, ModelMemory model, ParameterPack parameters, Predicate<Parameter> decayed) {
         device.enter();
+        model.requireFor(parameters, CudaDeviceMemory.class);
         CudaScope child = childScope();
         try {
             return new CudaUpdateKernel(this, child, rule, model, parameters, decayed);

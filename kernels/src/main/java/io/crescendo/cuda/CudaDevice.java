@@ -40,6 +40,7 @@ final class CudaDevice implements AutoCloseable {
     private final CudaStream uploadStream;
     private final Kernels kernels;
     private final boolean mapsMemory;
+    private volatile boolean closed;
     private final AlgorithmChoice algorithms = new AlgorithmChoice();
 
     /**
@@ -97,9 +98,13 @@ final class CudaDevice implements AutoCloseable {
      * Binds this device's context to the calling thread; every public way in does this first.
      *
      * @throws CudaException if the device has failed before
+     * @throws IllegalStateException if it was closed
      */
     void enter() {
         health.require();
+        if (closed) {
+            throw new IllegalStateException("this backend was closed already");
+        }
         bindContext();
     }
 
@@ -239,6 +244,7 @@ final class CudaDevice implements AutoCloseable {
 
     @Override
     public void close() {
+        closed = true;
         scope.close();
     }
 }

@@ -119,7 +119,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
         CudaDevice device = backend.device();
         compile();
-        requirePacks(model);
+        requireFit(plan, model);
         boolean hasShadow = ((CudaDeviceMemory) model.weights()).shadowAddress() != 0;
         if (!device.graphs()
                 || !backend.workspace().isReady(plan.totalBytes())
@@ -134,7 +134,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     @Override
     public Executable bind(WorkspacePlan plan, ModelMemory model) {
         compile();
-        requirePacks(model);
+        requireFit(plan, model);
         return bound(plan, model, inputs -> {
             if (backend.device().precision() == Precision.BF16) {
                 ((CudaDeviceMemory) model.weights()).addShadow();
@@ -173,21 +173,20 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         return plans.list();
     }
 
-    private void requirePacks(ModelMemory model) {
-        requirePack("weights", model.weights(), program.parameters());
-        requirePack("gradients", model.gradients(), program.parameters());
-        requirePack("statistics", model.statistics(), program.statistics());
+    private void requireFit(WorkspacePlan plan, ModelMemory model) {
+        plan.requireFor(program, this);
+        model.requireFor(program, CudaDeviceMemory.class);
+        requireOrder("weights", model.weights(), program.parameters());
+        requireOrder("gradients", model.gradients(), program.parameters());
+        requireOrder("statistics", model.statistics(), program.statistics());
     }
 
-    private static void requirePack(String what, DeviceMemory memory, ParameterPack pack) {
-        if (!(memory instanceof CudaDeviceMemory onDevice)) {
-            throw new IllegalArgumentException("the model's " + what + " were not allocated by this backend");
-        }
+    private static void requireOrder(String what, DeviceMemory memory, ParameterPack pack) {
+        CudaDeviceMemory onDevice = (CudaDeviceMemory) memory;
         onDevice.requireOpen();
-        if (memory.elements() != pack.elements() || !onDevice.order().matches(PackOrder.of(pack))) {
-            throw new IllegalArgumentException("the model's " + what + " have " + memory.elements()
-                    + " elements, the program's " + pack.elements()
-                    + "; allocate them with Backend.allocate(ParameterPack) for the program's own pack");
+        if (!onDevice.order().matches(PackOrder.of(pack))) {
+            throw new IllegalArgumentException("the model's " + what + " are in another order than the program's;"
+                    + " allocate them with Backend.allocate(ParameterPack) for the program's own pack");
         }
     }
 

@@ -81,8 +81,9 @@ final class DeviceOptions {
      * @throws UserError if the options do not fit each other, or the device cannot be used here
      */
     BackendOptions backend() {
-        if (threads < 0) {
-            throw UserError.usage("--threads " + threads + ": must be 0 for all, or a positive count");
+        if (threads < 0 || threads > BackendOptions.MOST_THREADS) {
+            throw UserError.usage(
+                    "--threads " + threads + ": must be 0 for all, or 1 to " + BackendOptions.MOST_THREADS);
         }
         requireKnown(device);
         if (!device.equals(AUTO) && !device.equals(GPU) && noGraphs) {
