@@ -71,17 +71,12 @@ class CudaAheadTest {
     @BeforeEach
     void reset() {
         cuda = CudaTestEnvironment.open();
-        if (!cuda.realDevice()) {
-            cuda.standIns().schedule(StandIns.Schedule.RANDOM, seed);
-        }
+        cuda.schedule(StandIns.Schedule.RANDOM, seed);
     }
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem(), "seed " + seed);
-            assertEquals("", cuda.standIns().leaks(), "seed " + seed);
-        }
+        cuda.requireClean(seed);
     }
 
     private static Network network() {
@@ -352,9 +347,7 @@ class CudaAheadTest {
     void whatIsClosedWhileItRunsRunsToItsEnd() {
         float[] expected = null;
         for (boolean early : new boolean[] {false, true}) {
-            if (!cuda.realDevice()) {
-                cuda.standIns().schedule(StandIns.Schedule.LAZY, seed);
-            }
+            cuda.schedule(StandIns.Schedule.LAZY, seed);
             try (Training training = new Training(Precision.BF16, true)) {
                 Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
                 for (int i = 0; i < 3; i++) {

@@ -1,7 +1,5 @@
 package io.crescendo.cuda;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
-
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendContract;
 import io.crescendo.backend.BackendOptions;
@@ -32,17 +30,12 @@ abstract class CudaContract extends BackendContract {
     @BeforeEach
     void chooseSchedule() {
         CudaTestEnvironment.open();
-        if (!cuda.realDevice()) {
-            cuda.standIns().schedule(schedule, scheduleSeed);
-        }
+        cuda.schedule(schedule, scheduleSeed);
     }
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem(), "wrong calls; schedule seed " + scheduleSeed);
-            assertEquals("", cuda.standIns().leaks(), "not released; schedule seed " + scheduleSeed);
-        }
+        cuda.requireClean(scheduleSeed);
     }
 
     @Override

@@ -1,7 +1,5 @@
 package io.crescendo.cuda;
 
-import static org.junit.jupiter.api.Assertions.assertEquals;
-
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.train.ExactnessContract;
@@ -21,17 +19,12 @@ class CudaExactnessTest extends ExactnessContract {
     @BeforeEach
     void chooseSchedule() {
         CudaTestEnvironment.open();
-        if (!cuda.realDevice()) {
-            cuda.standIns().schedule(StandIns.Schedule.RANDOM, scheduleSeed);
-        }
+        cuda.schedule(StandIns.Schedule.RANDOM, scheduleSeed);
     }
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem(), "wrong calls; schedule seed " + scheduleSeed);
-            assertEquals("", cuda.standIns().leaks(), "not released; schedule seed " + scheduleSeed);
-        }
+        cuda.requireClean(scheduleSeed);
     }
 
     @Override

@@ -47,9 +47,7 @@ class CudaMemoryTest {
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem() + cuda.standIns().leaks());
-        }
+        cuda.requireClean(seed);
     }
 
     private CudaBackend open(Precision precision) {

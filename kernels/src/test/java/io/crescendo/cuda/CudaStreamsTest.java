@@ -45,16 +45,7 @@ class CudaStreamsTest {
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem(), "seed " + seed);
-            assertEquals("", cuda.standIns().leaks(), "seed " + seed);
-        }
-    }
-
-    private void schedule(StandIns.Schedule schedule, long number) {
-        if (!cuda.realDevice()) {
-            cuda.standIns().schedule(schedule, number);
-        }
+        cuda.requireClean(seed);
     }
 
     private Result steps(boolean waiting) {
@@ -93,12 +84,12 @@ class CudaStreamsTest {
     @Test
     void stepsThatNobodyWaitsForAreTheSame() {
         Result expected = steps(true);
-        schedule(StandIns.Schedule.LAZY, 1);
+        cuda.schedule(StandIns.Schedule.LAZY, 1);
         assertEquals(expected, steps(false), "seed " + seed);
-        schedule(StandIns.Schedule.EAGER, 1);
+        cuda.schedule(StandIns.Schedule.EAGER, 1);
         assertEquals(expected, steps(false), "seed " + seed);
         for (int i = 0; i < SCHEDULES; i++) {
-            schedule(StandIns.Schedule.RANDOM, seed + i);
+            cuda.schedule(StandIns.Schedule.RANDOM, seed + i);
             assertEquals(expected, steps(false), "seed " + seed + ", schedule " + (seed + i));
         }
     }
@@ -107,7 +98,7 @@ class CudaStreamsTest {
     void updatesThatNobodyWaitsForAreTheSame() {
         float[] waited = updates(true);
         for (int i = 0; i < SCHEDULES; i++) {
-            schedule(i == 0 ? StandIns.Schedule.LAZY : StandIns.Schedule.RANDOM, seed + i);
+            cuda.schedule(i == 0 ? StandIns.Schedule.LAZY : StandIns.Schedule.RANDOM, seed + i);
             assertArrayEquals(waited, updates(false), "seed " + seed + ", schedule " + (seed + i));
         }
     }

@@ -1,5 +1,7 @@
 package io.crescendo.cuda;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -91,6 +93,21 @@ final class CudaTestEnvironment {
             opened.standIns.reset();
         }
         return opened;
+    }
+
+    /** When stand-ins run what they are given; a real device has its own way. */
+    void schedule(StandIns.Schedule schedule, long seed) {
+        if (standIns != null) {
+            standIns.schedule(schedule, seed);
+        }
+    }
+
+    /** Behind a test: stand-ins have seen no wrong call, and nothing that was not given back. */
+    void requireClean(long seed) {
+        if (standIns != null) {
+            assertEquals("", standIns.problem(), "wrong calls; seed " + seed);
+            assertEquals("", standIns.leaks(), "not released; seed " + seed);
+        }
     }
 
     /** Where the libraries lie. */

@@ -26,10 +26,7 @@ class CudaTimerTest {
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem());
-            assertEquals("", cuda.standIns().leaks());
-        }
+        cuda.requireClean(0);
     }
 
     @Test

@@ -69,17 +69,12 @@ class CudaTrainingTest {
     @BeforeEach
     void reset() {
         cuda = CudaTestEnvironment.open();
-        if (!cuda.realDevice()) {
-            cuda.standIns().schedule(StandIns.Schedule.RANDOM, seed);
-        }
+        cuda.schedule(StandIns.Schedule.RANDOM, seed);
     }
 
     @AfterEach
     void nothingIsWrongOrLeft() {
-        if (!cuda.realDevice()) {
-            assertEquals("", cuda.standIns().problem(), "seed " + seed);
-            assertEquals("", cuda.standIns().leaks(), "seed " + seed);
-        }
+        cuda.requireClean(seed);
     }
 
     private static Network network() {
