@@ -1,6 +1,5 @@
 package io.crescendo.cuda;
 
-import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 import static jcuda.jcudnn.JCudnn.cudnnBackendExecute;
 import static jcuda.jcudnn.cudnnBackendAttributeName.*;
 import static jcuda.jcudnn.cudnnBackendDescriptorType.CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR;
@@ -224,7 +223,7 @@ final class GraphConvolution implements ConvolutionMethod {
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, array(addresses))
                 .withAddresses(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, operands.workspace())
                 .finish();
-        Launch before = problem.addend() ? place(operands) : Launch.NOTHING;
+        Launch before = problem.addend() ? place(kernels, operands) : Launch.NOTHING;
         Launch after = fused ? Launch.NOTHING : epilogue.bind(kernels, operands, true);
         return lane -> {
             before.enqueue(lane);
@@ -233,15 +232,25 @@ final class GraphConvolution implements ConvolutionMethod {
         };
     }
 
-    /** Brings the addend to where the convolution is added to it. */
-    private Launch place(Operands operands) {
+    /**
+     * Brings the addend to where the convolution is added to it. By a kernel, once the addend: a graph makes two nodes
+     * of a copy, and some sizes of it slow (<a href="https://github.com/pytorch/pytorch/issues/191284">PyTorch's
+     * account</a>).
+     */
+    private Launch place(Kernels kernels, Operands operands) {
         if (operands.addend() == operands.result()) {
             return Launch.NOTHING;
         }
-        DevicePointer to = DevicePointer.at(operands.result());
-        DevicePointer from = DevicePointer.at(operands.addend());
-        long bytes = problem.resultElements() * problem.elementBytes();
-        return lane -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
+        int packed = 16 / problem.elementBytes();
+        Kernels.Call copy = kernels.call(
+                problem.elementBytes() == Short.BYTES ? "scale_bf16" : "scale_f32",
+                Grids.blocksInOrder((problem.resultElements() + packed - 1) / packed),
+                1,
+                operands.result(),
+                operands.addend(),
+                problem.resultElements(),
+                1f);
+        return lane -> copy.enqueue(lane.stream());
     }
 
     private static long[] array(List<Long> values) {

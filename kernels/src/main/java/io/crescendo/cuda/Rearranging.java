@@ -1,7 +1,6 @@
 package io.crescendo.cuda;
 
 import static io.crescendo.cuda.CudaLowering.arguments;
-import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
 
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
@@ -93,17 +92,15 @@ final class Rearranging {
         return value.plane() == 1 || value.channels() == 1;
     }
 
+    /** By a kernel, as {@link GraphConvolution} says why. */
     private void copy(OpPlan plan, Op.Reshape op) {
-        long bytes = op.output().shape().elements() * lowering.elementBytes();
+        long count = op.output().shape().elements();
         plan.launch(at -> {
             long source = at.value(op.input());
             long target = at.value(op.output());
-            if (source == target) {
-                return Launch.NOTHING;
-            }
-            DevicePointer to = DevicePointer.at(target);
-            DevicePointer from = DevicePointer.at(source);
-            return lane -> cuMemcpyDtoDAsync(to, from, bytes, lane.stream());
+            return source == target
+                    ? Launch.NOTHING
+                    : lowering.call("scale", lowering.grids().packs(count), target, source, count, 1f);
         });
     }
 
