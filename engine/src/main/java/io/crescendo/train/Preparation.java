@@ -274,8 +274,8 @@ final class Preparation implements AutoCloseable {
         long started = System.nanoTime();
         boolean more = false;
         try {
-            StepPlan plan = planned(batch);
-            synchronized (handover) {
+            synchronized (handover) { // a budget that shrinks meanwhile comes before the plan, or after the piece
+                StepPlan plan = planned(batch);
                 more = plan != null && isAskedFor(batch) && workspace.prepare(plan.workspaceBytes());
                 if (plan != null && !more && isAskedFor(batch)) {
                     plan.sizes().forEach(this::bindAhead);
