@@ -22,7 +22,6 @@ import io.crescendo.train.Steps;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -50,8 +49,7 @@ import org.openjdk.jmh.annotations.Warmup;
  * Afterwards, loss and gradients at the batch last used are compared with those of a program that never saw another
  * batch, from the same weights.
  *
- * <p>An update ends when its loss can be read. {@code deviceMillis} is the same by the device's clock; 0 where the
- * device is the host.
+ * <p>An update ends when its loss can be read. {@code deviceMillis} is the same by the device's clock, if it has one.
  *
  * <pre>{@code
  * java -jar bench/target/benchmarks.jar BatchGrowth -p network=wide-resnet-16-4 -p from=32 -p ahead=true
@@ -159,25 +157,19 @@ public class BatchGrowthBenchmark {
         }
     }
 
-    /** What the device's clock says. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Clock {
-        /** From the end of the work before to the end of what was measured; 0 where the device is the host. */
-        public double deviceMillis;
+    /** Starts the device's clock. */
+    @Setup(Level.Iteration)
+    public void start() {
+        timer.ifPresent(DeviceTimer::start);
+    }
 
-        /** Starts the device's clock. */
-        @Setup(Level.Iteration)
-        public void start(BatchGrowthBenchmark benchmark) {
-            benchmark.timer.ifPresent(DeviceTimer::start);
-        }
-
-        /** Reads it; waits for the device. */
-        @TearDown(Level.Iteration)
-        public void read(BatchGrowthBenchmark benchmark) {
-            benchmark.timer.ifPresent(DeviceTimer::stop);
-            deviceMillis = 1e3 * benchmark.timer.map(DeviceTimer::seconds).orElse(0.0);
-        }
+    /** Reports the time by the device's clock, if it has one, from the end of the work before; waits for the device. */
+    @TearDown(Level.Iteration)
+    public void report() {
+        timer.ifPresent(running -> {
+            running.stop();
+            Gauges.report("deviceMillis", 1e3 * running.seconds(), "ms/op");
+        });
     }
 
     private int next() {
@@ -219,25 +211,25 @@ public class BatchGrowthBenchmark {
 
     /** The switch alone. */
     @Benchmark
-    public Step switchBatch(Growing growing, Clock clock) {
+    public Step switchBatch(Growing growing) {
         return step(next());
     }
 
     /** The switch and the first update at the next batch, which touches new memory. */
     @Benchmark
-    public double switchAndFirstUpdate(Growing growing, Clock clock) {
+    public double switchAndFirstUpdate(Growing growing) {
         return update(next());
     }
 
     /** One update more at the batch before: what a switch should cost less than. */
     @Benchmark
-    public double updateBefore(Steady steady, Clock clock) {
+    public double updateBefore(Steady steady) {
         return update(from);
     }
 
     /** The third update at the next batch: what every update there costs. */
     @Benchmark
-    public double updateAfter(Grown grown, Clock clock) {
+    public double updateAfter(Grown grown) {
         return update(next());
     }
 

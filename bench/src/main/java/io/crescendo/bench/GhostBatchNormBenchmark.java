@@ -14,7 +14,6 @@ import io.crescendo.nn.Relu;
 import io.crescendo.optim.Optimizer;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -74,27 +73,6 @@ public class GhostBatchNormBenchmark {
     @Param({"0"})
     public int threads;
 
-    /** What is reported with every iteration. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Iteration {
-        /** Of one step by the device's clock; 0 where the device is the host. */
-        public double deviceMicros;
-
-        /** Starts the device's clock. */
-        @Setup(Level.Iteration)
-        public void start(GhostBatchNormBenchmark benchmark) {
-            benchmark.enqueued = 0;
-            benchmark.timer.ifPresent(DeviceTimer::start);
-        }
-
-        /** Looks once per iteration. */
-        @TearDown(Level.Iteration)
-        public void read(GhostBatchNormBenchmark benchmark) {
-            deviceMicros = benchmark.timer.map(benchmark::microsPerStep).orElse(0.0);
-        }
-    }
-
     private Backend backend;
     private Optional<DeviceTimer> timer = Optional.empty();
     private long enqueued;
@@ -116,6 +94,19 @@ public class GhostBatchNormBenchmark {
         withNorm.assertLearns(feed);
         withoutNorm.assertLearns(feed);
         timer = backend.timer();
+    }
+
+    /** Starts the device's clock. */
+    @Setup(Level.Iteration)
+    public void start() {
+        enqueued = 0;
+        timer.ifPresent(DeviceTimer::start);
+    }
+
+    /** Reports the time of one step by the device's clock, if it has one. */
+    @TearDown(Level.Iteration)
+    public void report() {
+        timer.ifPresent(running -> Gauges.report("deviceMicros", microsPerStep(running), "us/op"));
     }
 
     private Network network(Layer middle) {
@@ -153,13 +144,13 @@ public class GhostBatchNormBenchmark {
 
     /** One step of the program with a norm. */
     @Benchmark
-    public double withNorm(Iteration iteration) {
+    public double withNorm() {
         return run(withNorm);
     }
 
     /** One step of the same program without it. */
     @Benchmark
-    public double withoutNorm(Iteration iteration) {
+    public double withoutNorm() {
         return run(withoutNorm);
     }
 

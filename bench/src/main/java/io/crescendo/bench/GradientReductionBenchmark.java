@@ -14,7 +14,6 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -71,27 +70,6 @@ public class GradientReductionBenchmark {
     @Param({"0"})
     public int threads;
 
-    /** What is reported with every iteration. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Iteration {
-        /** Images per second by the device's clock; 0 where the device is the host. */
-        public double deviceImages;
-
-        /** Starts the device's clock. */
-        @Setup(Level.Iteration)
-        public void start(GradientReductionBenchmark benchmark) {
-            benchmark.enqueued = 0;
-            benchmark.timer.ifPresent(DeviceTimer::start);
-        }
-
-        /** Looks once per iteration. */
-        @TearDown(Level.Iteration)
-        public void read(GradientReductionBenchmark benchmark) {
-            deviceImages = benchmark.timer.map(benchmark::imagesPerSecond).orElse(0.0);
-        }
-    }
-
     private Backend backend;
     private Optional<DeviceTimer> timer = Optional.empty();
     private long enqueued;
@@ -129,6 +107,19 @@ public class GradientReductionBenchmark {
         timer = backend.timer();
     }
 
+    /** Starts the device's clock. */
+    @Setup(Level.Iteration)
+    public void start() {
+        enqueued = 0;
+        timer.ifPresent(DeviceTimer::start);
+    }
+
+    /** Reports the images per second by the device's clock, if it has one. */
+    @TearDown(Level.Iteration)
+    public void report() {
+        timer.ifPresent(running -> Gauges.report("deviceImages", imagesPerSecond(running), "images/s"));
+    }
+
     private void accumulate() {
         for (int i = 0; i < feeds.size(); i++) {
             part.run(feeds.get(i));
@@ -155,7 +146,7 @@ public class GradientReductionBenchmark {
      * The timed sum of gradients; clears them first, as an update would leave them. Returns the loss, if it is read.
      */
     @Benchmark
-    public double gradients(Rate.Images rate, Iteration iteration) {
+    public double gradients(Rate.Images rate) {
         model.gradients().clear();
         rate.images += batch;
         accumulate();

@@ -4,11 +4,9 @@ import io.crescendo.backend.Precision;
 import io.crescendo.cuda.KernelTimes;
 import java.util.Locale;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
-import org.openjdk.jmh.annotations.Level;
 import org.openjdk.jmh.annotations.Measurement;
 import org.openjdk.jmh.annotations.Mode;
 import org.openjdk.jmh.annotations.OutputTimeUnit;
@@ -24,8 +22,8 @@ import org.openjdk.jmh.annotations.Warmup;
  * what the driver's copy reaches on memory of the same size in the same run.
  *
  * <p>JMH's own score is the time of the whole measurement, repeats and emptying of the cache included, and says
- * nothing; the counters beside it are the result: {@code gigabytesPerSecond} and {@code shareOfCopy} with an empty
- * cache, {@code cachedGigabytesPerSecond} with what the launch before left there, which is what a small model has.
+ * nothing; the levels beside it are the result: {@code gigabytesPerSecond} and {@code shareOfCopy} with an empty cache,
+ * {@code cachedGigabytesPerSecond} with what the launch before left there, which is what a small model has.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
@@ -52,36 +50,6 @@ public class KernelBenchmark {
 
     private KernelTimes times;
 
-    /** What the device's clock says. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Bandwidth {
-        /** With an empty cache, 10⁹ bytes read plus written. */
-        public double gigabytesPerSecond;
-        /** Of the driver's copy, likewise with an empty cache. */
-        public double shareOfCopy;
-        /** With what the launch before left in the cache. */
-        public double cachedGigabytesPerSecond;
-        /** Of one launch with an empty cache. */
-        public double microseconds;
-
-        /** Starts every iteration at zero. */
-        @Setup(Level.Iteration)
-        public void reset() {
-            gigabytesPerSecond = 0;
-            shareOfCopy = 0;
-            cachedGigabytesPerSecond = 0;
-            microseconds = 0;
-        }
-
-        void take(KernelTimes.Times kernel, KernelTimes.Times copy) {
-            gigabytesPerSecond = kernel.cold().bytesPerSecond() * 1e-9;
-            shareOfCopy = kernel.cold().bytesPerSecond() / copy.cold().bytesPerSecond();
-            cachedGigabytesPerSecond = kernel.warm().bytesPerSecond() * 1e-9;
-            microseconds = kernel.cold().seconds() * 1e6;
-        }
-    }
-
     /** Opens the device. */
     @Setup
     public void open() {
@@ -90,13 +58,25 @@ public class KernelBenchmark {
 
     /** One kernel, and a copy that moves as many bytes. */
     @Benchmark
-    public KernelTimes.Times kernel(Bandwidth bandwidth) {
+    public KernelTimes.Times kernel() {
         long elements = 1000L * thousands;
         KernelTimes.Times measured = kernel.startsWith("sum-of-")
                 ? times.gradientSum(Integer.parseInt(kernel.substring("sum-of-".length())), elements)
                 : times.update(kernel, elements);
-        bandwidth.take(measured, times.copy(measured.cold().bytes() / 2));
+        report(measured, times.copy(measured.cold().bytes() / 2));
         return measured;
+    }
+
+    /**
+     * Reports what the device's clock says: 10⁹ bytes read plus written per second, with an empty cache and with what
+     * the launch before left there, the share of the driver's copy, and the time of one launch.
+     */
+    static void report(KernelTimes.Times kernel, KernelTimes.Times copy) {
+        Gauges.report("gigabytesPerSecond", kernel.cold().bytesPerSecond() * 1e-9, "GB/s");
+        Gauges.report(
+                "shareOfCopy", kernel.cold().bytesPerSecond() / copy.cold().bytesPerSecond(), "ratio");
+        Gauges.report("cachedGigabytesPerSecond", kernel.warm().bytesPerSecond() * 1e-9, "GB/s");
+        Gauges.report("microseconds", kernel.cold().seconds() * 1e6, "us/op");
     }
 
     /** Releases the device. */

@@ -20,7 +20,7 @@ import org.openjdk.jmh.annotations.Warmup;
 
 /**
  * The ghost batch norm kernels at every ghost size, and cuDNN's plain batch norm over the whole batch, by the device's
- * clock. Bytes are the floor: each activation once. How to read the counters says {@link KernelBenchmark}.
+ * clock. Bytes are the floor: each activation once. How to read the levels says {@link KernelBenchmark}.
  */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.SingleShotTime)
@@ -55,26 +55,23 @@ public class NormKernelBenchmark {
 
     /** Statistics and normalised values. */
     @Benchmark
-    public KernelTimes.Times forward(KernelBenchmark.Bandwidth bandwidth) {
+    public KernelTimes.Times forward() {
         NormTimes.Activation x = activation();
         NormTimes norms = times.norms();
-        return held(
-                bandwidth,
-                ghostBatch.equals("cudnn") ? norms.plainForward(x) : norms.ghostForward(x, samplesPerStatistic(x)));
+        return held(ghostBatch.equals("cudnn") ? norms.plainForward(x) : norms.ghostForward(x, samplesPerStatistic(x)));
     }
 
     /** Gradients by activations, scale and shift. */
     @Benchmark
-    public KernelTimes.Times backward(KernelBenchmark.Bandwidth bandwidth) {
+    public KernelTimes.Times backward() {
         NormTimes.Activation x = activation();
         NormTimes norms = times.norms();
         return held(
-                bandwidth,
                 ghostBatch.equals("cudnn") ? norms.plainBackward(x) : norms.ghostBackward(x, samplesPerStatistic(x)));
     }
 
-    private KernelTimes.Times held(KernelBenchmark.Bandwidth bandwidth, KernelTimes.Times measured) {
-        bandwidth.take(measured, times.copy(measured.cold().bytes() / 2));
+    private KernelTimes.Times held(KernelTimes.Times measured) {
+        KernelBenchmark.report(measured, times.copy(measured.cold().bytes() / 2));
         return measured;
     }
 

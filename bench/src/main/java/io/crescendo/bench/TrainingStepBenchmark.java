@@ -8,7 +8,6 @@ import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import java.util.Optional;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -70,31 +69,6 @@ public class TrainingStepBenchmark {
     @Param({"0"})
     public int threads;
 
-    /** What is reported with every iteration. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Iteration {
-        /** Bytes of the arena at its largest, in millions. */
-        public double workspaceMegabytes;
-
-        /** Images per second by the device's clock; 0 where the device is the host. */
-        public double deviceImages;
-
-        /** Starts the device's clock. */
-        @Setup(Level.Iteration)
-        public void start(TrainingStepBenchmark benchmark) {
-            benchmark.enqueued = 0;
-            benchmark.timer.ifPresent(DeviceTimer::start);
-        }
-
-        /** Looks once per iteration. */
-        @TearDown(Level.Iteration)
-        public void read(TrainingStepBenchmark benchmark) {
-            workspaceMegabytes = benchmark.backend.workspace().peakBytes() / 1e6;
-            deviceImages = benchmark.timer.map(benchmark::imagesPerSecond).orElse(0.0);
-        }
-    }
-
     private Backend backend;
     private Optional<DeviceTimer> timer = Optional.empty();
     private TrainingStep step;
@@ -113,6 +87,20 @@ public class TrainingStepBenchmark {
         timer = backend.timer();
     }
 
+    /** Starts the device's clock. */
+    @Setup(Level.Iteration)
+    public void start() {
+        enqueued = 0;
+        timer.ifPresent(DeviceTimer::start);
+    }
+
+    /** Reports the arena at its largest, and the images per second by the device's clock, if it has one. */
+    @TearDown(Level.Iteration)
+    public void report() {
+        Gauges.report("workspaceMegabytes", backend.workspace().peakBytes() / 1e6, "MB");
+        timer.ifPresent(running -> Gauges.report("deviceImages", imagesPerSecond(running), "images/s"));
+    }
+
     private double imagesPerSecond(DeviceTimer running) {
         running.stop();
         double seconds = running.seconds();
@@ -125,7 +113,7 @@ public class TrainingStepBenchmark {
 
     /** The timed step; returns the loss, or leaves it on the device, so that nothing can be skipped. */
     @Benchmark
-    public double step(Rate.Images rate, Iteration iteration) {
+    public double step(Rate.Images rate) {
         rate.images += batch;
         if (timer.isEmpty()) {
             return step.run(feed);

@@ -13,7 +13,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
-import org.openjdk.jmh.annotations.AuxCounters;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
 import org.openjdk.jmh.annotations.Fork;
@@ -73,27 +72,6 @@ public class UpdateBenchmark {
     @Param({"0"})
     public int threads;
 
-    /** What is reported with every iteration. */
-    @AuxCounters(AuxCounters.Type.EVENTS)
-    @State(Scope.Thread)
-    public static class Iteration {
-        /** Bytes per second by the device's clock; 0 where the device is the host. */
-        public double deviceBytes;
-
-        /** Starts the device's clock. */
-        @Setup(Level.Iteration)
-        public void start(UpdateBenchmark benchmark) {
-            benchmark.enqueued = 0;
-            benchmark.timer.ifPresent(DeviceTimer::start);
-        }
-
-        /** Looks once per iteration. */
-        @TearDown(Level.Iteration)
-        public void read(UpdateBenchmark benchmark) {
-            deviceBytes = benchmark.timer.map(benchmark::bytesPerSecond).orElse(0.0);
-        }
-    }
-
     private Backend backend;
     private Optional<DeviceTimer> timer = Optional.empty();
     private ModelMemory model;
@@ -116,6 +94,19 @@ public class UpdateBenchmark {
         bytes = 2 * footprintBytes(network, optimizer, precision)
                 - (precision.equals("bf16") ? 2 * program.parameters().elements() : 0);
         timer = backend.timer();
+    }
+
+    /** Starts the device's clock. */
+    @Setup(Level.Iteration)
+    public void start() {
+        enqueued = 0;
+        timer.ifPresent(DeviceTimer::start);
+    }
+
+    /** Reports the bytes per second by the device's clock, if it has one. */
+    @TearDown(Level.Iteration)
+    public void report() {
+        timer.ifPresent(running -> Gauges.report("deviceBytes", bytesPerSecond(running), "bytes/s"));
     }
 
     private double bytesPerSecond(DeviceTimer running) {
@@ -143,7 +134,7 @@ public class UpdateBenchmark {
 
     /** The timed update; where it is done when it returns, its metrics are read as well. */
     @Benchmark
-    public Object update(Rate.Bytes rate, Iteration iteration) {
+    public Object update(Rate.Bytes rate) {
         update.apply(new UpdateScalars(
                 TrainingStep.LEARNING_RATE, TrainingStep.MOMENTUM, 1, TrainingStep.WEIGHT_DECAY, ++updates));
         rate.bytes += bytes;

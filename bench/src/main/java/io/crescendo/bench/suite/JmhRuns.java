@@ -1,5 +1,6 @@
 package io.crescendo.bench.suite;
 
+import io.crescendo.bench.Gauges;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
@@ -226,6 +227,7 @@ final class JmhRuns {
                 .include("^" + Pattern.quote(run.method) + "$")
                 .output(log.toString())
                 .shouldFailOnError(true)
+                .addProfiler(Gauges.class)
                 .forks(1);
         run.params.forEach((name, value) -> options.param(name, value));
         if (run.benchmark().startsWith(ALLOCATION_COUNTED)) {
