@@ -18,19 +18,25 @@ public final class Device {
      * @param precision fp32, tf32 or bf16
      */
     public static Backend open(String device, int threads, String precision) {
-        return Backends.open(
-                device,
-                new BackendOptions(threads).withPrecision(Precision.valueOf(precision.toUpperCase(Locale.ROOT))));
+        return Backends.open(device, new BackendOptions(threads).withPrecision(precision(precision)));
+    }
+
+    /** The precision of this name: fp32, tf32 or bf16. */
+    static Precision precision(String name) {
+        for (Precision precision : Precision.values()) {
+            if (precision.name().toLowerCase(Locale.ROOT).equals(name)) {
+                return precision;
+            }
+        }
+        throw new IllegalArgumentException("unknown precision '" + name + "'; known are fp32, tf32, bf16");
     }
 
     /** How much coarser than float32 a precision rounds: 1, 2¹³ (10 bits kept) or 2¹⁶ (7 bits). */
     static double coarseness(String precision) {
-        return switch (precision) {
-            case "fp32" -> 1;
-            case "tf32" -> 1 << 13;
-            case "bf16" -> 1 << 16;
-            default ->
-                throw new IllegalArgumentException("unknown precision '" + precision + "'; known are fp32, tf32, bf16");
+        return switch (precision(precision)) {
+            case FP32 -> 1;
+            case TF32 -> 1 << 13;
+            case BF16 -> 1 << 16;
         };
     }
 }

@@ -1,8 +1,6 @@
 package io.crescendo.bench;
 
-import io.crescendo.backend.Precision;
 import io.crescendo.cuda.KernelTimes;
-import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -53,7 +51,7 @@ public class KernelBenchmark {
     /** Opens the device. */
     @Setup
     public void open() {
-        times = KernelTimes.open(Precision.valueOf(precision.toUpperCase(Locale.ROOT)));
+        times = KernelTimes.open(Device.precision(precision));
     }
 
     /** One kernel, and a copy that moves as many bytes. */

@@ -1,9 +1,7 @@
 package io.crescendo.bench;
 
-import io.crescendo.backend.Precision;
 import io.crescendo.cuda.KernelTimes;
 import io.crescendo.cuda.NormTimes;
-import java.util.Locale;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -50,7 +48,7 @@ public class NormKernelBenchmark {
     /** Opens the device. */
     @Setup
     public void open() {
-        times = KernelTimes.open(Precision.valueOf(precision.toUpperCase(Locale.ROOT)));
+        times = KernelTimes.open(Device.precision(precision));
     }
 
     /** Statistics and normalised values. */

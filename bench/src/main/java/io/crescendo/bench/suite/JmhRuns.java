@@ -117,9 +117,10 @@ final class JmhRuns {
     }
 
     /**
-     * Fails if something that was asked for changes nothing: a misspelt name would be found out after all is measured.
+     * Fails if something that was asked for changes nothing or cannot be read: a misspelt name would be found out after
+     * all is measured.
      *
-     * @param alsoKnown parameters of what does not run here; they may have any value
+     * @param alsoKnown parameters of what does not run here; who runs it looks at their values
      * @throws IllegalArgumentException naming what is known
      */
     void requireUsed(Map<String, List<String>> asked, Set<String> alsoKnown) {
@@ -130,11 +131,15 @@ final class JmhRuns {
                 throw new IllegalArgumentException("--param " + name
                         + ": no benchmark of these parts has it; known are " + String.join(", ", names));
             }
+            Set<String> usual = offered.getOrDefault(name, Set.of());
             for (String value : values) {
                 if (!alsoKnown.contains(name) && runs.stream().noneMatch(run -> value.equals(run.params.get(name)))) {
                     throw new IllegalArgumentException("--param " + name + "=" + value
                             + ": no benchmark of these parts runs with it; they have "
-                            + String.join(", ", offered.getOrDefault(name, Set.of())));
+                            + String.join(", ", usual));
+                }
+                if (!usual.isEmpty()) {
+                    ParamValues.require(name, value, usual);
                 }
             }
         });

@@ -5,14 +5,17 @@ import com.fasterxml.jackson.databind.SerializationFeature;
 import io.crescendo.backend.Backend;
 import io.crescendo.bench.Device;
 import io.crescendo.bench.Machine;
+import io.crescendo.cli.UserError;
 import io.crescendo.cli.figures.Figure;
 import io.crescendo.cli.figures.FigureFiles;
 import io.crescendo.cli.run.Environment;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -28,9 +31,14 @@ public final class Suite {
 
     /** See {@link SuiteOptions#USAGE}. */
     public static void main(String[] args) throws IOException {
-        if (args.length == 0 || args[0].equals("--help")) {
+        System.exit(run(System.err, args));
+    }
+
+    /** Does what the command line says; returns the exit status. */
+    static int run(PrintStream errors, String... args) throws IOException {
+        if (args.length == 0 || List.of(args).contains("--help")) {
             System.out.println(SuiteOptions.USAGE);
-            return;
+            return 0;
         }
         if (args[0].equals("--list")) {
             for (Part part : Part.values()) {
@@ -46,34 +54,33 @@ public final class Suite {
                                 .distinct()
                                 .collect(Collectors.joining(", ")));
             }
-            return;
+            return 0;
         }
         SuiteOptions options;
-        JmhRuns jmh = new JmhRuns(System.err);
+        JmhRuns jmh = new JmhRuns(errors);
         Sweep.@Nullable Setting sweep;
+        String device;
         try {
             options = SuiteOptions.parse(args);
             options.parts().forEach(part -> jmh.add(part, options.params()));
             boolean sweeps = options.parts().contains(Part.SWEEP);
             jmh.requireUsed(options.params(), sweeps ? Sweep.Setting.NAMES : Set.of());
             sweep = sweeps ? Sweep.Setting.of(options.params()) : null;
-        } catch (IllegalArgumentException e) {
-            System.err.println(e.getMessage());
-            System.exit(2);
-            return;
+            device = description(options);
+            OutFolder.prepare(options.out(), options.force());
+        } catch (IllegalArgumentException | UserError e) {
+            errors.println(e.getMessage());
+            return UserError.USAGE;
         }
-        boolean failed = !run(options, jmh, sweep, List.of(args)).isEmpty();
-        System.exit(failed ? 1 : 0);
+        return measure(options, jmh, sweep, device, List.of(args)).isEmpty() ? 0 : UserError.FAILURE;
     }
 
     /** Measures, prints, writes; returns what failed. */
-    private static List<String> run(SuiteOptions options, JmhRuns jmh, Sweep.@Nullable Setting sweep, List<String> args)
+    private static List<String> measure(
+            SuiteOptions options, JmhRuns jmh, Sweep.@Nullable Setting sweep, String device, List<String> args)
             throws IOException {
         Machine machine = Machine.here();
-        String device = description(options);
-        Files.createDirectories(options.out().resolve("raw"));
-        Files.createDirectories(options.out().resolve("figures"));
-        write(options, "raw/machine.json", machine);
+        write(options, OutFolder.MACHINE, machine);
 
         // The sweep is one program that runs for long; alone it takes all the time, otherwise what eight others would.
         double sweepMinutes = sweep == null ? 0 : options.minutes() * (jmh.size() == 0 ? 1 : 8.0 / (jmh.size() + 8));
@@ -86,35 +93,35 @@ public final class Suite {
         config.put("params", options.params());
         config.put("combinations", jmh.size());
         config.put("sweepMinutes", sweepMinutes);
-        write(options, "config.json", config);
+        write(options, OutFolder.CONFIG, config);
 
         long start = System.nanoTime();
-        String results = "raw/suite.json";
-        List<Measured> byJmh = jmh.measure(options.minutes() - sweepMinutes, soFar -> write(options, results, soFar));
+        List<Measured> byJmh =
+                jmh.measure(options.minutes() - sweepMinutes, soFar -> write(options, OutFolder.RESULTS, soFar));
         List<Measured> measured = new ArrayList<>(byJmh);
         if (sweep != null) {
             measured.addAll(Sweep.measure(sweep, sweepMinutes, System.err, soFar -> {
                 List<Measured> all = new ArrayList<>(byJmh);
                 all.addAll(soFar);
-                write(options, results, all);
+                write(options, OutFolder.RESULTS, all);
             }));
         }
-        write(options, results, measured);
+        write(options, OutFolder.RESULTS, measured);
         double minutes = (System.nanoTime() - start) / 60e9;
         config.put("minutesTaken", Math.round(10 * minutes) / 10.0);
-        write(options, "config.json", config);
+        write(options, OutFolder.CONFIG, config);
         String tables = new Tables(measured, EarlierRecords.read(options.records(), machine, device)).text();
         List<Figure> figures = SuiteFigures.of(measured);
-        FigureFiles.Outcome drawn = new FigureFiles(options.out().resolve("figures")).write(figures);
+        FigureFiles.Outcome drawn = new FigureFiles(options.out().resolve(OutFolder.FIGURES)).write(figures);
         if (drawn.pngFault() != null) {
             System.err.println(drawn.pngFault());
         }
         RecordDraft draft = new RecordDraft(machine, device, config, measured, tables, figures, jmh.failures());
-        Files.writeString(options.out().resolve("README.md"), draft.text());
+        Files.writeString(options.out().resolve(OutFolder.README), draft.text());
         System.out.print(tables);
         System.out.printf(
                 Locale.ROOT,
-                "%nmeasured in %.1f of %.1f minutes%s; written to %s: README.md there is the draft of a record%n",
+                "%nmeasured in %.1f of %s minutes%s; written to %s: README.md there is the draft of a record%n",
                 minutes,
                 options.minutes(),
                 minutes > 1.1 * options.minutes() ? ", the least that these measurements take" : "",
@@ -141,13 +148,17 @@ public final class Suite {
         Files.writeString(path, JSON.writeValueAsString(value) + "\n");
     }
 
+    /** Opens every device at every precision that will be measured. */
     private static String description(SuiteOptions options) {
-        List<String> lines = new ArrayList<>();
+        Set<String> lines = new LinkedHashSet<>();
         for (String name : options.params().getOrDefault("device", List.of("cpu"))) {
-            String precision =
-                    options.params().getOrDefault("precision", List.of("fp32")).get(0);
-            try (Backend backend = Device.open(name, 0, precision)) {
-                lines.add(backend.description());
+            for (String precision : options.params().getOrDefault("precision", List.of("fp32"))) {
+                try (Backend backend = Device.open(name, 0, precision)) {
+                    lines.add(backend.description());
+                } catch (IllegalArgumentException | IllegalStateException e) {
+                    throw new IllegalArgumentException(
+                            "--param device=" + name + " --param precision=" + precision + ": " + e.getMessage(), e);
+                }
             }
         }
         return String.join("; ", lines);

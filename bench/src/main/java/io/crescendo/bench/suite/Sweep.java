@@ -38,21 +38,32 @@ public final class Sweep {
     record Setting(String network, String device, String precision, int threads, int ghostBatch, int largest) {
         static final Set<String> NAMES = Set.of("network", "device", "precision", "threads", "ghostBatch", "largest");
 
-        /** Takes one value of each parameter, or the usual one. */
+        /**
+         * Takes one value of each parameter, or the usual one.
+         *
+         * @throws IllegalArgumentException naming a parameter, its value and what it may be
+         */
         static Setting of(Map<String, List<String>> params) {
+            String network = one(params, "network", "fashion-cnn");
+            ParamValues.network(network);
             return new Setting(
-                    one(params, "network", "fashion-cnn"),
+                    network,
                     one(params, "device", "cpu"),
                     one(params, "precision", "fp32"),
-                    Integer.parseInt(one(params, "threads", "0")),
-                    Integer.parseInt(one(params, "ghostBatch", "0")),
-                    Integer.parseInt(one(params, "largest", Integer.toString(LARGEST))));
+                    number(params, "threads", 0, 0),
+                    number(params, "ghostBatch", 0, 0),
+                    number(params, "largest", LARGEST, 2)); // no line goes through fewer than two batches
+        }
+
+        private static int number(Map<String, List<String>> params, String name, int otherwise, int least) {
+            return ParamValues.wholeNumber(name, one(params, name, Integer.toString(otherwise)), least);
         }
 
         private static String one(Map<String, List<String>> params, String name, String otherwise) {
             List<String> values = params.getOrDefault(name, List.of(otherwise));
             if (values.size() != 1) {
-                throw new IllegalArgumentException("the sweep takes one " + name + ", but got " + values);
+                throw new IllegalArgumentException("--param " + name + "=" + String.join(",", values)
+                        + ": the sweep takes one value; run part sweep by itself, once for each");
             }
             return values.get(0);
         }

@@ -1,7 +1,6 @@
 package io.crescendo.bench.suite;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -10,11 +9,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -124,45 +121,6 @@ class SuiteTest {
                     batches.contains(power) && batches.contains(Math.max(1, power - 1)), batches + " lacks " + power);
         }
         assertTrue(batches.stream().filter(batch -> batch % 2 == 1).count() > 20, batches.toString());
-    }
-
-    @Test
-    void optionsSayWhatIsWrongWithThem() {
-        assertEquals(
-                List.of(Part.NORM, Part.DATA),
-                SuiteOptions.parse("--part", "norm,data", "--out", "x").parts());
-        for (String[] wrong : new String[][] {
-            {"--part", "norms", "--out", "x", "unknown part 'norms'; known are step"},
-            {"--minutes", "0", "--out", "x", "--minutes must be positive"},
-            {"--minutes", "1", "--out is missing"},
-            {"--out", "x", "--param", "batch", "expected NAME=VALUE"},
-            {"--out", "x", "--fast", "yes", "unknown option '--fast'"},
-        }) {
-            String[] args = Arrays.copyOf(wrong, wrong.length - 1);
-            String message = String.valueOf(assertThrows(IllegalArgumentException.class, () -> SuiteOptions.parse(args))
-                    .getMessage());
-            assertTrue(message.contains(wrong[wrong.length - 1]), message);
-        }
-    }
-
-    @Test
-    void whatNoBenchmarkHasIsRefusedBeforeAnythingIsMeasured() {
-        for (String[] wrong : new String[][] {
-            {"batchs", "32", "known are", "batch"},
-            {"network", "fashion", "network=fashion", "fashion-cnn"},
-        }) {
-            Map<String, List<String>> asked = Map.of(wrong[0], List.of(wrong[1]));
-            JmhRuns runs = new JmhRuns(System.err);
-            runs.add(Part.STEP, asked);
-            String message =
-                    String.valueOf(assertThrows(IllegalArgumentException.class, () -> runs.requireUsed(asked, Set.of()))
-                            .getMessage());
-            assertTrue(message.contains(wrong[2]) && message.contains(wrong[3]), message);
-        }
-        Map<String, List<String>> right = Map.of("batch", List.of("77"), "network", List.of("fashion-cnn"));
-        JmhRuns runs = new JmhRuns(System.err);
-        runs.add(Part.STEP, right);
-        runs.requireUsed(right, Set.of());
     }
 
     @Test
