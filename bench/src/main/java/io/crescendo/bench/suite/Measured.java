@@ -30,6 +30,12 @@ public record Measured(
     /** The extra that says how long an iteration was; single shots have none. */
     static final String ITERATION_SECONDS = "iterationSeconds";
 
+    // Extras by the device's clock, where it has one: rates per second, and times of one operation.
+    static final String DEVICE_IMAGES = "deviceImages";
+    static final String DEVICE_BYTES = "deviceBytes";
+    static final String DEVICE_MICROS = "deviceMicros";
+    static final String DEVICE_MILLIS = "deviceMillis";
+
     /** Summarises samples. */
     static Measured of(
             String part,
@@ -74,8 +80,26 @@ public record Measured(
         return benchmark.equals(other.benchmark) && params.equals(other.params) && unit.equals(other.unit);
     }
 
-    /** How many times as fast as the other: above 1 is faster, whatever the unit. */
+    /**
+     * How many times as fast as the other, which does the same work: above 1 is faster, whatever the unit; by the
+     * device's clock if both have it, since the host's only sees how fast work is handed over.
+     */
     double speedOver(Measured other) {
+        for (String rate : List.of(DEVICE_IMAGES, DEVICE_BYTES)) {
+            if (extra(rate) > 0 && other.extra(rate) > 0) {
+                return extra(rate) / other.extra(rate);
+            }
+        }
+        for (String time : List.of(DEVICE_MICROS, DEVICE_MILLIS)) {
+            if (extra(time) > 0 && other.extra(time) > 0) {
+                return other.extra(time) / extra(time);
+            }
+        }
         return unit.startsWith("ops/") ? median / other.median : other.median / median;
+    }
+
+    /** What else was counted under this name; 0 if nothing was. */
+    double extra(String name) {
+        return extras.getOrDefault(name, 0.0);
     }
 }

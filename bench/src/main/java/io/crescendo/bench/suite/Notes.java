@@ -16,8 +16,6 @@ import java.util.function.ToDoubleFunction;
 
 /** What a number means: rates, shares of ceilings measured in the same run, differences between two programs. */
 final class Notes {
-    private static final String DEVICE_MILLIS = "deviceMillis";
-
     private final List<Measured> all;
     private final Map<String, Double> flopsPerImage = new HashMap<>();
 
@@ -51,7 +49,7 @@ final class Notes {
                         all.stream()
                                 .filter(m -> m.is("CopyBenchmark")
                                         && m.param("megabytes").equals(megabytes))
-                                .mapToDouble(m -> m.extras().getOrDefault("bytes", 0.0))
+                                .mapToDouble(m -> m.extra("bytes"))
                                 .max()
                                 .orElseThrow()));
     }
@@ -60,22 +58,22 @@ final class Notes {
     OptionalDouble productFlops() {
         return all.stream()
                 .filter(m -> m.is("ProductBenchmark"))
-                .mapToDouble(m -> m.extras().getOrDefault("flops", 0.0))
+                .mapToDouble(m -> m.extra("flops"))
                 .max();
     }
 
     /** Images per second, if the benchmark counts images; by the device's clock, if it has one. */
     static OptionalDouble imagesPerSecond(Measured measured) {
-        return perSecond(measured, "images", "deviceImages");
+        return perSecond(measured, "images", Measured.DEVICE_IMAGES);
     }
 
     /** Bytes per second likewise. */
     static OptionalDouble bytesPerSecond(Measured measured) {
-        return perSecond(measured, "bytes", "deviceBytes");
+        return perSecond(measured, "bytes", Measured.DEVICE_BYTES);
     }
 
     private static OptionalDouble perSecond(Measured measured, String onHost, String onDevice) {
-        double device = measured.extras().getOrDefault(onDevice, 0.0);
+        double device = measured.extra(onDevice);
         Double host = measured.extras().get(onHost);
         if (device > 0) {
             return OptionalDouble.of(device);
@@ -121,13 +119,14 @@ final class Notes {
         }
         return find(m -> m.is("GhostBatchNormBenchmark.withoutNorm")
                         && m.params().equals(measured.params()))
-                .map(without -> OptionalDouble.of(time(measured, "deviceMicros") - time(without, "deviceMicros")))
+                .map(without -> OptionalDouble.of(
+                        time(measured, Measured.DEVICE_MICROS) - time(without, Measured.DEVICE_MICROS)))
                 .orElse(OptionalDouble.empty());
     }
 
     /** What one operation took; by the device's clock, if it has one. */
     private static double time(Measured measured, String onDevice) {
-        double device = measured.extras().getOrDefault(onDevice, 0.0);
+        double device = measured.extra(onDevice);
         return device > 0 ? device : measured.median();
     }
 
@@ -136,9 +135,9 @@ final class Notes {
         if (!measured.is("BatchGrowthBenchmark")) {
             return Optional.empty();
         }
-        double millis = time(measured, DEVICE_MILLIS);
-        Optional<Double> before = ofSameGrowth("updateBefore", measured).map(m -> time(m, DEVICE_MILLIS));
-        Optional<Double> after = ofSameGrowth("updateAfter", measured).map(m -> time(m, DEVICE_MILLIS));
+        double millis = time(measured, Measured.DEVICE_MILLIS);
+        Optional<Double> before = ofSameGrowth("updateBefore", measured).map(m -> time(m, Measured.DEVICE_MILLIS));
+        Optional<Double> after = ofSameGrowth("updateAfter", measured).map(m -> time(m, Measured.DEVICE_MILLIS));
         if (measured.is("BatchGrowthBenchmark.switchBatch")) {
             return before.map(steady -> number(millis / steady) + " updates before");
         }
@@ -171,10 +170,9 @@ final class Notes {
         }
         normMicros(measured).ifPresent(micros -> note.add("norm alone " + number(micros) + " us"));
         if (measured.is("GradientReductionBenchmark")) {
-            find(m -> m.is("GradientReductionBenchmark")
-                            && m.param("microBatches").equals("1")
-                            && m.param("network").equals(measured.param("network"))
-                            && m.param("batch").equals(measured.param("batch")))
+            Map<String, String> undivided = new HashMap<>(measured.params());
+            undivided.put("microBatches", "1");
+            find(m -> m.is("GradientReductionBenchmark") && m.params().equals(undivided))
                     .filter(whole -> !whole.equals(measured))
                     .ifPresent(whole -> note.add(number(100 / measured.speedOver(whole)) + " % of the time of one"));
         }

@@ -36,8 +36,10 @@ record RecordDraft(
         section(
                 text,
                 "Seeds",
-                "Weights from seed " + TrainingStep.WEIGHTS_SEED + ", batches of noise from seed 7, the same in every"
-                        + " run." + repetitions() + " Every sample is in raw/suite.json.");
+                "Weights from seed " + TrainingStep.WEIGHTS_SEED + ", batches of noise from seed 7"
+                        + (has(Part.REDUCTION) ? ", in part reduction 11" : "")
+                        + (has(Part.DATA) ? ", in part data 5" : "")
+                        + ", the same in every run." + repetitions() + " Every sample is in raw/suite.json.");
         section(text, "Numbers", tables.strip());
         StringBuilder shown = new StringBuilder();
         for (Figure figure : figures) {
@@ -57,6 +59,10 @@ record RecordDraft(
                 (failures.isEmpty() ? "" : String.join("\n", failures) + "\n\n")
                         + "TODO: targets that were missed, repetitions left out, what was tried without success.");
         return text.toString().strip() + "\n";
+    }
+
+    private boolean has(Part part) {
+        return measured.stream().anyMatch(m -> m.part().equals(part.label()));
     }
 
     /** How many repetitions each number is made of, by the kinds of measurement that there are. */

@@ -12,6 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -136,6 +137,59 @@ class SuiteTest {
 
     private static Measured growth(String method, Map<String, String> params, double millis) {
         return Measured.of("growth", "BatchGrowthBenchmark." + method, params, "ms/op", List.of(millis), Map.of());
+    }
+
+    /** A device that works on its own: the host's numbers, 2 times as fast here, say how fast work was handed over. */
+    @Test
+    void theClockOfTheDeviceDecidesWhatIsFaster() {
+        for (Map<String, Double> device :
+                List.of(Map.of("deviceImages", 3.0, "images", 1.0), Map.of("deviceBytes", 3.0))) {
+            assertEquals(3, counted("ops/s", 2, device).speedOver(counted("ops/s", 1, ones(device))));
+        }
+        for (String time : List.of("deviceMicros", "deviceMillis")) {
+            assertEquals(3, counted("ms/op", 1, Map.of(time, 1.0)).speedOver(counted("ms/op", 2, Map.of(time, 3.0))));
+        }
+        assertEquals(2, counted("ops/s", 2, Map.of("deviceImages", 3.0)).speedOver(counted("ops/s", 1, Map.of())));
+        assertEquals(2, counted("ops/s", 2, Map.of("deviceImages", 0.0)).speedOver(counted("ops/s", 1, Map.of())));
+    }
+
+    private static Map<String, Double> ones(Map<String, Double> extras) {
+        return extras.keySet().stream().collect(Collectors.toMap(name -> name, name -> 1.0));
+    }
+
+    private static Measured counted(String unit, double value, Map<String, Double> extras) {
+        return Measured.of("step", "A.a", Map.of(), unit, List.of(value), extras);
+    }
+
+    @Test
+    void aSplitBatchIsHeldAgainstTheWholeOneOnTheSameDevice() {
+        List<Measured> all = List.of(split("1", "reference", 99), split("1", "cpu", 10), split("4", "cpu", 8));
+        Notes notes = new Notes(all);
+        assertEquals("125 % of the time of one", notes.of(all.get(2)));
+        assertEquals("", notes.of(all.get(1)));
+    }
+
+    private static Measured split(String parts, String device, double batches) {
+        return Measured.of(
+                "reduction",
+                "GradientReductionBenchmark.gradients",
+                Map.of("microBatches", parts, "device", device, "network", "fashion-cnn", "batch", "512"),
+                "ops/s",
+                List.of(batches),
+                Map.of());
+    }
+
+    @Test
+    void theDraftNamesTheSeedsOfItsParts() {
+        String step = draft(measured("A.a", "cpu", "ops/s", 10));
+        assertTrue(step.contains("batches of noise from seed 7, the same in every run."), step);
+        String reduction = draft(split("1", "cpu", 10));
+        assertTrue(reduction.contains("batches of noise from seed 7, in part reduction 11, the same"), reduction);
+    }
+
+    private static String draft(Measured measured) {
+        Map<String, Object> config = Map.of("commit", "c", "command", "bench/run");
+        return new RecordDraft(HERE, "oneDNN", config, List.of(measured), "a table", List.of(), List.of()).text();
     }
 
     /** A part whose benchmark was renamed would silently be empty. */
