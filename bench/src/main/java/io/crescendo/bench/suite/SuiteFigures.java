@@ -7,12 +7,17 @@ import io.crescendo.cli.figures.Panel;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.function.Function;
 
 /** Figures of what was measured; those for which nothing was are left out. */
 final class SuiteFigures {
+    /** Parameters whose values speak for themselves. */
+    private static final Set<String> NAMES = Set.of("network", "optimizer", "device", "precision");
+
     private SuiteFigures() {}
 
     static List<Figure> of(List<Measured> all) {
@@ -131,36 +136,47 @@ final class SuiteFigures {
         return value == null ? OptionalDouble.empty() : OptionalDouble.of(value);
     }
 
-    /** One curve per name; a parameter of 0, the whole batch, is drawn at the batch. */
-    private static List<Curve> curves(
+    /**
+     * One curve for what differs, or of this name if nothing does; a parameter of 0, the whole batch, is drawn at the
+     * batch.
+     */
+    static List<Curve> curves(
             List<Measured> all, String x, Function<Measured, String> name, Function<Measured, OptionalDouble> y) {
+        List<Measured> rows = all.stream().filter(m -> y.apply(m).orElse(0) > 0).toList();
         Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
-        for (Measured measured : all) {
-            OptionalDouble value = y.apply(measured);
-            if (value.isPresent() && value.getAsDouble() > 0) {
-                String at = measured.param(x).equals("0") ? measured.param("batch") : measured.param(x);
-                points.computeIfAbsent(name.apply(measured), n -> new TreeMap<>())
-                        .put(Double.parseDouble(at), value.getAsDouble());
-            }
+        for (Measured row : rows) {
+            String at = row.param(x).equals("0") ? row.param("batch") : row.param(x);
+            points.computeIfAbsent(distinct(row, rows, x).orElse(name.apply(row)), n -> new TreeMap<>())
+                    .put(Double.parseDouble(at), y.apply(row).orElseThrow());
         }
         return drawn(points);
     }
 
+    /** What tells a row from others at the same x: every parameter that differs among them, if any does. */
+    private static Optional<String> distinct(Measured row, List<Measured> rows, String x) {
+        return row.params().entrySet().stream()
+                .filter(p -> !p.getKey().equals(x))
+                .filter(p ->
+                        rows.stream().anyMatch(other -> !other.param(p.getKey()).equals(p.getValue())))
+                .map(p -> NAMES.contains(p.getKey()) ? p.getValue() : p.getKey() + "=" + p.getValue())
+                .reduce((first, second) -> first + " " + second);
+    }
+
     private static List<Curve> updates(List<Measured> all) {
         Notes notes = new Notes(all);
+        List<Measured> rows = all.stream()
+                .filter(m -> m.is("UpdateBenchmark") && Notes.bytesPerSecond(m).isPresent())
+                .toList();
         Map<String, TreeMap<Double, Double>> points = new TreeMap<>();
-        for (Measured measured : all) {
-            OptionalDouble bytes = Notes.bytesPerSecond(measured);
-            if (measured.is("UpdateBenchmark") && bytes.isPresent()) {
-                double count = UpdateBenchmark.parameters(measured.param("network"));
-                points.computeIfAbsent(measured.param("optimizer"), n -> new TreeMap<>())
-                        .put(count, bytes.getAsDouble() / 1e9);
-                if (measured.param("optimizer").equals("momentum")) {
-                    notes.copyLike(measured)
-                            .ifPresent(copy -> points.computeIfAbsent(
-                                            "copy, as large as with momentum", n -> new TreeMap<>())
-                                    .put(count, copy.bytesPerSecond() / 1e9));
-                }
+        for (Measured row : rows) {
+            double count = UpdateBenchmark.parameters(row.param("network"));
+            points.computeIfAbsent(distinct(row, rows, "network").orElse(row.param("optimizer")), n -> new TreeMap<>())
+                    .put(count, Notes.bytesPerSecond(row).orElseThrow() / 1e9);
+            if (row.param("optimizer").equals("momentum")) {
+                notes.copyLike(row)
+                        .ifPresent(
+                                copy -> points.computeIfAbsent("copy, as large as with momentum", n -> new TreeMap<>())
+                                        .put(count, copy.bytesPerSecond() / 1e9));
             }
         }
         return drawn(points);

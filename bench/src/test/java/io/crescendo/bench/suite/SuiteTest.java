@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.bench.Machine;
+import io.crescendo.cli.figures.Curve;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -177,6 +178,33 @@ class SuiteTest {
                 "ops/s",
                 List.of(batches),
                 Map.of());
+    }
+
+    /** Rows that differ in more than network and batch would be drawn over one another. */
+    @Test
+    void everyRowIsAPointOfItsCurve() {
+        List<Measured> all = new ArrayList<>();
+        for (String device : List.of("cpu", "reference")) {
+            for (String batch : List.of("8", "32")) {
+                all.add(Measured.of(
+                        "step",
+                        "TrainingStepBenchmark.step",
+                        Map.of("network", "fashion-cnn", "batch", batch, "device", device),
+                        "ops/s",
+                        List.of(1.0),
+                        Map.of("images", device.equals("cpu") ? 9.0 : 1.0)));
+            }
+        }
+        assertEquals(
+                List.of(
+                        new Curve("cpu", List.of(new Curve.Point(8, 9), new Curve.Point(32, 9))),
+                        new Curve("reference", List.of(new Curve.Point(8, 1), new Curve.Point(32, 1)))),
+                throughput(all));
+        assertEquals("otherwise", throughput(all.subList(0, 2)).get(0).schedule());
+    }
+
+    private static List<Curve> throughput(List<Measured> all) {
+        return SuiteFigures.curves(all, "batch", row -> "otherwise", Notes::imagesPerSecond);
     }
 
     @Test
