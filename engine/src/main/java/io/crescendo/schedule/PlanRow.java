@@ -11,6 +11,7 @@ package io.crescendo.schedule;
  * @param noiseScale εN/(B(1−m)) at its first update
  * @param updates parameter updates in this phase
  * @param lastLearningRate at its last update; differs from learningRate when the schedule is smooth
+ * @param lastNoiseScale εN/(B(1−m)) at its last update
  */
 public record PlanRow(
         double firstEpoch,
@@ -20,4 +21,5 @@ public record PlanRow(
         double momentum,
         double noiseScale,
         long updates,
-        double lastLearningRate) {}
+        double lastLearningRate,
+        double lastNoiseScale) {}

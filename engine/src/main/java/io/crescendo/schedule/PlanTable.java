@@ -15,7 +15,7 @@ import java.util.List;
  */
 public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerEpoch, long updates) {
     private static final String CSV_HEADER =
-            "firstEpoch,lastEpoch,batch,learningRate,momentum,noiseScale,updates,lastLearningRate";
+            "firstEpoch,lastEpoch,batch,learningRate,momentum,noiseScale,updates,lastLearningRate,lastNoiseScale";
 
     public PlanTable {
         rows = List.copyOf(rows);
@@ -57,6 +57,7 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
 
     private static PlanRow row(TrainingPlan plan, Progress first, Progress last, double end, long updates) {
         Phase phase = plan.at(first);
+        Phase lastPhase = plan.at(last);
         return new PlanRow(
                 first.epochs(),
                 end,
@@ -65,7 +66,8 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
                 phase.momentum(),
                 phase.noiseScale(plan.samplesPerEpoch()).approximate(),
                 updates,
-                plan.at(last).learningRate());
+                lastPhase.learningRate(),
+                lastPhase.noiseScale(plan.samplesPerEpoch()).approximate());
     }
 
     private static long reached(List<Double> boundaries, Progress progress) {
@@ -78,14 +80,12 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
         List<List<String>> cells = new ArrayList<>();
         cells.add(List.of("epochs", "batch", "learning rate", "momentum", "noise scale", "updates"));
         for (PlanRow row : rows) {
-            String rate = number(row.learningRate());
-            String lastRate = number(row.lastLearningRate());
             cells.add(List.of(
                     number(row.firstEpoch()) + " - " + number(row.lastEpoch()),
                     Long.toString(row.batch()),
-                    rate.equals(lastRate) ? rate : rate + " .. " + lastRate,
+                    span(row.learningRate(), row.lastLearningRate()),
                     number(row.momentum()),
-                    number(row.noiseScale()),
+                    span(row.noiseScale(), row.lastNoiseScale()),
                     Long.toString(row.updates())));
         }
         cells.add(List.of("total", "", "", "", "", Long.toString(updates)));
@@ -103,6 +103,13 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
         return text.substring(0, text.length() - 1);
     }
 
+    /** A value that a smooth schedule moves within a phase is told by its first and its last. */
+    private static String span(double first, double last) {
+        String from = number(first);
+        String to = number(last);
+        return from.equals(to) ? from : from + " .. " + to;
+    }
+
     private static int width(List<List<String>> cells, int column) {
         return cells.stream().mapToInt(line -> line.get(column).length()).max().orElse(0);
     }
@@ -118,7 +125,8 @@ public record PlanTable(List<PlanRow> rows, RaggedEpoch ragged, long samplesPerE
             csv.append(row.momentum()).append(',');
             csv.append(row.noiseScale()).append(',');
             csv.append(row.updates()).append(',');
-            csv.append(row.lastLearningRate()).append('\n');
+            csv.append(row.lastLearningRate()).append(',');
+            csv.append(row.lastNoiseScale()).append('\n');
         }
         return csv.toString();
     }

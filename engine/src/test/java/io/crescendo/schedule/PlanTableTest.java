@@ -31,14 +31,14 @@ class PlanTableTest {
                 .table(RaggedEpoch.KEEP)
                 .csv();
         assertEquals("""
-                firstEpoch,lastEpoch,batch,learningRate,momentum,noiseScale,updates,lastLearningRate
-                0.0,1.0,4,0.5,0.5,2.5,3,0.5
-                1.0,2.5,4,0.25,0.5,1.25,5,0.25
+                firstEpoch,lastEpoch,batch,learningRate,momentum,noiseScale,updates,lastLearningRate,lastNoiseScale
+                0.0,1.0,4,0.5,0.5,2.5,3,0.5,2.5
+                1.0,2.5,4,0.25,0.5,1.25,5,0.25,1.25
                 """, csv);
     }
 
     @Test
-    void aSmoothScheduleHasOneRowPerBatchWithItsFirstAndLastLearningRate() {
+    void aSmoothScheduleHasOneRowPerBatchWithItsFirstAndLastValues() {
         PlanTable table = TrainingPlan.of(Schedule.linear(0.1, 0.02, 8), batch(10), momentum(0))
                 .growBatchInstead(40)
                 .forEpochs(8, 1000)
@@ -47,7 +47,20 @@ class PlanTableTest {
         for (PlanRow row : table.rows()) {
             assertTrue(row.lastLearningRate() < row.learningRate(), table::text);
         }
-        assertTrue(table.text().contains(" .. "), table::text);
+    }
+
+    /** 0.1 at the first of ten updates falls by 0.01 with each; g = ε · 10 samples per epoch / batch 10. */
+    @Test
+    void whatMovesWithinAPhaseIsToldByItsFirstAndLast() {
+        PlanTable table = TrainingPlan.of(Schedule.linear(0.1, 0, 10), batch(10), momentum(0))
+                .forEpochs(10, 10)
+                .table();
+        assertEquals("""
+                epochs  batch  learning rate  momentum  noise scale  updates
+                0 - 10     10    0.1 .. 0.01         0  0.1 .. 0.01       10
+                total                                                     10""", table.text());
+        PlanRow row = table.rows().get(0);
+        assertEquals(row.lastLearningRate(), row.lastNoiseScale(), 1e-15);
     }
 
     @Test

@@ -249,7 +249,9 @@ public final class PlanCommand implements Callable<Integer> {
                     .put("learningRate", row.learningRate())
                     .put("momentum", row.momentum())
                     .put("noiseScale", row.noiseScale())
-                    .put("updates", row.updates());
+                    .put("updates", row.updates())
+                    .put("lastLearningRate", row.lastLearningRate())
+                    .put("lastNoiseScale", row.lastNoiseScale());
         }
         root.put("updates", table.updates());
         return mapper.writeValueAsString(root);

@@ -11,6 +11,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
@@ -71,7 +72,16 @@ class PlanCommandTest {
         long sum = 0;
         for (JsonNode phase : plan.path("phases")) {
             assertEquals(
-                    List.of("firstEpoch", "lastEpoch", "batch", "learningRate", "momentum", "noiseScale", "updates"),
+                    List.of(
+                            "firstEpoch",
+                            "lastEpoch",
+                            "batch",
+                            "learningRate",
+                            "momentum",
+                            "noiseScale",
+                            "updates",
+                            "lastLearningRate",
+                            "lastNoiseScale"),
                     names(phase));
             for (JsonNode value : phase) {
                 assertTrue(value.isNumber(), phase.toString());
@@ -83,6 +93,37 @@ class PlanCommandTest {
         assertEquals(5120, plan.path("phases").get(3).path("batch").asLong());
         // 0.1·(1/5)³ at 128 has the noise scale of 0.032 at 5120; only rounding may differ.
         assertEquals(0.032, plan.path("phases").get(3).path("learningRate").asDouble(), 1e-12);
+    }
+
+    /** A learning rate that falls smoothly is at its end nearly zero, and so is the noise scale that it carries. */
+    @Test
+    void jsonAndCsvTellWhatASmoothScheduleEndsWith(@TempDir Path folder) throws IOException {
+        Path file =
+                Files.writeString(folder.resolve("cosine.yaml"), "learningRate: {schedule: cosine, initial: 0.1}\n");
+        String[] plan = {"plan", "--preset", "fashion-mini-quick", "--config", file.toString(), "--schedule", "decaying"
+        };
+        JsonNode phase = new ObjectMapper()
+                .readTree(Run.of(with(plan, "--json")).out())
+                .path("phases")
+                .path(0);
+        assertEquals(0.1, phase.path("learningRate").asDouble());
+        assertEquals(250, phase.path("noiseScale").asDouble(), 1e-9);
+        double end = phase.path("lastLearningRate").asDouble();
+        assertTrue(end > 0 && end < 1e-6, phase.toString());
+        // g = ε · 8000 / (32 · 0.1)
+        assertEquals(2500 * end, phase.path("lastNoiseScale").asDouble(), 1e-9 * end);
+        List<String> csv = Run.of(with(plan, "--csv")).out().lines().toList();
+        for (String name : names(phase)) {
+            int column = List.of(csv.get(0).split(",", -1)).indexOf(name);
+            assertEquals(
+                    phase.path(name).asDouble(), Double.parseDouble(csv.get(1).split(",", -1)[column]), name);
+        }
+    }
+
+    private static String[] with(String[] arguments, String last) {
+        String[] all = Arrays.copyOf(arguments, arguments.length + 1);
+        all[arguments.length] = last;
+        return all;
     }
 
     private static List<String> names(JsonNode object) {
