@@ -73,7 +73,9 @@ final class RandomPlans {
             plan = plan.scaleLearningRate(0.3 + 0.6 * random.nextDouble());
         }
         if (random.nextInt(3) == 0) {
-            plan = plan.withMomentum(0.1 * random.nextDouble());
+            // Never a higher one than stated: the first batch would rise, perhaps above the cap.
+            double most = Math.min(0.1, stated.at(stated.start()).momentum());
+            plan = plan.withMomentum(most * random.nextDouble());
         }
         return plan;
     }
