@@ -93,7 +93,28 @@ class BadInputTest {
                 Arguments.of("- a list\n", "expected keys and values"),
                 Arguments.of("optimizer: addam\n", "did you mean 'adam'?"),
                 Arguments.of("hybridSteps: 7\n", "hybridSteps is 7: the first 7 decays"),
-                Arguments.of("batchCap: 8\n", "the cap of 8 samples is below the first batch of 32"),
+                Arguments.of(
+                        "batchCap: 8\n", "batchCap is 8: the cap of 8 samples is below the first batch of 32; raise"),
+                Arguments.of(
+                        "batchCap: 8\nhybridSteps: 0\n",
+                        "batchCap is 8: the cap of 8 samples is below the first batch"),
+                Arguments.of(
+                        "scaleLearningRate: 500\n",
+                        "decaying: scaleLearningRate is 500.0: batch 16000 at epoch 0 (32 before"),
+                Arguments.of(
+                        "raiseMomentum: 0.9999\n", "decaying: raiseMomentum is 0.9999: batch 32000 at epoch 0 (32"),
+                Arguments.of(
+                        "scaleLearningRate: 0.5\nraiseMomentum: 0.9999\n",
+                        "decaying: raiseMomentum is 0.9999: batch 16000 at epoch 0 (32"),
+                Arguments.of(
+                        "scaleLearningRate: 100\n",
+                        "hybrid: batchCap is 800, scaleLearningRate is 100.0: the cap of 800 samples is"
+                                + " below the first batch of 3200 (32 before"),
+                Arguments.of(
+                        "batch: 1000\nbatchCap: null\n", "hybrid: batchCap is 800 by default: the cap of 800 samples"),
+                Arguments.of(
+                        "scaleLearningRate: 5\nbatchCap: 9000\n",
+                        "hybrid: batch 9000 at epoch 12 is larger than the training set"),
                 Arguments.of("learningRate: {schedule: cosine, initial: 0.1, factor: 3}\n", "factor has no meaning"),
                 Arguments.of("learningRate: {schedule: staircase, initial: 0.1, factor: 3}\n", "epochs is missing"),
                 Arguments.of("learningRate: {schedule: cosin, initial: 0.1}\n", "did you mean 'cosine'?"),

@@ -69,9 +69,7 @@ record Conversion(double scale, @Nullable Double momentum, double growThroughEpo
 
     /** The converted phase. */
     Phase convert(Progress progress, Schedule learningRate, Phase stated) {
-        double newMomentum = momentum == null ? stated.momentum() : momentum;
-        double inertia = (1 - stated.momentum()) / (1 - newMomentum);
-        double idealBase = stated.batch() * scale * inertia;
+        double idealBase = stated.batch() * scale * inertia(stated);
         double rate = stated.learningRate();
         double floor = rate;
         double peak = rate;
@@ -83,7 +81,7 @@ record Conversion(double scale, @Nullable Double momentum, double growThroughEpo
             peak = Math.max(floor, peak(learningRate, progress));
         }
         double ideal = idealBase * (peak / floor);
-        long base = Math.max(1, wholeBelow(idealBase));
+        long base = base(stated);
         long batch = base;
         if (peak > floor) {
             long step = quantum;
@@ -99,8 +97,36 @@ record Conversion(double scale, @Nullable Double momentum, double growThroughEpo
         // When the batch takes all of the change, say the learning rate as it was stated, free of rounding.
         double newRate = Math.abs(batch - ideal) <= ROUNDING * ideal
                 ? scale * peak * (rate / floor)
-                : rate / stated.batch() * batch / inertia;
-        return new Phase(batch, newRate, newMomentum);
+                : rate / stated.batch() * batch / inertia(stated);
+        return new Phase(batch, newRate, newMomentum(stated));
+    }
+
+    /** The batch before growth: the stated one as scale and momentum change it. */
+    long base(Phase stated) {
+        return Math.max(1, wholeBelow(stated.batch() * scale * inertia(stated)));
+    }
+
+    /** What makes {@link #base} larger than the stated batch, in brackets; empty if nothing does. */
+    String enlargement(Phase stated) {
+        if (base(stated) <= stated.batch()) {
+            return "";
+        }
+        List<String> causes = new ArrayList<>();
+        if (scale > 1) {
+            causes.add("the learning rate was scaled by " + scale);
+        }
+        if (newMomentum(stated) > stated.momentum()) {
+            causes.add("momentum was raised from " + stated.momentum() + " to " + newMomentum(stated));
+        }
+        return " (" + stated.batch() + " before " + String.join(" and ", causes) + ")";
+    }
+
+    private double newMomentum(Phase stated) {
+        return momentum == null ? stated.momentum() : momentum;
+    }
+
+    private double inertia(Phase stated) {
+        return (1 - stated.momentum()) / (1 - newMomentum(stated));
     }
 
     /** The epochs at which a learning rate falls at once. */

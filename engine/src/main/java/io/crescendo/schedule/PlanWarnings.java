@@ -11,7 +11,12 @@ final class PlanWarnings {
 
     private PlanWarnings() {}
 
-    static List<String> of(PlanTable table) {
+    /**
+     * Looks through a plan.
+     *
+     * @param grows whether a cap would be heeded
+     */
+    static List<String> of(PlanTable table, boolean grows) {
         long samples = table.samplesPerEpoch();
         PlanRow largest = null;
         PlanRow wasteful = null;
@@ -28,14 +33,16 @@ final class PlanWarnings {
         }
         List<String> warnings = new ArrayList<>();
         if (largest != null) {
+            // A cap below the first batch would be refused.
+            boolean canBeCapped = grows && table.rows().get(0).batch() <= samples * TENTH;
             warnings.add(String.format(
                     Locale.ROOT,
                     "batch %d, reached at epoch %s, is more than a tenth of the %d training samples, where the rule "
-                            + "B ∝ ε/(1−m) becomes inaccurate; cap the growth at %d",
+                            + "B ∝ ε/(1−m) becomes inaccurate; %s",
                     largest.batch(),
                     PlanTable.number(largest.firstEpoch()),
                     samples,
-                    Math.max(1, samples / 10)));
+                    canBeCapped ? "cap the growth at " + Math.max(1, samples / 10) : "use a smaller batch"));
         }
         if (wasteful != null && table.ragged() == RaggedEpoch.DROP) {
             warnings.add(String.format(

@@ -178,26 +178,50 @@ public final class TrainingPlan {
                     + " samples per epoch, but the progress counts " + progress.samplesPerEpoch()
                     + "; state the training set's size with forEpochs(epochs, samplesPerEpoch)");
         }
+        Phase stated;
         Phase phase;
         try {
-            double statedBatch = batch.at(progress);
-            if (!(statedBatch >= 1) || statedBatch > 0x1p53) {
-                throw new IllegalArgumentException("batch " + statedBatch + " must be at least 1 sample");
-            }
-            // A schedule such as 128·5³ may miss its whole number by rounding.
-            Phase stated = new Phase(
-                    (long) Math.floor(statedBatch * (1 + 1e-12)), learningRate.at(progress), momentum.at(progress));
+            stated = stated(progress);
             phase = conversion.convert(progress, learningRate, stated);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException("at epoch " + epochText(progress) + ": " + e.getMessage(), e);
         }
         if (phase.batch() > progress.samplesPerEpoch()) {
-            throw new IllegalArgumentException("batch " + phase.batch() + " at epoch " + epochText(progress)
-                    + " is larger than the training set of " + progress.samplesPerEpoch()
-                    + " samples; use a smaller batch or cap its growth, at "
-                    + Math.max(1, progress.samplesPerEpoch() / 10) + " samples for example");
+            throw tooLarge(progress, stated, phase.batch());
         }
         return phase;
+    }
+
+    /**
+     * The batch that the run begins with, however large: the stated one as scale and momentum change it, before growth.
+     */
+    public long firstBatch(long samplesPerEpoch) {
+        return conversion.base(stated(Progress.start(samplesPerEpoch)));
+    }
+
+    private Phase stated(Progress progress) {
+        double statedBatch = batch.at(progress);
+        if (!(statedBatch >= 1) || statedBatch > 0x1p53) {
+            throw new IllegalArgumentException("batch " + statedBatch + " must be at least 1 sample");
+        }
+        // A schedule such as 128·5³ may miss its whole number by rounding.
+        return new Phase(
+                (long) Math.floor(statedBatch * (1 + 1e-12)), learningRate.at(progress), momentum.at(progress));
+    }
+
+    private IllegalArgumentException tooLarge(Progress progress, Phase stated, long size) {
+        long samples = progress.samplesPerEpoch();
+        long base = conversion.base(stated);
+        String enlargement = size > base ? "" : conversion.enlargement(stated);
+        String advice;
+        if (size > base) {
+            advice = "use a smaller batch or cap its growth, at " + Math.max(base, samples / 10)
+                    + " samples for example";
+        } else {
+            advice = enlargement.isEmpty() ? "use a smaller batch" : "change that less, or start from a smaller batch";
+        }
+        return new IllegalArgumentException("batch " + size + " at epoch " + epochText(progress) + enlargement
+                + " is larger than the training set of " + samples + " samples; " + advice);
     }
 
     /** g at this moment, equal to the stated schedules' g. */
@@ -299,7 +323,7 @@ public final class TrainingPlan {
 
     /** What is allowed but unwise about this plan, one sentence each; empty if nothing is. */
     public List<String> warnings() {
-        return PlanWarnings.of(table());
+        return PlanWarnings.of(table(), conversion.grows());
     }
 
     // ---- What the plan was told
@@ -363,11 +387,13 @@ public final class TrainingPlan {
         long samplesPerEpoch = length.samplesPerEpoch;
         Phase first = at(Progress.start(samplesPerEpoch));
         if (conversion.grows()) {
-            long base = decaying().at(Progress.start(samplesPerEpoch)).batch();
-            long cap = conversion.capFor(samplesPerEpoch);
-            if (first.batch() < base) {
-                throw new IllegalArgumentException("the cap of " + cap + " samples is below the first batch of " + base
-                        + "; raise the cap, or start from a smaller batch");
+            Phase stated = stated(Progress.start(samplesPerEpoch));
+            if (first.batch() < conversion.base(stated)) {
+                String enlargement = conversion.enlargement(stated);
+                throw new IllegalArgumentException("the cap of " + conversion.capFor(samplesPerEpoch)
+                        + " samples is below the first batch of " + conversion.base(stated)
+                        + enlargement + "; raise the cap, "
+                        + (enlargement.isEmpty() ? "" : "change that less, ") + "or start from a smaller batch");
             }
         }
         // In the order of time, so that the message names the first bad moment.

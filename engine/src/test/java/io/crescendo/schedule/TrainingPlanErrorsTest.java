@@ -37,13 +37,40 @@ class TrainingPlanErrorsTest {
         TrainingPlan cosine = TrainingPlan.of(Schedule.cosine(0.1, 0, 10), batch(8), momentum(0))
                 .forEpochs(10, 1000);
         return Stream.of(
-                refused("batch above the data", () -> plan(100), "128", "100 samples", "cap its growth, at 10 samples"),
+                refused(
+                        "batch above the data",
+                        () -> plan(100),
+                        "batch 128 at epoch 0 is larger",
+                        "100 samples; use a smaller batch"),
+                refused(
+                        "a scaled batch above the data",
+                        () -> plan.scaleLearningRate(500),
+                        "batch 64000 at epoch 0 (128 before the learning rate was scaled by 500.0) is larger",
+                        "50000 samples; change that less, or start from a smaller batch"),
+                refused(
+                        "a batch above the data by momentum",
+                        () -> plan.withMomentum(0.9999),
+                        "batch 128000 at epoch 0 (128 before momentum was raised from 0.9 to 0.9999)"),
+                refused(
+                        "a batch above the data by both",
+                        () -> plan.scaleLearningRate(5).withMomentum(0.999),
+                        "(128 before the learning rate was scaled by 5.0 and momentum was raised from 0.9 to 0.999)"),
+                refused(
+                        "a batch above the data in spite of a smaller scale",
+                        () -> plan.scaleLearningRate(0.5).withMomentum(0.9999),
+                        "batch 64000 at epoch 0 (128 before momentum was raised"),
                 refused(
                         "growth above the data",
                         () -> plan(9000).growBatchInstead(20_000),
                         "16000",
                         "epoch 160",
-                        "9000"),
+                        "9000",
+                        "cap its growth, at 900 samples"),
+                refused(
+                        "growth above the data from more than a tenth of it",
+                        () -> plan(1000).growBatchInstead(20_000),
+                        "batch 3200",
+                        "cap its growth, at 128 samples"),
                 refused("momentum 1", () -> momentum(1), "1.0", "[0, 1)"),
                 refused("momentum negative", () -> plan.withMomentum(-0.1), "-0.1", "[0, 1)"),
                 refused("momentum NaN", () -> plan.withMomentum(Double.NaN), "NaN"),
@@ -86,7 +113,12 @@ class TrainingPlanErrorsTest {
                 refused("epochs", () -> plan.forEpochs(0, 50_000), "epochs 0.0"),
                 refused("samples", () -> plan.forEpochs(1, 0), "samplesPerEpoch 0"),
                 refused("cap 0", () -> plan.growBatchInstead(0), "cap 0"),
-                refused("cap below the first batch", () -> plan.growBatchInstead(64), "64", "128", "raise the cap"),
+                refused("cap below the first batch", () -> plan.growBatchInstead(64), "64", "128; raise the cap, or"),
+                refused(
+                        "cap below the scaled first batch",
+                        () -> plan.scaleLearningRate(5).growBatchInstead(64),
+                        "the cap of 64 samples is below the first batch of 640 (128 before the learning rate",
+                        "raise the cap, change that less, or start from a smaller batch"),
                 refused("quantum", () -> plan.quantum(0), "quantum 0"),
                 refused("scale", () -> plan.scaleLearningRate(-5), "-5.0"),
                 refused(
@@ -123,6 +155,12 @@ class TrainingPlanErrorsTest {
         List<String> beyond = plan(50_000).growBatchInstead(16_000).warnings();
         assertEquals(1, beyond.size(), beyond::toString);
         assertTrue(beyond.get(0).contains("16000") && beyond.get(0).contains("5000"), beyond::toString);
+        // What does not grow cannot be capped, and a cap below the first batch would be refused.
+        for (TrainingPlan large : List.of(plan(1000), plan(1000).growBatchInstead(500))) {
+            assertTrue(
+                    large.warnings().get(0).endsWith("; use a smaller batch"),
+                    () -> large.warnings().toString());
+        }
         List<String> wasteful = plan(20_000).growBatchInstead(16_000).warnings();
         assertEquals(2, wasteful.size(), wasteful::toString);
         assertTrue(wasteful.get(1).contains("4000 of 20000"), wasteful::toString);

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonPropertyOrder;
 import io.crescendo.schedule.PlanVariant;
 import io.crescendo.schedule.RaggedEpoch;
 import io.crescendo.schedule.TrainingPlan;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -141,16 +142,45 @@ public record RunConfig(
         if (quantum != null) {
             base = base.quantum(quantum);
         }
-        base = base.forEpochs(epochs, samplesPerEpoch);
         long cap = batchCap != null ? batchCap : Math.max(1, samplesPerEpoch / 10);
-        if (variant == PlanVariant.HYBRID && hybridSteps != 1) {
-            try {
-                return base.growBatchInstead(cap).hybrid(hybridSteps);
-            } catch (IllegalArgumentException e) {
-                throw new IllegalArgumentException("hybridSteps is " + hybridSteps + ": " + e.getMessage(), e);
+        long first = base.firstBatch(samplesPerEpoch);
+        try {
+            base = base.forEpochs(epochs, samplesPerEpoch);
+            if (variant == PlanVariant.HYBRID && hybridSteps != 1) {
+                return hybrid(base.growBatchInstead(cap));
             }
+            return variant.of(base, cap);
+        } catch (IllegalArgumentException e) {
+            boolean capped = variant != PlanVariant.DECAYING && first > cap;
+            List<String> keys = new ArrayList<>();
+            if (capped && first <= samplesPerEpoch) {
+                keys.add("batchCap is " + cap + (batchCap == null ? " by default" : ""));
+            }
+            if ((capped || first > samplesPerEpoch) && first > batch) {
+                keys.addAll(keysThatEnlarge());
+            }
+            throw keys.isEmpty() ? e : new IllegalArgumentException(String.join(", ", keys) + ": " + e.getMessage(), e);
         }
-        return variant.of(base, cap);
+    }
+
+    private TrainingPlan hybrid(TrainingPlan growing) {
+        try {
+            return growing.hybrid(hybridSteps);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException("hybridSteps is " + hybridSteps + ": " + e.getMessage(), e);
+        }
+    }
+
+    /** What makes the first batch larger than the stated one. */
+    private List<String> keysThatEnlarge() {
+        List<String> keys = new ArrayList<>();
+        if (scaleLearningRate > 1) {
+            keys.add("scaleLearningRate is " + scaleLearningRate);
+        }
+        if (raiseMomentum != null && raiseMomentum > momentum) {
+            keys.add("raiseMomentum is " + raiseMomentum);
+        }
+        return keys;
     }
 
     /** The engine's form of {@link #ragged}. */
