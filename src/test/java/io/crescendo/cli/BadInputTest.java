@@ -89,7 +89,16 @@ class BadInputTest {
                 Arguments.of("batch: 32\nbatch: 64\n", "Duplicate field 'batch'"),
                 Arguments.of(
                         "optimizer: sgd\nraiseMomentum: 0.95\n", ":3: raiseMomentum is 0.95, but the optimizer sgd"),
-                Arguments.of("batch: [1, 2\n", "not readable as YAML"),
+                Arguments.of(
+                        "batch: [1, 2\n\n",
+                        ":4: not readable as YAML: expected ',' or ']', but got <stream end> while parsing a flow sequence,"
+                                + " which began on line 2"),
+                Arguments.of(
+                        "batch: [", ":2: not readable as YAML: expected the node content, but found '<stream end>'"),
+                Arguments.of(
+                        "epochs: 3\n\tbatch: 3\n", ":3: not readable as YAML: found character '\\t(TAB)' that cannot"),
+                Arguments.of("epochs: 3\n batch: 3\n", ":3: not readable as YAML: mapping values are not allowed here"),
+                Arguments.of("epochs: 3\nname: \1\n", ":3: not readable as YAML: the character U+0001 is not allowed"),
                 Arguments.of("- a list\n", "expected keys and values"),
                 Arguments.of("optimizer: addam\n", "did you mean 'adam'?"),
                 Arguments.of("hybridSteps: 7\n", "hybridSteps is 7: the first 7 decays"),

@@ -24,6 +24,9 @@ import java.util.Objects;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
+import org.yaml.snakeyaml.error.Mark;
+import org.yaml.snakeyaml.error.MarkedYAMLException;
+import org.yaml.snakeyaml.reader.ReaderException;
 
 /**
  * Where a configuration comes from: a preset, a file, and options on top.
@@ -151,13 +154,25 @@ public final class ConfigSource {
     }
 
     private static String describe(String place, String text, JsonProcessingException e) {
+        // Jackson keeps neither the reason nor the place that YAML's own exceptions tell of.
+        if (e.getCause() instanceof MarkedYAMLException marked) {
+            return at(place, marked.getProblemMark().getLine() + 1L) + "not readable as YAML: " + problem(marked);
+        }
+        if (e.getCause() instanceof ReaderException unreadable) {
+            int end = text.indexOf(unreadable.getCodePoint()) + 1;
+            return at(place, text.substring(0, end).lines().count())
+                    + String.format(
+                            Locale.ROOT,
+                            "not readable as YAML: the character U+%04X is not allowed",
+                            unreadable.getCodePoint());
+        }
         @Nullable JsonLocation location = e.getLocation();
         long line = location == null ? 0 : location.getLineNr();
         if (e instanceof JsonMappingException mapping && !mapping.getPath().isEmpty()) {
             // The reader may have gone on to the next line before it found the fault.
             line = lineOf(path(mapping), text, line);
         }
-        String at = line > 0 ? place.substring(0, place.length() - 2) + ":" + line + ": " : place;
+        String at = at(place, line);
         if (e instanceof UnrecognizedPropertyException unknown) {
             List<String> known = Objects.requireNonNullElse(unknown.getKnownPropertyIds(), List.of()).stream()
                     .map(String::valueOf)
@@ -175,6 +190,22 @@ public final class ConfigSource {
         }
         return at + "not readable as YAML: "
                 + e.getOriginalMessage().lines().findFirst().orElse("");
+    }
+
+    private static String at(String place, long line) {
+        return line > 0 ? place.substring(0, place.length() - 2) + ":" + line + ": " : place;
+    }
+
+    /** What is not closed is often noticed lines later: then both places are told. */
+    private static String problem(MarkedYAMLException e) {
+        @Nullable Mark context = e.getContextMark();
+        if (context == null) {
+            return e.getProblem();
+        }
+        return e.getProblem() + " " + e.getContext()
+                + (context.getLine() == e.getProblemMark().getLine()
+                        ? ""
+                        : ", which began on line " + (context.getLine() + 1));
     }
 
     private static String path(JsonMappingException e) {
