@@ -278,7 +278,8 @@ class TrainingTest {
     @Test
     void aBudgetTooSmallIsExplained() {
         Run run = withBudget("1KiB", "small");
-        assertEquals(1, run.status(), run.err());
+        assertEquals(UserError.USAGE, run.status(), run.err());
+        assertTrue(run.err().contains("--memory-budget: the memory budget of 1024 bytes"), run.err());
         assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
         Matcher needed = Pattern.compile("needs (\\d+) bytes \\((\\S+MiB)\\)").matcher(run.err());
         assertTrue(needed.find(), run.err());

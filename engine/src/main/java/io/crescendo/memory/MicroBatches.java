@@ -2,7 +2,6 @@ package io.crescendo.memory;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.function.LongUnaryOperator;
 
 /**
@@ -54,7 +53,7 @@ public final class MicroBatches {
      * @param granule micro-batches smaller than the batch are multiples of this
      * @param budgetBytes what the arena may hold
      * @param planBytes bytes of the plan for a micro-batch
-     * @throws IllegalArgumentException if not even one granule fits
+     * @throws MemoryBudgetException if not even one granule fits
      */
     public static int largest(int batch, int granule, long budgetBytes, LongUnaryOperator planBytes) {
         long whole = planBytes.applyAsLong(batch);
@@ -64,7 +63,7 @@ public final class MicroBatches {
         int smallest = Math.min(granule, batch);
         long needed = smallest == batch ? whole : planBytes.applyAsLong(smallest);
         if (needed > budgetBytes) {
-            throw tooSmall(budgetBytes, smallest, needed);
+            throw new MemoryBudgetException(budgetBytes, smallest, needed);
         }
         int low = 1; // granules that fit
         int high = (batch + granule - 1) / granule; // granules that do not
@@ -86,24 +85,5 @@ public final class MicroBatches {
             }
         }
         return low * granule;
-    }
-
-    /**
-     * Not even the smallest micro-batch fits.
-     *
-     * @param smallest its samples
-     * @param needed bytes of its plan: with as many as the budget it fits
-     */
-    public static IllegalArgumentException tooSmall(long budgetBytes, int smallest, long needed) {
-        return new IllegalArgumentException("the memory budget of " + budgetBytes
-                + " bytes is too small: the smallest micro-batch, " + smallest
-                + (smallest == 1 ? " sample" : " samples") + ", needs " + needed + " bytes (" + mebibytes(needed)
-                + ") of workspace; raise the budget or choose a smaller ghost batch");
-    }
-
-    /** Rounded up, so that the amount is enough when it is given back. */
-    private static String mebibytes(long bytes) {
-        double tenths = Math.ceil(bytes / (double) (1 << 20) * 10);
-        return String.format(Locale.ROOT, "%.1fMiB", tenths / 10);
     }
 }

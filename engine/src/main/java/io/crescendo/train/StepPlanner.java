@@ -5,6 +5,7 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.data.Batch;
 import io.crescendo.data.ImageShape;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.MicroBatches;
@@ -150,7 +151,7 @@ public final class StepPlanner implements AutoCloseable {
     /**
      * The plan for one batch.
      *
-     * @throws IllegalArgumentException if not even the smallest micro-batch fits the budget
+     * @throws MemoryBudgetException if not even the smallest micro-batch fits the budget
      */
     public synchronized StepPlan plan(int batch) {
         List<Integer> sizes = cover != null && cover.covers(batch) ? cover.sizes(batch) : split(batch);
@@ -238,7 +239,7 @@ public final class StepPlanner implements AutoCloseable {
         }
         if (best == 0) {
             // Ways are in the order of nominal sizes; the backend's own may lie otherwise.
-            throw MicroBatches.tooSmall(budgetBytes, smallest, least);
+            throw new MemoryBudgetException(budgetBytes, smallest, least);
         }
         return best;
     }
@@ -320,10 +321,10 @@ public final class StepPlanner implements AutoCloseable {
         try {
             return MicroBatches.largest(
                     Math.min(samples, Batch.mostSamples(images)), 1, budgetBytes, this::inferenceBytes);
-        } catch (IllegalArgumentException e) {
+        } catch (MemoryBudgetException e) {
             // Whoever raises the budget wants to train: one sample's evaluation would not be enough.
-            IllegalArgumentException tooSmall =
-                    MicroBatches.tooSmall(budgetBytes, granule, Math.max(inferenceBytes(1), leastBytes(granule)));
+            MemoryBudgetException tooSmall =
+                    new MemoryBudgetException(budgetBytes, granule, Math.max(inferenceBytes(1), leastBytes(granule)));
             tooSmall.initCause(e);
             throw tooSmall;
         }

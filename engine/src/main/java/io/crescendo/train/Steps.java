@@ -4,6 +4,7 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.nn.Network;
 import io.crescendo.schedule.BatchUse;
@@ -123,7 +124,7 @@ public final class Steps implements AutoCloseable {
     /**
      * The step for this many samples.
      *
-     * @throws IllegalArgumentException if not even the smallest micro-batch fits the memory budget
+     * @throws MemoryBudgetException if not even the smallest micro-batch fits the memory budget
      */
     public Step forBatch(int batch) {
         @Nullable DeviceMemoryException refusal = null;
@@ -141,7 +142,7 @@ public final class Steps implements AutoCloseable {
             } catch (DeviceMemoryException e) {
                 refusal = e;
                 planSmaller(batch, e);
-            } catch (IllegalArgumentException e) {
+            } catch (MemoryBudgetException e) {
                 if (refusal != null) {
                     e.addSuppressed(refusal); // nobody stated the budget that the message speaks of
                 }

@@ -59,6 +59,17 @@ class MicroBatchesTest {
                         () -> MicroBatches.largest(64, 16, 1599, samples -> samples * 100))
                 .getMessage());
         assertTrue(message.contains("1599") && message.contains("16 samples") && message.contains("1600"), message);
+        assertTrue(message.contains("(1.6KiB)") && message.endsWith("or choose a smaller ghost batch"), message);
+    }
+
+    /** Nothing is smaller than one sample. */
+    @Test
+    void budgetTooSmallForOneSampleCanOnlyBeRaised() {
+        MemoryBudgetException refused = assertThrows(
+                MemoryBudgetException.class, () -> MicroBatches.largest(64, 1, 1024, samples -> samples * 3072));
+        String message = String.valueOf(refused.getMessage());
+        assertTrue(message.endsWith("1 sample, needs 3072 bytes (3.0KiB) of workspace; raise the budget"), message);
+        assertEquals(1024, refused.budgetBytes());
     }
 
     @Test

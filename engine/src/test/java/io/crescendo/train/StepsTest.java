@@ -357,11 +357,11 @@ class StepsTest {
                         .getMessage());
                 assertTrue(message.contains("4 samples"), message);
                 // What it asks for is enough, in bytes and in the unit that is read.
-                Matcher stated = Pattern.compile("needs (\\d+) bytes \\((\\d+\\.\\d)MiB\\)")
+                Matcher stated = Pattern.compile("needs (\\d+) bytes \\((\\d+\\.\\d)KiB\\)")
                         .matcher(message);
                 assertTrue(stated.find(), message);
                 long bytes = Long.parseLong(stated.group(1));
-                assertTrue(Double.parseDouble(stated.group(2)) * (1 << 20) >= bytes, message);
+                assertTrue(Double.parseDouble(stated.group(2)) * (1 << 10) >= bytes, message);
                 hopeless.budgetBytes(bytes);
                 assertEquals(4, hopeless.plan(16).microBatch());
                 assertEquals(bytes, hopeless.plan(16).workspaceBytes());

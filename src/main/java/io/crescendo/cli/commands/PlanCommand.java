@@ -15,6 +15,7 @@ import io.crescendo.cli.config.Suggestion;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.MemoryForecast;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.models.Models;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.models.data.Datasets;
@@ -170,6 +171,8 @@ public final class PlanCommand implements Callable<Integer> {
             phases(plans, out, forecast);
             out.println();
             forecast.details(Integer.MAX_VALUE).forEach(out::println);
+        } catch (MemoryBudgetException e) {
+            throw budget.explained(e);
         }
     }
 

@@ -7,6 +7,7 @@ import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.config.Suggestion;
 import io.crescendo.data.ImageShape;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.models.Models;
 import io.crescendo.models.data.DataForm;
@@ -167,6 +168,8 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             interruption.watch(null);
             metrics.finished(summary, interruption.requested());
             return summary;
+        } catch (MemoryBudgetException e) {
+            throw machine.memoryBudget().explained(e);
         }
     }
 

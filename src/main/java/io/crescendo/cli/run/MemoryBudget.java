@@ -2,6 +2,7 @@ package io.crescendo.cli.run;
 
 import io.crescendo.backend.Backend;
 import io.crescendo.cli.UserError;
+import io.crescendo.memory.MemoryBudgetException;
 
 /**
  * The most memory that the workspace may take: an amount, or a share of what the device has.
@@ -22,5 +23,10 @@ public record MemoryBudget(long bytes, double share) {
                 .orElseThrow(() -> UserError.usage("--memory-budget: device '" + backend.name()
                         + "' does not say how much memory it has; state an amount, such as 8GiB"));
         return Math.max(1, (long) (share * device));
+    }
+
+    /** What to throw where a workspace did not fit: the option is at fault unless the device gave less than it says. */
+    public RuntimeException explained(MemoryBudgetException e) {
+        return share > 0 || bytes == e.budgetBytes() ? UserError.usage("--memory-budget: " + e.getMessage(), e) : e;
     }
 }

@@ -2,6 +2,7 @@ package io.crescendo.cli.run;
 
 import io.crescendo.backend.Backend;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
 import io.crescendo.train.Evaluator;
@@ -29,7 +30,7 @@ public final class MemoryForecast implements AutoCloseable {
     /**
      * What one batch takes, for a table: {@code 2 x 400 310.5 MiB}.
      *
-     * @throws IllegalArgumentException if not even the smallest micro-batch fits the budget
+     * @throws MemoryBudgetException if not even the smallest micro-batch fits the budget
      */
     public String of(long batch) {
         StepPlan plan = planner.plan(Math.toIntExact(batch));

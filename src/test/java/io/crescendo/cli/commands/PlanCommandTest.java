@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.Run;
+import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.Presets;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -187,8 +188,8 @@ class PlanCommandTest {
         Run share = Run.of("plan", "--schedule", "increasing", "--memory-budget", "0.1%");
         assertEquals(0, share.status(), share.err());
         Run tight = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1KiB");
-        assertEquals(1, tight.status());
-        assertTrue(tight.err().contains("memory budget of 1024"), tight.err());
+        assertEquals(UserError.USAGE, tight.status());
+        assertTrue(tight.err().contains("--memory-budget: the memory budget of 1024"), tight.err());
     }
 
     /** Nobody has ImageNet at hand while choosing a device, and its form is known without it. */
