@@ -52,6 +52,7 @@ public final class SafetensorsWriter implements AutoCloseable {
      * @param metadata free texts
      * @param tensors in the order in which they will be appended
      * @throws IllegalArgumentException if two tensors have one name
+     * @throws IOException naming the folder if it is missing
      */
     public static SafetensorsWriter create(Path file, Map<String, String> metadata, List<TensorEntry> tensors)
             throws IOException {
@@ -60,6 +61,10 @@ public final class SafetensorsWriter implements AutoCloseable {
         texts.putAll(metadata);
         texts.put(Checksum.KEY, Checksum.PLACEHOLDER);
         Header content = Header.of(texts, tensors);
+        Path folder = file.getParent();
+        if (folder != null && !Files.isDirectory(folder)) {
+            throw new IOException(file + " cannot be written: there is no folder " + folder);
+        }
         Path temporary = file.resolveSibling("." + file.getFileName() + ".new");
         FileChannel channel = FileChannel.open(
                 temporary, StandardOpenOption.CREATE, StandardOpenOption.TRUNCATE_EXISTING, StandardOpenOption.WRITE);

@@ -239,4 +239,15 @@ class SafetensorsTest {
                 () -> SafetensorsWriter.create(file, Map.of(), List.of(layout.get(0), layout.get(0))));
         assertFalse(Files.exists(folder.resolve(".some.safetensors.new")));
     }
+
+    /** The hidden name that the file has while it is written would say nothing to whoever chose the other. */
+    @Test
+    void aMissingFolderIsNamed() {
+        Path missing = folder.resolve("missing");
+        IOException e = assertThrows(
+                IOException.class,
+                () -> SafetensorsWriter.create(missing.resolve("y.safetensors"), Map.of(), List.of()));
+        assertEquals(
+                missing.resolve("y.safetensors") + " cannot be written: there is no folder " + missing, e.getMessage());
+    }
 }
