@@ -40,7 +40,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     /** For each piece the squares of its weights, then of what they are compared with. */
     private final double[] squares;
 
-    private UpdateScalars scalars = new UpdateScalars(0, 0, 0, 0, 1);
+    private UpdateScalars scalars = new UpdateScalars(0, 0, 1, 0, 1);
     private boolean stepping;
 
     private CpuLayerwiseUpdate(
