@@ -4,12 +4,14 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
+import java.io.IOException;
 import java.io.PrintStream;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Objects;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -18,7 +20,7 @@ import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The Java program in the README compiles, runs and trains. */
+/** The Java program in the README compiles, runs and trains; the types of lines that it lists are all there are. */
 class ReadmeExampleTest {
     private static final int MOST_LINES = 30;
 
@@ -51,6 +53,23 @@ class ReadmeExampleTest {
         assertTrue(accuracy.find(), printed);
         // Guessing gives 0.1; a network that has learned anything in three epochs is far above one half.
         assertTrue(Double.parseDouble(accuracy.group(1)) > 0.7, printed);
+    }
+
+    @Test
+    void theReadmeListsEveryTypeOfLineThatARunWrites() throws IOException {
+        String readme = Files.readString(Path.of("..", "README.md"));
+        String writer = Files.readString(Path.of("..", "src/main/java/io/crescendo/cli/run/MetricsFile.java"));
+        int list = readme.indexOf("`metrics.jsonl` has one JSON object per line");
+        String paragraph = readme.substring(list, readme.indexOf("\n\n", list));
+        List<String> types = Pattern.compile("line\\(\"(\\w+)\"\\)")
+                .matcher(writer)
+                .results()
+                .map(match -> match.group(1))
+                .toList();
+        assertEquals(8, types.size(), types::toString);
+        for (String type : types) {
+            assertTrue(paragraph.contains("`" + type + "`"), type);
+        }
     }
 
     private static String run(Path classes) throws Exception {

@@ -41,7 +41,7 @@ import java.time.temporal.ChronoUnit;
  * gradientNoise  update, epoch, batch, microBatches, squaredGradient, variance; meanSquaredGradient, meanVariance,
  *                estimates, scale (absent until it is finite)
  * evaluation     on the test set: update, epoch, samples, loss, accuracy
- * resumed        the run goes on from a checkpoint: update, device
+ * resumed        the run goes on from a checkpoint: update, device; timing: started
  * summary        last line, absent from a run that was killed: epochs, updates, trainLoss, testLoss, testAccuracy,
  *                peakWorkspaceBytes, interrupted; timing: seconds, imagesPerSecond
  * </pre>
