@@ -8,6 +8,7 @@ import io.crescendo.backend.Executable;
 import io.crescendo.backend.Feed;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.memory.WorkspacePlanner;
@@ -30,7 +31,7 @@ import java.util.Optional;
  * }</pre>
  *
  * @param program what was run, the whole batch at once
- * @param stepSeconds forward, backward and update as training runs them
+ * @param stepSeconds forward, backward and update as training runs them; on images of the device, if it can hold some
  * @param updateSeconds the update alone
  * @param operationSeconds one entry per operation of the program, each run by itself: with what a device needs between
  *     two operations, and without what a step gains where they overlap
@@ -77,14 +78,16 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
                 UpdateKernel update =
                         backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay())) {
             Optional<DeviceTimer> timer = backend.timer();
+            Optional<ResidentImages> images = backend.residentImages(new NoiseImages(network, batch, SEED));
             try {
-                Rounds rounds = new Rounds(backend, executable, update, optimizer, feed, timer);
+                Rounds rounds = new Rounds(backend, executable, update, optimizer, feed, images, timer);
                 rounds.run(program, seconds / 2);
                 rounds.forget(); // of the first ones, code was compiled and memory found
                 rounds.run(program, seconds);
                 return rounds.medians(program);
             } finally {
                 timer.ifPresent(DeviceTimer::close);
+                images.ifPresent(ResidentImages::close);
                 backend.metrics().clear();
             }
         }
@@ -96,6 +99,7 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
         private final UpdateKernel update;
         private final Optimizer optimizer;
         private final Feed feed;
+        private final Optional<ResidentImages> images;
         private final Optional<DeviceTimer> timer;
         private final List<Double> steps = new ArrayList<>();
         private final List<Double> updates = new ArrayList<>();
@@ -108,12 +112,14 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
                 UpdateKernel update,
                 Optimizer optimizer,
                 Feed feed,
+                Optional<ResidentImages> images,
                 Optional<DeviceTimer> timer) {
             this.backend = backend;
             this.executable = executable;
             this.update = update;
             this.optimizer = optimizer;
             this.feed = feed;
+            this.images = images;
             this.timer = timer;
         }
 
@@ -121,10 +127,7 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
             long started = System.nanoTime();
             for (int round = 0; round < FEWEST_ROUNDS || (System.nanoTime() - started) * 1e-9 < seconds; round++) {
                 int count = timer.isPresent() ? STEPS_ON_DEVICE : 1;
-                steps.add(timed(count, () -> {
-                    executable.run(feed);
-                    update();
-                }));
+                steps.add(timed(count, this::step));
                 double[] each = new double[program.ops().size()];
                 if (timer.isPresent()) {
                     executable.run(feed); // keeps the device busy while the timed operations are handed over
@@ -140,14 +143,27 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
             }
         }
 
+        private void step() {
+            if (images.isPresent()) {
+                images.get().update(executable, 0, 0, feed.samples(), update, nextScalars());
+            } else {
+                executable.run(feed);
+                update();
+            }
+        }
+
         private void update() {
-            update.apply(new UpdateScalars(
+            update.apply(nextScalars());
+        }
+
+        private UpdateScalars nextScalars() {
+            return new UpdateScalars(
                     LEARNING_RATE,
                     MOMENTUM,
                     1.0 / feed.samples(),
                     optimizer.weightDecay(),
                     ++updated,
-                    optimizer.clipNorm()));
+                    optimizer.clipNorm());
         }
 
         private double timed(int count, Runnable work) {

@@ -9,6 +9,13 @@ import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.ModelMemory;
 import io.crescendo.backend.Rig;
+import io.crescendo.nn.BatchNorm;
+import io.crescendo.nn.Dense;
+import io.crescendo.nn.GlobalAveragePool;
+import io.crescendo.nn.Layer;
+import io.crescendo.nn.Network;
+import io.crescendo.optim.Optimizer;
+import io.crescendo.train.StepProfile;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -51,6 +58,23 @@ class CudaTimerTest {
                 timer.start();
                 assertThrows(IllegalStateException.class, timer::seconds);
             }
+        }
+    }
+
+    /** A profile's whole steps are launched as training's are, its operations one by one. */
+    @Test
+    void aProfileTimesStepsAndOperations() {
+        Network network = new Network(
+                "small",
+                2,
+                5,
+                5,
+                3,
+                Layer.sequence(new GlobalAveragePool(), new BatchNorm("norm"), new Dense("logits", 3)));
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT)) {
+            StepProfile profile = StepProfile.measure(backend, network, 4, 2, Optimizer.momentum(5e-4), 1e-3);
+            assertTrue(profile.stepSeconds() > 0 && profile.updateSeconds() > 0, profile.toString());
+            assertTrue(profile.sumSeconds() > profile.updateSeconds(), profile.toString());
         }
     }
 

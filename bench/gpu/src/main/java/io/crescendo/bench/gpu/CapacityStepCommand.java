@@ -12,6 +12,7 @@ import io.crescendo.memory.Recomputation;
 import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
+import io.crescendo.train.NoiseImages;
 import java.io.IOException;
 import java.util.HashMap;
 import java.util.List;

@@ -11,6 +11,7 @@ import io.crescendo.bench.TrainingStep;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
 import io.crescendo.tensor.Parameter;
+import io.crescendo.train.NoiseImages;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.crescendo.bench.TrainingStep;
+import io.crescendo.train.NoiseImages;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

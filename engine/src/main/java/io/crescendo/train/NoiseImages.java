@@ -1,4 +1,4 @@
-package io.crescendo.bench.gpu;
+package io.crescendo.train;
 
 import io.crescendo.backend.ImageSource;
 import io.crescendo.nn.Network;
@@ -6,14 +6,14 @@ import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
 /**
- * A batch of noise as a device holds it: uint8 pixels that stand for ±1.7, the range of normalised images, with labels
- * at random. A seed always draws the same.
+ * A batch of noise as a device holds it, to time steps with: uint8 pixels that stand for ±1.7, the range of normalised
+ * images, with labels at random. A seed always draws the same.
  *
  * @param network says what an image is
  * @param samples N
  * @param seed of pixels and labels
  */
-record NoiseImages(Network network, int samples, long seed) implements ImageSource {
+public record NoiseImages(Network network, int samples, long seed) implements ImageSource {
     private static final int LEVELS = 256;
     private static final double RANGE = 1.7;
 
