@@ -23,6 +23,7 @@ struct TakenSums {
     unsigned long long number;
     unsigned long long unused;
 };
+static_assert(sizeof(TakenSums) == 32, "CudaStepMetrics.java reads 32 bytes");
 
 KERNEL take_sums(double* loss, long long* hits, int* notFinite, unsigned long long* count,
                  TakenSums* ring, int places) {

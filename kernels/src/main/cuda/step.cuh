@@ -15,3 +15,4 @@ struct StepNumbers {
     BatchPlace place;
     UpdateScalars update;
 };
+static_assert(sizeof(StepNumbers) == 64, "StepNumbers.java writes 64 bytes");

@@ -21,9 +21,10 @@ public interface LoweredProgram extends AutoCloseable {
      * first run done as possible. The workspace must have {@linkplain Workspace#prepare prepared} the plan's bytes, and
      * must be asked to reserve them before the first run.
      *
+     * @param whole whether an update follows each run; otherwise the program may be one of several pieces of a batch
      * @return empty where the backend cannot do that, or not now
      */
-    default Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+    default Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model, boolean whole) {
         return Optional.empty();
     }
 

@@ -6,6 +6,7 @@ import io.crescendo.backend.Workspace;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -278,7 +279,8 @@ final class Preparation implements AutoCloseable {
                 StepPlan plan = planned(batch);
                 more = plan != null && isAskedFor(batch) && workspace.prepare(plan.workspaceBytes());
                 if (plan != null && !more && isAskedFor(batch)) {
-                    plan.sizes().forEach(this::bindAhead);
+                    plan.sizes()
+                            .forEach(size -> bindAhead(size, plan.microBatches().equals(List.of(size))));
                 }
             }
         } catch (RuntimeException e) {
@@ -298,11 +300,11 @@ final class Preparation implements AutoCloseable {
         return readied == batch;
     }
 
-    private void bindAhead(int microBatch) {
+    private void bindAhead(int microBatch, boolean whole) {
         PlannedProgram program = compiled.get(microBatch); // null if it is bound already
         if (program != null && !bound.containsKey(microBatch)) {
             program.lowered()
-                    .bindAhead(program.plan(), model)
+                    .bindAhead(program.plan(), model, whole)
                     .ifPresent(executable -> bound.put(microBatch, executable));
         }
     }

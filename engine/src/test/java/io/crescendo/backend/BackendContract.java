@@ -383,11 +383,17 @@ public abstract class BackendContract {
                 update.apply(numbers);
                 actual.add(images.update(whole.executable, epoch, position, batch, both, numbers));
             }
+            // A device that adds in another order each time may round some activations the other way.
+            double apart = Math.max(1e-3, 4 * tolerance());
             for (int i = 0; i < expected.size(); i++) {
                 StepMetrics.Sums sums = actual.get(i).sums();
-                assertEquals(expected.get(i).sums().loss(), sums.loss(), 1e-3, "seed " + seed + ", update " + i);
+                assertEquals(expected.get(i).sums().loss(), sums.loss(), apart, "seed " + seed + ", update " + i);
             }
-            assertArrayEquals(Rig.read(parts.model.weights()), Rig.read(whole.model.weights()), 1e-4f, "seed " + seed);
+            assertArrayEquals(
+                    Rig.read(parts.model.weights()),
+                    Rig.read(whole.model.weights()),
+                    (float) apart / 10,
+                    "seed " + seed);
             assertArrayEquals(
                     new float[1], new float[] {(float) backend.metrics().read().loss()}, "sums were taken");
         }
@@ -446,7 +452,8 @@ public abstract class BackendContract {
 
     private static void requireRefused(LoweredProgram lowered, WorkspacePlan plan, ModelMemory model, String reason) {
         for (boolean ahead : new boolean[] {false, true}) {
-            try (Executable bound = ahead ? lowered.bindAhead(plan, model).orElse(null) : lowered.bind(plan, model)) {
+            try (Executable bound =
+                    ahead ? lowered.bindAhead(plan, model, true).orElse(null) : lowered.bind(plan, model)) {
                 assertNull(bound, "bound, where it should be refused for '" + reason + "'");
             } catch (IllegalArgumentException e) {
                 assertTrue(String.valueOf(e.getMessage()).contains(reason), e.getMessage());
@@ -467,7 +474,7 @@ public abstract class BackendContract {
                 assertThrows(IllegalStateException.class, lowered::compile);
                 assertThrows(IllegalStateException.class, () -> lowered.bind(plan, model));
                 try {
-                    assertTrue(lowered.bindAhead(plan, model).isEmpty(), "bound ahead");
+                    assertTrue(lowered.bindAhead(plan, model, true).isEmpty(), "bound ahead");
                 } catch (IllegalStateException e) {
                     assertTrue(String.valueOf(e.getMessage()).contains("closed"), e.getMessage());
                 }

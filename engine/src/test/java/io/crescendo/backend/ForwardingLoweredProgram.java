@@ -24,8 +24,8 @@ public class ForwardingLoweredProgram implements LoweredProgram {
     }
 
     @Override
-    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
-        return inner.bindAhead(plan, model);
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model, boolean whole) {
+        return inner.bindAhead(plan, model, whole);
     }
 
     @Override

@@ -54,7 +54,7 @@ public final class Rig implements AutoCloseable {
                         WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
                         lowered.compile();
                         while (backend.workspace().prepare(plan.totalBytes())) {}
-                        return lowered.bindAhead(plan, model)
+                        return lowered.bindAhead(plan, model, true)
                                 .map(executable -> new Rig(program, plan, model, executable));
                     }
                 })

@@ -201,7 +201,7 @@ class StepsTest {
                 public LoweredProgram lower(Program program) {
                     return new ForwardingLoweredProgram(super.lower(program)) {
                         @Override
-                        public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+                        public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model, boolean whole) {
                             assertEquals(
                                     "crescendo-prepare", Thread.currentThread().getName());
                             events.add("ahead " + program.microBatch() + " in " + plan.totalBytes());

@@ -91,7 +91,7 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     /** Addresses are set at the first run. */
     @Override
-    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model, boolean whole) {
         requireFit(plan, model);
         return Optional.of(bound(plan, model));
     }

@@ -119,14 +119,17 @@ final class CudaBackend implements Backend {
     }
 
     /** After a launch that failed and perhaps left a step half-way: counts again what the device has begun. */
-    void recount(RuntimeException failure) {
-        if (device.health().failed() || CudaCalls.isFatal(failure)) {
+    void recount(Throwable failure) {
+        if (device.health().failed() || (failure instanceof RuntimeException e && CudaCalls.isFatal(e))) {
             return; // nothing will be launched any more
         }
         try {
             numbers.recount();
             metrics.recount();
         } catch (RuntimeException e) {
+            // Or the next steps would have the numbers of others.
+            device.health()
+                    .giveUp(new CudaException("cannot tell how many steps the device has begun: " + e.getMessage(), e));
             failure.addSuppressed(e);
         }
     }
@@ -168,6 +171,9 @@ final class CudaBackend implements Backend {
 
     /** The same for one that has its words already. */
     CudaException late(CudaException failure) {
+        if (device.health().isFailure(failure)) {
+            return failure; // it was reported from further inside
+        }
         boolean elsewhere = failure.fatal() && device.graphs();
         return device.health()
                 .note(
@@ -267,13 +273,13 @@ final class CudaBackend implements Backend {
     }
 
     /**
-     * Records work while a step runs, on the lane where methods are measured, and brings the graph to the device.
+     * Records work while a step runs, on a lane that nothing else uses, and brings the graph to the device.
      *
      * @throws jcuda.CudaException if a call fails
      */
     Recording recordAhead(Consumer<Lane> work) {
         synchronized (device.algorithms()) {
-            Lane aside = device.measuring();
+            Lane aside = device.recording();
             aside.cublas(); // cannot be made while it is recorded
             Recording recording = Recording.ofFirst(aside.stream(), () -> work.accept(aside));
             try {

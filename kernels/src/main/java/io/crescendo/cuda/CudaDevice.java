@@ -14,6 +14,7 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.function.BooleanSupplier;
 import jcuda.driver.CUcontext;
 import jcuda.driver.CUdevice;
+import org.jspecify.annotations.Nullable;
 
 /**
  * One opened device: its context, its streams and the handles of its libraries, in one scope.
@@ -37,6 +38,8 @@ final class CudaDevice implements AutoCloseable {
     private final CUcontext context = new CUcontext();
     private final Lane lane;
     private final Lane measuring;
+    private final CudaScope recordingScope;
+    private @Nullable Lane recording;
     private final CudaStream uploadStream;
     private final Kernels kernels;
     private final boolean mapsMemory;
@@ -89,6 +92,7 @@ final class CudaDevice implements AutoCloseable {
         lane = new Lane(scope.own(new CudaScope(health)));
         lane.cublas();
         measuring = new Lane(scope.own(new CudaScope(health)));
+        recordingScope = scope.own(new CudaScope(health));
         uploadStream = scope.own(new CudaStream());
         this.kernels = scope.own(Kernels.load(properties, cache));
         this.mapsMemory = properties.mapsMemory() && MappedRegion.works(this);
@@ -102,10 +106,15 @@ final class CudaDevice implements AutoCloseable {
      */
     void enter() {
         health.require();
+        requireOpen();
+        bindContext();
+    }
+
+    /** Calls nothing. */
+    void requireOpen() {
         if (closed) {
             throw new IllegalStateException("this backend was closed already");
         }
-        bindContext();
     }
 
     private void bindContext() {
@@ -138,12 +147,20 @@ final class CudaDevice implements AutoCloseable {
      * @throws jcuda.CudaException if the device fails meanwhile
      */
     void await(BooleanSupplier arrived, String missing) {
-        while (!arrived.getAsBoolean()) {
-            enter();
-            if (driver.isIdle(lane.stream()) && !arrived.getAsBoolean()) {
-                throw new CudaException(missing + ", though the device has done all that it was given");
+        boolean interrupted = false;
+        try {
+            while (!arrived.getAsBoolean()) {
+                enter();
+                if (driver.isIdle(lane.stream()) && !arrived.getAsBoolean()) {
+                    throw new CudaException(missing + ", though the device has done all that it was given");
+                }
+                LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+                interrupted |= Thread.interrupted(); // who was interrupted is not parked
             }
-            LockSupport.parkNanos(LOOK_AGAIN_NANOS);
+        } finally {
+            if (interrupted) {
+                Thread.currentThread().interrupt();
+            }
         }
     }
 
@@ -235,11 +252,25 @@ final class CudaDevice implements AutoCloseable {
     }
 
     /**
-     * Where methods are tried, and programs recorded ahead, while a step runs on {@link #lane()}. Whoever uses it holds
-     * the lock of {@link #algorithms()}.
+     * Where methods are tried while a step runs on {@link #lane()}. Whoever uses it holds the lock of
+     * {@link #algorithms()}.
      */
     Lane measuring() {
         return measuring;
+    }
+
+    /**
+     * Where programs are recorded ahead, made when that is first done. What libraries keep with their handles is in
+     * those graphs, which run on {@link #lane()} while methods are tried: so nothing else uses these handles. Whoever
+     * asks holds the lock of {@link #algorithms()}.
+     */
+    Lane recording() {
+        Lane made = recording;
+        if (made == null) {
+            made = new Lane(recordingScope);
+            recording = made;
+        }
+        return made;
     }
 
     @Override

@@ -267,12 +267,23 @@ final class CudaExecutable implements Executable {
         }
     }
 
-    /** Records the program while another one runs, as steps of its model run now, if that is possible. */
-    void recordAhead() {
+    /**
+     * Records the program while another one runs, as steps of its model run now, if that is possible.
+     *
+     * @param whole whether each run ends with an update; otherwise some may not
+     */
+    void recordAhead(boolean whole) {
         for (CudaUpdateKernel update : backend.updates()) {
             CudaResidentImages images = update.images();
-            if (images != null && update.isOf(model) && program.mode() == Mode.TRAINING && inputs.fit(images)) {
+            if (images != null
+                    && !images.isClosed()
+                    && update.isOf(model)
+                    && program.mode() == Mode.TRAINING
+                    && inputs.fit(images)) {
                 updating(images, update).recordAhead();
+                if (!whole) {
+                    gathered(images).recordAhead();
+                }
                 return;
             }
         }

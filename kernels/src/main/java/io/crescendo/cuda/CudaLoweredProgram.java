@@ -116,7 +116,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     /** On a device that maps memory, where all that the program needs has its address before it is used. */
     @Override
-    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model) {
+    public Optional<Executable> bindAhead(WorkspacePlan plan, ModelMemory model, boolean whole) {
         CudaDevice device = backend.device();
         compile();
         requireFit(plan, model);
@@ -127,7 +127,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
             return Optional.empty();
         }
         CudaExecutable executable = bound(plan, model, Inputs::prepare);
-        executable.recordAhead();
+        executable.recordAhead(whole);
         return Optional.of(executable);
     }
 

@@ -35,7 +35,7 @@ final class CudaResidentImages implements ResidentImages {
     private final IntBuffer nextOrderNumbers;
     private final CudaEvent sent;
     private long arranged = NO_EPOCH;
-    private boolean closed;
+    private volatile boolean closed;
 
     CudaResidentImages(CudaBackend backend, CudaScope scope, ImageSource source) {
         this.backend = backend;
@@ -168,6 +168,11 @@ final class CudaResidentImages implements ResidentImages {
             throw new IllegalArgumentException("the program was not bound by " + backend.name());
         }
         return own;
+    }
+
+    /** Any thread may ask. */
+    boolean isClosed() {
+        return closed;
     }
 
     /** Whether a program reads such images; zero channels stand for one that reads none. */

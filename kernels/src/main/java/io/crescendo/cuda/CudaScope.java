@@ -26,6 +26,17 @@ final class CudaScope implements AutoCloseable {
             return thrown;
         }
 
+        /** Notes that nothing can go on, though the device might. */
+        void giveUp(RuntimeException reason) {
+            if (failure == null) {
+                failure = reason;
+            }
+        }
+
+        boolean isFailure(RuntimeException thrown) {
+            return failure == thrown;
+        }
+
         boolean failed() {
             return failure != null;
         }

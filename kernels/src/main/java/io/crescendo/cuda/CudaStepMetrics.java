@@ -183,6 +183,7 @@ final class CudaStepMetrics implements StepMetrics {
         }
 
         private boolean hasArrived() {
+            device.requireOpen(); // what it would look at is freed otherwise
             return place.number.get() == number;
         }
 

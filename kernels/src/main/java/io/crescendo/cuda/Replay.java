@@ -65,7 +65,7 @@ final class Replay implements AutoCloseable {
             } else {
                 enqueueOneByOne();
             }
-        } catch (RuntimeException e) {
+        } catch (RuntimeException | Error e) {
             backend.recount(e);
             throw e;
         }
@@ -93,7 +93,7 @@ final class Replay implements AutoCloseable {
             recording = backend.recordAhead(this::enqueueAll);
         } catch (RuntimeException e) {
             device.health().note(e);
-            LOG.log(Level.DEBUG, "{0} cannot be recorded ahead: {1}", what, e.getMessage());
+            LOG.log(Level.INFO, "{0} cannot be recorded ahead: {1}", what, e.getMessage());
         }
     }
 

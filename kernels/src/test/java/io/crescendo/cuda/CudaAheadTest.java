@@ -216,6 +216,43 @@ class CudaAheadTest {
         assertTrue(mapped > 0, "there was memory to map");
     }
 
+    /** Pieces but the last run without an update behind them: both ways are recorded. */
+    @Test
+    void theFirstUpdateInPiecesIsNoneButGraphs() throws InterruptedException {
+        StandIns standIns = cuda.standIns();
+        try (Training training = new Training(Precision.FP32, true)) {
+            Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
+            try (LoweredProgram lowered = training.backend.lower(program)) {
+                long whole =
+                        WorkspacePlanner.plan(program, lowered.requirements()).totalBytes();
+                training.steps.budgetBytes((long) (0.6 * whole));
+            }
+            training.update(FIRST);
+            training.expect();
+            training.update(SMALL);
+            training.untilPrepared();
+            Map<String, Long> before = calls(standIns);
+            training.update(LARGE);
+            Map<String, Long> first = difference(calls(standIns), before);
+            long pieces = training.steps.forBatch(LARGE).microBatches();
+            assertTrue(pieces > 1, "the budget should force a split");
+            assertEquals(Long.valueOf(pieces), first.get("cuGraphLaunch"));
+            assertEquals(Long.valueOf(0), first.get("cuLaunchKernel"), "seed " + seed);
+        }
+    }
+
+    /** What the host would look at is freed by then. */
+    @Test
+    void aReadingThatIsAskedForAfterTheEndSaysSo() {
+        cuda.schedule(StandIns.Schedule.LAZY, seed);
+        StepMetrics.Reading reading;
+        try (Training training = new Training(Precision.FP32, true)) {
+            reading = training.update(SMALL);
+        }
+        assertThrows(IllegalStateException.class, reading::isDone);
+        assertThrows(IllegalStateException.class, reading::sums);
+    }
+
     @Test
     void whatWasBoundAheadComputesTheSame() throws InterruptedException {
         for (Precision precision : List.of(Precision.FP32, Precision.BF16)) {
@@ -282,7 +319,7 @@ class CudaAheadTest {
                 lowered.compile();
                 standIns.fail(failure.getKey(), 1, failure.getValue());
                 prepare(training.backend, plan.totalBytes());
-                Optional<Executable> ahead = lowered.bindAhead(plan, training.model);
+                Optional<Executable> ahead = lowered.bindAhead(plan, training.model, true);
                 assertTrue(standIns.failed(), failure.getKey());
                 assertEquals(!failure.getKey().startsWith("cuMem"), ahead.isPresent(), failure.getKey());
                 training.backend.workspace().reserve(plan.totalBytes());
@@ -317,11 +354,11 @@ class CudaAheadTest {
             Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
             try (LoweredProgram lowered = training.backend.lower(program)) {
                 WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
-                assertTrue(lowered.bindAhead(plan, training.model).isEmpty(), "no memory is there yet");
+                assertTrue(lowered.bindAhead(plan, training.model, true).isEmpty(), "no memory is there yet");
                 prepare(training.backend, plan.totalBytes());
-                assertTrue(lowered.bindAhead(plan, other).isEmpty(), "no bf16 weights are there yet");
+                assertTrue(lowered.bindAhead(plan, other, true).isEmpty(), "no bf16 weights are there yet");
                 try (Executable executable =
-                        lowered.bindAhead(plan, training.model).orElseThrow()) {
+                        lowered.bindAhead(plan, training.model, true).orElseThrow()) {
                     assertThrows(
                             IllegalStateException.class,
                             () -> training.images.orElseThrow().run(executable, 0, 0, LARGE),
@@ -337,7 +374,7 @@ class CudaAheadTest {
             Program program = network().trainingProgram(LARGE, 4, 0, training.backend.fusions());
             try (LoweredProgram lowered = training.backend.lower(program)) {
                 WorkspacePlan plan = WorkspacePlanner.plan(program, lowered.requirements());
-                assertTrue(lowered.bindAhead(plan, training.model).isEmpty(), "memory that moves");
+                assertTrue(lowered.bindAhead(plan, training.model, true).isEmpty(), "memory that moves");
             }
         }
     }
