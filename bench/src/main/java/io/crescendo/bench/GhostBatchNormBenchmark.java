@@ -12,7 +12,6 @@ import io.crescendo.nn.Layer;
 import io.crescendo.nn.Network;
 import io.crescendo.nn.Relu;
 import io.crescendo.optim.Optimizer;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -44,7 +43,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(1)
 @Warmup(iterations = 3, time = 1)
 @Measurement(iterations = 7, time = 1)
-public class GhostBatchNormBenchmark {
+public class GhostBatchNormBenchmark extends DeviceClock {
     /** Samples per statistic; 0 for the whole batch. */
     @Param({"16", "32", "64", "128", "256", "0"})
     public int ghostBatch;
@@ -74,8 +73,6 @@ public class GhostBatchNormBenchmark {
     public int threads;
 
     private Backend backend;
-    private Optional<DeviceTimer> timer = Optional.empty();
-    private long enqueued;
     private TrainingStep withNorm;
     private TrainingStep withoutNorm;
     private Feed feed;
@@ -94,13 +91,6 @@ public class GhostBatchNormBenchmark {
         withNorm.assertLearns(feed);
         withoutNorm.assertLearns(feed);
         timer = backend.timer();
-    }
-
-    /** Starts the device's clock. */
-    @Setup(Level.Iteration)
-    public void start() {
-        enqueued = 0;
-        timer.ifPresent(DeviceTimer::start);
     }
 
     /** Reports the time of one step by the device's clock, if it has one. */

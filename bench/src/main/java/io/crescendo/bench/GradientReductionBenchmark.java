@@ -12,7 +12,6 @@ import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.nn.Network;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -43,7 +42,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(1)
 @Warmup(iterations = 3, time = 1)
 @Measurement(iterations = 7, time = 1)
-public class GradientReductionBenchmark {
+public class GradientReductionBenchmark extends DeviceClock {
     private static final int MOST_PARTS = 8;
 
     /** A name {@link TrainingStep#network} knows. */
@@ -71,8 +70,6 @@ public class GradientReductionBenchmark {
     public int threads;
 
     private Backend backend;
-    private Optional<DeviceTimer> timer = Optional.empty();
-    private long enqueued;
     private ModelMemory model;
     private Executable part;
     private final List<Feed> feeds = new ArrayList<>();
@@ -105,13 +102,6 @@ public class GradientReductionBenchmark {
                 ReferenceCheck.gradients(backend, net, batch, ghostBatch),
                 new ReferenceCheck.Result(program.parameters(), ReferenceCheck.read(model.gradients()), sums.loss()));
         timer = backend.timer();
-    }
-
-    /** Starts the device's clock. */
-    @Setup(Level.Iteration)
-    public void start() {
-        enqueued = 0;
-        timer.ifPresent(DeviceTimer::start);
     }
 
     /** Reports the images per second by the device's clock, if it has one. */

@@ -6,7 +6,6 @@ import io.crescendo.backend.Feed;
 import io.crescendo.models.Models;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
-import java.util.Optional;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
 import org.openjdk.jmh.annotations.BenchmarkMode;
@@ -40,7 +39,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(value = 1)
 @Warmup(iterations = 3, time = 3)
 @Measurement(iterations = 7, time = 3)
-public class TrainingStepBenchmark {
+public class TrainingStepBenchmark extends DeviceClock {
     /** A name {@link Models} knows. */
     @Param({"fashion-cnn", "wide-resnet-16-4"})
     public String network = "fashion-cnn";
@@ -70,10 +69,8 @@ public class TrainingStepBenchmark {
     public int threads;
 
     private Backend backend;
-    private Optional<DeviceTimer> timer = Optional.empty();
     private TrainingStep step;
     private Feed feed;
-    private long enqueued;
 
     /** Compares gradients with the reference backend's, prepares the step and asserts that it lowers the loss. */
     @Setup
@@ -85,13 +82,6 @@ public class TrainingStepBenchmark {
         feed = FixedBatch.noise(net, batch, 7).feed();
         step.assertLearns(feed);
         timer = backend.timer();
-    }
-
-    /** Starts the device's clock. */
-    @Setup(Level.Iteration)
-    public void start() {
-        enqueued = 0;
-        timer.ifPresent(DeviceTimer::start);
     }
 
     /** Reports the arena at its largest, and the images per second by the device's clock, if it has one. */

@@ -9,7 +9,6 @@ import io.crescendo.backend.UpdateScalars;
 import io.crescendo.nn.Dense;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.Optimizer;
-import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.TimeUnit;
@@ -48,7 +47,7 @@ import org.openjdk.jmh.annotations.Warmup;
 @Fork(2)
 @Warmup(iterations = 3, time = 1)
 @Measurement(iterations = 7, time = 1)
-public class UpdateBenchmark {
+public class UpdateBenchmark extends DeviceClock {
     /** Larger packs are checked through this one: it has every kind of parameter and is shared among threads. */
     private static final String CHECKED = "wide-resnet-16-4";
 
@@ -73,12 +72,10 @@ public class UpdateBenchmark {
     public int threads;
 
     private Backend backend;
-    private Optional<DeviceTimer> timer = Optional.empty();
     private ModelMemory model;
     private UpdateKernel update;
     private long bytes;
     private long updates;
-    private long enqueued;
 
     /** Compares the update with the reference backend's and prepares it. */
     @Setup
@@ -94,13 +91,6 @@ public class UpdateBenchmark {
         bytes = 2 * footprintBytes(network, optimizer, precision)
                 - (precision.equals("bf16") ? 2 * program.parameters().elements() : 0);
         timer = backend.timer();
-    }
-
-    /** Starts the device's clock. */
-    @Setup(Level.Iteration)
-    public void start() {
-        enqueued = 0;
-        timer.ifPresent(DeviceTimer::start);
     }
 
     /** Reports the bytes per second by the device's clock, if it has one. */

@@ -202,7 +202,7 @@ public final class Trainer implements AutoCloseable {
                 reading =
                         running.update(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), update, scalars);
             } else {
-                forwardAndBackward(progress, running, measuring);
+                forwardAndBackward(progress, next, running, measuring);
                 if (measuring != null) {
                     noise = new PendingUpdates.Noise(running.sizes(), measuring.take());
                 }
@@ -302,8 +302,7 @@ public final class Trainer implements AutoCloseable {
         return norms != null && progress.updates() % options.gradientNoiseEvery() == 0;
     }
 
-    private void forwardAndBackward(Progress progress, Step step, @Nullable GradientNorms measuring) {
-        Progress next = plan.advance(progress, step.batch());
+    private void forwardAndBackward(Progress progress, Progress next, Step step, @Nullable GradientNorms measuring) {
         if (resident.isPresent()) {
             step.run(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), measuring);
             return;

@@ -383,7 +383,8 @@ public abstract class BackendContract {
                 update.apply(numbers);
                 actual.add(images.update(whole.executable, epoch, position, batch, both, numbers));
             }
-            // A device that adds in another order each time may round some activations the other way.
+            // A device that adds in another order each time may round some activations the other way. What a loss is
+            // apart by, weights are by a tenth: updates are at most that part of a gradient.
             double apart = Math.max(1e-3, 4 * tolerance());
             for (int i = 0; i < expected.size(); i++) {
                 StepMetrics.Sums sums = actual.get(i).sums();
