@@ -395,8 +395,22 @@ public abstract class BackendContract {
                     Rig.read(whole.model.weights()),
                     (float) apart / 10,
                     "seed " + seed);
-            assertArrayEquals(
-                    new float[1], new float[] {(float) backend.metrics().read().loss()}, "sums were taken");
+            assertEquals(new StepMetrics.Sums(0, 0), backend.metrics().read(), "all sums were taken");
+            UpdateScalars scalars = new UpdateScalars(0.1, 0.9, 1.0 / batch, 1e-3, 6);
+            assertThrows(
+                    IllegalArgumentException.class,
+                    () -> images.update(whole.executable, 0, 0, batch, update, scalars),
+                    "another model's update");
+            float[] wrong = Rig.read(whole.model.weights());
+            Arrays.fill(wrong, Float.NaN);
+            whole.model.weights().write(0, wrong);
+            StepMetrics.Reading bad = images.update(whole.executable, 0, 0, batch, both, scalars);
+            float[] kept = Rig.read(parts.model.weights());
+            images.update(parts.executable, 0, 0, batch, update, scalars);
+            assertTrue(
+                    Double.isNaN(bad.sums().loss()), "the loss is " + bad.sums().loss());
+            assertArrayEquals(kept, Rig.read(parts.model.weights()), "updates after that are skipped");
+            backend.metrics().clear();
         }
     }
 
