@@ -353,6 +353,26 @@ class CudaFailuresTest {
         }
     }
 
+    /** Sums come without a call, but not to look at them is not to learn of a failure either. */
+    @Test
+    void whoeverLooksForSumsLearnsThatTheDeviceFailed() {
+        standIns.loud(false);
+        cuda.schedule(StandIns.Schedule.LAZY, seed); // they would come otherwise
+        CudaBackend backend = open(BackendOptions.DEFAULT);
+        Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed);
+        rig.executable.run(CudaNetwork.feed(BATCH, seed));
+        StepMetrics.Reading reading = backend.metrics().take();
+        standIns.fail("cuStreamQuery", 1, ECC_UNCORRECTABLE);
+        CudaException failure = assertThrows(CudaException.class, () -> {
+            for (int i = 0; i < 100; i++) {
+                assertFalse(reading.isDone());
+            }
+        });
+        assertTrue(String.valueOf(failure.getMessage()).contains("loss and hits"), failure.getMessage());
+        rig.close();
+        backend.close();
+    }
+
     @Test
     void aFailedBackendClosesQuietly() {
         standIns.loud(false);
