@@ -40,7 +40,7 @@ public final class Suite {
             System.out.println(SuiteOptions.USAGE);
             return 0;
         }
-        if (args[0].equals("--list")) {
+        if (List.of(args).contains("--list")) {
             for (Part part : Part.values()) {
                 JmhRuns runs = new JmhRuns(System.err);
                 runs.add(part, Map.of());
