@@ -6,6 +6,8 @@
 //   hits += samples whose first largest logit is that of l
 //   dlogits[n,k] = p[k] - t[k]
 //
+// A logit of minus infinity has p = 0, and without smoothing no part in the loss of another label.
+//
 // logits      (N, K) T.
 // labels      (N) int32; one outside [0, K) makes the loss NaN.
 // dlogits     (N, K) T, or null; may lie on logits.
@@ -31,6 +33,12 @@ __device__ __forceinline__ float minus_infinity() { return __uint_as_float(0xff8
 __device__ __forceinline__ float gradient_of(float logProbability, bool isLabel, float even,
                                              float smoothing) {
     return isLabel ? expm1f(logProbability) + (smoothing - even) : expf(logProbability) - even;
+}
+
+// sum of t[k] * log p[k], with the average of log p. Where a logit is minus infinity, so is that.
+__device__ __forceinline__ float mixed(float logProbability, float average, float smoothing) {
+    return smoothing == 0.0f ? logProbability
+                             : (1.0f - smoothing) * logProbability + smoothing * average;
 }
 
 // What is known of some logits of a row.
@@ -145,7 +153,7 @@ __device__ __forceinline__ double long_rows(const T* logits, const int* __restri
             float logProbability =
                 known ? to_float(row[label]) - sums.top - logSum : __uint_as_float(0x7fc00000u);
             float average = sums.distances / (float)classes - logSum;
-            lossSum -= (1.0f - smoothing) * logProbability + smoothing * average;
+            lossSum -= mixed(logProbability, average, smoothing);
             hitSum += sums.largest == label ? 1 : 0;
         }
 
@@ -225,7 +233,7 @@ __device__ __forceinline__ double short_rows(const T* logits, const int* __restr
             float logProbability =
                 known ? to_float(row[label]) - top - logSum : __uint_as_float(0x7fc00000u);
             float average = distances / (float)classes - logSum;
-            lossSum -= (1.0f - smoothing) * logProbability + smoothing * average;
+            lossSum -= mixed(logProbability, average, smoothing);
             hitSum += largest == label ? 1 : 0;
         }
 

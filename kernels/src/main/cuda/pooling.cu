@@ -2,7 +2,7 @@
 // p * strideH - padTop and kernelW columns from q * strideW - padLeft, of which only what lies
 // inside the image counts.
 //
-//   max_pool               y = the largest element of the window, the first of equals;
+//   max_pool               y = the largest element of the window, the first of equals, or NaN;
 //                          indices = h * W + w of that element
 //   max_pool_gradient      dx = sum of dy over the windows that the element won
 //   average_pool           y = mean of the window's elements inside the image
@@ -132,7 +132,8 @@ __device__ __forceinline__ void max_pool(const T* __restrict__ x, T* __restrict_
                    [&](const Floats<N>& values, int at) {
 #pragma unroll
                        for (int j = 0; j < N; j++) {
-                           if (winner.at[j] < 0 || values.at[j] > largest.at[j]) {
+                           const float value = values.at[j], best = largest.at[j];
+                           if (winner.at[j] < 0 || value > best || (value != value && best == best)) {
                                largest.at[j] = values.at[j];
                                winner.at[j] = at;
                            }

@@ -572,7 +572,7 @@ public sealed interface Op {
     }
 
     /**
-     * The largest element of each window; padding never wins.
+     * The largest element of each window; padding never wins. A NaN does, on the reference and on cuda.
      *
      * @param input (N, C, H, W)
      * @param output (N, C, H', W')
@@ -708,8 +708,8 @@ public sealed interface Op {
      * Softmax cross-entropy, summed over samples, with label smoothing (Szegedy et al. 2016, arXiv 1512.00567).
      *
      * <p>p = softmax(logits[n]); target t[k] = smoothing/K + (1−smoothing)·[k = label]; loss += −Σ_k t[k]·log p[k];
-     * dlogits[n,k] = p[k] − t[k]. A hit is counted where the first largest logit is the label. Loss sum and hits go to
-     * the backend's metrics.
+     * dlogits[n,k] = p[k] − t[k]. A logit of −∞ has p = 0, and without smoothing no part in another's loss. A hit is
+     * counted where the first largest logit is the label. Loss sum and hits go to the backend's metrics.
      *
      * @param logits (N, K)
      * @param labels (N) int32

@@ -35,7 +35,7 @@ final class CrossEntropy {
             for (int k = 0; k < classes; k++) {
                 double target = op.labelSmoothing() / classes + (k == label ? 1 - op.labelSmoothing() : 0);
                 double logProbability = logits.get(row + k) - top - logSum;
-                loss -= target * logProbability;
+                loss -= target == 0 ? 0 : target * logProbability; // of minus infinity, too
                 if (gradient != null) {
                     operands.at(gradient).set(row + k, Math.exp(logProbability) - target);
                 }

@@ -18,7 +18,7 @@ final class Pooling {
             for (int h = span.top; h < span.bottom; h++) {
                 for (int w = span.left; w < span.right; w++) {
                     int candidate = h * x.dim(3) + w;
-                    if (winner < 0 || x.get(span.plane + candidate) > x.get(span.plane + winner)) {
+                    if (winner < 0 || wins(x.get(span.plane + candidate), x.get(span.plane + winner))) {
                         winner = candidate;
                     }
                 }
@@ -28,6 +28,11 @@ final class Pooling {
                 operands.at(indices).set(at, winner);
             }
         }
+    }
+
+    /** The first NaN wins, so that a network that has diverged does not look sound. */
+    private static boolean wins(double candidate, double largest) {
+        return candidate > largest || (Double.isNaN(candidate) && !Double.isNaN(largest));
     }
 
     static void maxGradient(Op.MaxPoolGradient op, Operands operands) {

@@ -94,7 +94,8 @@ final class Losses {
                 }
                 // −Σ t·log p with log p[k] = logit[k] − logSum and Σ t = 1.
                 double logSum = largest + Math.log(sum);
-                loss += logSum - (1 - smoothing) * x.get(row + label) - smoothing * sumOfLogits / classes;
+                double others = smoothing == 0 ? 0 : smoothing * sumOfLogits / classes; // which may be infinite
+                loss += logSum - (1 - smoothing) * x.get(row + label) - others;
                 hits += best == label ? 1 : 0;
                 if (dx != null) {
                     for (int k = 0; k < classes; k++) {

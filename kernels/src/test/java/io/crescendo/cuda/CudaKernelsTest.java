@@ -188,7 +188,7 @@ class CudaKernelsTest {
         changes.put("word >= threshold", "word < threshold");
         changes.put("apart > largest[0]", "i == 0 && apart > largest[0]");
         changes.put("xFirst + slab.channel", "xFirst * 0 + slab.channel");
-        changes.put("values.at[j] > largest.at[j]", "values.at[j] >= largest.at[j]");
+        changes.put("value > best ||", "value >= best ||");
         changes.put("h >= height || w < 0", "h > height || w < 0");
         changes.put("(there - line * f.outWidth) * f.strideW - f.padLeft", "(there - line * f.outWidth) * f.strideW");
         changes.put("/ yWidth % yHeight) - top", "/ yWidth % yHeight) + top");
@@ -260,8 +260,20 @@ class CudaKernelsTest {
                 "!(total - total == 0.0)",
                 "total < 0.0",
                 "partials[(long long)(part + j * WARPS) * count + i]",
-                "partials[(long long)part * count + i]");
+                "partials[(long long)part * count + i]",
+                "pivot[j] += values.at[j] * (1.0f / (float)of)",
+                "pivot[j] += values.at[j] * (0.0f / (float)of)",
+                "total.at[j] = fmaf(weight[k], values.at[j], total.at[j]);",
+                "total.at[j] = fmaf(weight[k < 3 ? k : 0], values.at[j], total.at[j]);",
+                "value != value && best == best",
+                "value != value && value == best",
+                "return smoothing == 0.0f ? logProbability",
+                "return smoothing < 0.0f ? logProbability");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-decay", decay)) {
+            requireNoticed(wrong, "norms of numbers far from zero", GhostNormCheck::forward);
+            requireNoticed(wrong, "the fourth part's weight", UpdateCheck::gradientSum);
+            requireNoticed(wrong, "pooling that hides NaN", PoolingCheck::pooling);
+            requireNoticed(wrong, "classes that cannot be", LossCheck::crossEntropy);
             requireNoticed(wrong, "decay of AdamW", UpdateCheck::rules);
             requireNoticed(wrong, "a norm that is not finite", LayerwiseCheck::clipping);
             requireNoticed(wrong, "parts of a weight gradient", ConvolutionCheck::fewChannels);
@@ -271,9 +283,15 @@ class CudaKernelsTest {
                 "    }\n#pragma unroll\n    for (int i = 0; i < TAPS; i++)",
                 "if (clear) store<N>(dw + i, Floats<N>{}, valid);",
                 "if (clear && !skipped) store<N>(dw + i, Floats<N>{}, valid);",
+                "sizeof(T) < sizeof(float)",
+                "sizeof(T) <= sizeof(float)",
+                "packs[u][k] = fetch(part[k] + i + u * STEP)",
+                "packs[u][k] = fetch(part[k < 2 ? k : 0] + i + u * STEP)",
                 "if (clear) store<4>(dw + i, Floats<4>{}, valid);",
                 "if (!clear) store<4>(dw + i, Floats<4>{}, valid);");
         try (CudaOnHost wrong = CudaOnHost.compile("wrong-clear", clear)) {
+            requireNoticed(wrong, "gradients of numbers far from zero", GhostNormCheck::gradient);
+            requireNoticed(wrong, "a third part of whole tiles", UpdateCheck::gradientSum);
             requireNoticed(wrong, "tiles without a barrier", ConvolutionCheck::fewChannels);
             requireNoticed(wrong, "skipped updates that leave the gradient", UpdateCheck::rules);
             requireNoticed(wrong, "layerwise updates that clear when they should not", LayerwiseCheck::rules);

@@ -30,6 +30,10 @@ final class PoolingCheck {
         for (int i = 0; i < x.length; i++) {
             x[i] = 0.5 * Math.rint(2 * trial.random().nextGaussian()); // equals in many windows: the first must win
         }
+        double[] lost = x.clone();
+        for (int i = trial.between(0, 3); i < x.length; i += trial.between(1, 40)) {
+            lost[i] = Double.NaN;
+        }
         double[] dy = trial.activations(samples * channels * outPlane);
         String what = " of (" + samples + ", " + channels + ", " + height + ", " + width + ") by " + window;
 
@@ -70,6 +74,12 @@ final class PoolingCheck {
         Trial.closeFloats("winners" + what, Trial.toNhwc(twin.of(indices), channels, outPlane), winners, 0);
         launch(trial, "max_pool_gradient", shape, deviceGradient, winners, dx);
         trial.close("max gradient" + what, Trial.toNhwc(twin.of(maxGradient), channels, plane), dx, TOLERANCE);
+
+        Value spoilt = twin.value(lost, samples, channels, height, width);
+        twin.run(new Op.MaxPool(spoilt, max, indices, window));
+        launch(trial, "max_pool", shape, trial.written(Trial.toNhwc(lost, channels, plane)), y, winners);
+        trial.closeOrNaN("max with NaN" + what, Trial.toNhwc(twin.of(max), channels, outPlane), y, 0);
+        Trial.closeFloats("winners with NaN" + what, Trial.toNhwc(twin.of(indices), channels, outPlane), winners, 0);
 
         launch(trial, "average_pool", shape, deviceInput, y);
         trial.close("average" + what, Trial.toNhwc(twin.of(average), channels, outPlane), y, TOLERANCE);

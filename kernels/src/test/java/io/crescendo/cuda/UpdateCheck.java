@@ -204,7 +204,12 @@ final class UpdateCheck {
 
     /** The sum and the norms in double; and that one launch gives the bits of one launch per part. */
     static void gradientSum(Trial trial) {
-        int count = trial.between(1, trial.random().nextBoolean() ? 6000 : 20_000);
+        // Aligned and several tiles long in a quarter of the trials, as in training.
+        boolean whole = trial.random().nextInt(4) == 0;
+        int tile = Trial.THREADS * 4 * trial.packed();
+        int count = whole
+                ? trial.between(tile, 3 * tile)
+                : trial.between(1, trial.random().nextBoolean() ? 6000 : 20_000);
         int parts = trial.between(1, trial.random().nextInt(8) == 0 ? 64 : 9);
         boolean accumulate = trial.random().nextBoolean();
         double[] start = trial.floats(count);
@@ -219,12 +224,12 @@ final class UpdateCheck {
                 expected[i] += weights[k] * part[i];
                 norms[k] += part[i] * part[i];
             }
-            buffers[k] = trial.written(part);
+            buffers[k] = whole ? new DeviceBuffer(trial.type(), count, 0).write(part) : trial.written(part);
             addresses[k] = buffers[k].address();
         }
         norms[parts] = Arrays.stream(expected).map(x -> x * x).sum();
 
-        DeviceBuffer sum = trial.buffer(ElementType.F32, count);
+        DeviceBuffer sum = whole ? new DeviceBuffer(ElementType.F32, count, 0) : trial.buffer(ElementType.F32, count);
         DeviceBuffer again = trial.buffer(ElementType.F32, count);
         if (accumulate) {
             sum.write(start);
