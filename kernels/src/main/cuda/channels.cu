@@ -6,7 +6,7 @@
 //                  back, from the one type to the other as the name says.
 //
 // copy_channels   x (rows, xChannels) T, y (rows, yChannels) T; rows < 2^31.
-//     Launch      grid (blocks, ceil(ceil(channels / N) / 8)), N = 16 / S; stride over rows.
+//     Launch      grid (blocks, slabs) with slabs as in common.cuh; stride over rows.
 // transpose       x (batch, rows, columns), y (batch, columns, rows).
 //     Launch      1-D, stride over tiles of 32 x 32 elements.
 // Traffic         2 S per element copied; transpose the size of both types.

@@ -6,6 +6,9 @@
 //   scalars <- given, but gradientScale <- s * min(1, given.clipNorm / |s * dw|)
 //   notFinite <- 1 if norm is infinite or NaN
 //
+// Squares are float32: scaled gradients beyond 1e19 in size count as not finite, and those below
+// 1e-23 as zero. No training that is of use comes near either.
+//
 // A pass of its own: an update that looked for itself would have changed other weights by the time
 // it found the NaN among its last.
 //

@@ -6,8 +6,9 @@
 // - T is the type of activations, float or bf16. Arithmetic, statistics, parameters and the
 //   gradient pack are float32; sums over a whole batch are double. No kernel does double arithmetic
 //   per element.
-// - Memory moves in packs of 16 bytes. A pack that is cut off by an end, or whose pointer is not
-//   aligned, moves element by element: slower, never wrong.
+// - Memory moves in packs of 16 bytes where neighbours in memory are neighbours in the sum (gather,
+//   transpose and the slow convolution go element by element). A pack that is cut off by an end, or
+//   whose pointer is not aligned, moves element by element: slower, never wrong.
 // - A block has 256 threads, always. Kernels stride over the grid, so any grid is right; the
 //   contract names the one that is meant.
 // - Results do not depend on timing: no floating-point atomics. Where blocks contribute to one sum,
@@ -17,7 +18,8 @@
 //   cooperative one, which the driver refuses if its grid is larger than the device holds.
 // - What changes from step to step (learning rate, clock, position) is read from device memory, so
 //   a captured graph stays valid. Shapes are arguments.
-// - Kernels are extern "C", named <what>_<dtype>; the head of each file is their contract. There,
+// - Kernels are extern "C", named <what>_<dtype> where there are several types; the head of each
+//   file is their contract. There,
 //   "Traffic" is bytes of device memory read plus written, and S = sizeof(T).
 // - No header of the toolkit is needed: the sources compile with nvcc, with NVRTC without an
 //   include path, and as C++ on the host with the emulation of the tests.

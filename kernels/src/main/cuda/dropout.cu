@@ -10,7 +10,8 @@
 // Launch      1-D, grid-stride. A Philox block is for four pixels of one channel where plane is a
 //             multiple of 4: then a thread takes a pack of channels of four pixels. Where plane is
 //             1 it is for four channels, which lie side by side: then a thread takes a pack of
-//             them. Elsewhere it takes the four elements of one block, one by one.
+//             them. Elsewhere it takes the four elements of one block, one by one. Meant: 8 blocks per
+//             multiprocessor, or as many as have work.
 // Traffic     2 S per element.
 // Twin        io.crescendo.autograd.Dropouts
 #include "clock.cuh"

@@ -57,8 +57,9 @@
 //             < 2^31.
 // Traffic     per element: forward 3 S (x twice, y), + S with addend, + 1/N with mask; backward 5 S
 //             (x and dy twice, dx), + S with residual, + S with daddend, + 2/N with mask. What was kept, or is still in
-//             the level 2 cache, does not move again: floors 2 S and 3 S, the mask once. Per block,
-//             unit and channel 16 bytes of partials. apply 2 S, + S with addend.
+//             the level 2 cache, does not move again: floors 2 S and 3 S, the mask once. Through the
+//             level 2 cache, per block, unit and channel: 8 bytes of partials written and 8 read for
+//             each gang. apply 2 S, + S with addend.
 // Twin        io.crescendo.reference.BatchNorm
 #include "teams.cuh"
 

@@ -21,10 +21,14 @@
 // Launch      1-D, any grid; meant: that of Grids.blocksOfSum, a dozen tiles of TILE_PACKS packs of
 //             16 bytes per thread for each block. Blocks begin in their order, so that what is read
 //             at one time lies together. Up to 8 parts their number is known to the compiler:
-//             addresses, weights and squares stay in registers, and about 64 bytes per thread are
+//             addresses, weights and squares stay in registers, and 64 to 128 bytes per thread are
 //             on their way.
+// Used        with one float32 part after each micro-batch whose noise is measured: the libraries
+//             add weight gradients up in place, or accumulate_bf16 does, so training itself keeps
+//             no gradient per micro-batch. Several parts are for those who do.
+// Range       squares are float32: numbers beyond 1e19 in size count as not finite.
 // Traffic     K * S + 4 per element, + 4 with accumulate.
-// Twin        io.crescendo.cuda.UpdateCheck of the tests: the formulas above in double
+// Twin        none in io.crescendo.reference; the tests compare with the formulas above in double
 #include "common.cuh"
 
 constexpr int MOST_PARTS = 64;

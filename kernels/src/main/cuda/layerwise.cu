@@ -18,7 +18,7 @@
 // partials    (pieceCount, 2) double, scratch.
 // localRates  (tensors) float32: r, from the first launch to the second.
 // ticket      an unsigned, zero before and after.
-// Launch      1-D, a block per piece, grid-stride over pieces.
+// Launch      1-D, a block per piece, grid-stride over pieces; meant: a block for every piece.
 // Traffic     per element: lars 8 + 20, lamb 24 + 16; + 4 with clear, + 2 with shadow.
 // Twin        io.crescendo.reference.ReferenceUpdate
 #include "update.cuh"

@@ -7,14 +7,14 @@
 // loss, hits  a double and a long long, to which cross_entropy adds.
 // notFinite   an int; stays 1 once it is. The update kernels take it as `skip`: what follows a loss
 //             or a gradient that is not finite must not touch the weights, and the host learns of
-//             it too late. clip_gradient raises it, too: a loss taken after that is NaN, or nobody
-//             would notice that the weights stand still.
+//             it too late. clip_gradient and gradient_sum raise it, too: a loss taken after that is
+//             NaN, or nobody would notice that the weights stand still.
 // count       how many sums were taken, in device memory.
 // ring        (places) TakenSums in pinned memory; the host waits for a number to appear, and sees
 //             what was written before it.
 // Launch      one block, one thread of which works.
-// Traffic     72 bytes, 24 of them over the bus.
-// Twin        io.crescendo.cuda.CudaStepMetrics
+// Traffic     76 bytes, 24 of them over the bus.
+// Twin        none; io.crescendo.cuda.CudaStepMetrics reads the ring
 #include "common.cuh"
 
 struct TakenSums {

@@ -12,7 +12,7 @@
 // x, dx       (N, H, W, C) T.
 // y, dy       (N, outH, outW, C) T.
 // indices     (N, outH, outW, C) int32; max_pool also takes null.
-// Launch      grid (blocks, ceil(ceil(C / V) / 8)) with V = 16 / S channels per thread, stride
+// Launch      grid (blocks, slabs) with slabs as in common.cuh, 16 / S channels per thread, stride
 //             over the rows of the result, below 2^31: N * outH * outW forward, N * H * W for
 //             gradients. average_pool shares a window out among the threads of a block where the
 //             grid has more places than windows, as it should have where a window is the whole

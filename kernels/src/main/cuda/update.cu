@@ -16,8 +16,8 @@
 //             for elements 16 i to 16 i + 15. Null if nothing decays. Gaps may carry either bit,
 //             they are zero.
 // skip        an int in device memory, or null. Not zero: a loss or a gradient was not finite, so
-//             nothing but the clearing of dw happens. take_sums and clip_gradient set it; the host
-//             reads it later, and nobody waits.
+//             nothing but the clearing of dw happens. take_sums, clip_gradient and gradient_sum set it;
+//             the host reads it later, and nobody waits.
 // Launch      1-D, grid-stride, 4 elements per thread; meant: a thread for every 4 elements.
 // Traffic     per element: sgd 12, momentum and nesterov 20, adam and adamw 28; + 4 with clear,
 //             + 2 with shadow, + 1/128 with decayed.

@@ -10,7 +10,7 @@ public interface Executable extends AutoCloseable {
      * adds loss and hits to {@link Backend#metrics()}. May return before the device is done.
      *
      * <p>A finite loss does not promise finite inputs and weights: the largest of NaN and another number may be the
-     * other one (in a ReLU on the CPU, in a max pool anywhere). What gradients come of it, an update refuses.
+     * other one in a ReLU or a max pool on the CPU. What gradients come of it, an update refuses.
      *
      * @param feed exactly the program's micro-batch of samples
      */

@@ -764,6 +764,35 @@ public abstract class BackendContract {
         }
     }
 
+    @Test
+    public void classesThatCannotBeCostNothing() {
+        int samples = 6;
+        int classes = 5;
+        try (Backend backend = open()) {
+            Tape tape = Tape.inference(samples);
+            tape.softmaxCrossEntropy(tape.flatten(tape.images(classes, 1, 1)), tape.labels(), 0);
+            NetworkCase sizes = new NetworkCase("bare", samples, samples, classes, 1, 1, classes, 0, (l, x) -> x);
+            Feed feed = Rig.feed(random, sizes, samples);
+            double loss = 0;
+            for (int n = 0; n < samples; n++) {
+                int label = feed.labels().get(n);
+                double sum = 0;
+                for (int k = 0; k < classes; k++) {
+                    boolean possible = k == label || random.nextBoolean();
+                    float logit = possible ? random.nextInt(9) - 4 : Float.NEGATIVE_INFINITY;
+                    feed.images().put(n * classes + k, logit);
+                    sum += Math.exp(logit);
+                }
+                loss += Math.log(sum) - feed.images().get(n * classes + label);
+            }
+            try (Rig rig = new Rig(backend, tape.program(backend.fusions()), 1)) {
+                backend.metrics().clear();
+                rig.executable.run(feed);
+                assertEquals(loss, backend.metrics().read().loss(), 1e-4 * samples, "seed " + seed);
+            }
+        }
+    }
+
     /** Runs once more from the same state and compares. */
     private void checkRerun(Backend backend, Rig rig, NetworkCase network, Feed feed) {
         rig.model.gradients().clear();

@@ -17,10 +17,10 @@ import org.jspecify.annotations.Nullable;
  * A parameter update: a kernel that reads the gradients and one over the whole pack, or two of those where every
  * tensor's norm counts.
  *
- * <p>The numbers that change are arguments of the first one, which puts them into device memory: the driver copies
- * arguments, so the host may be some updates ahead without a place of its own for each. The last kernel also writes the
- * bf16 weights and clears the gradients; it does nothing else once a taken loss or a gradient was not finite. The first
- * one finds that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
+ * <p>The numbers that change come through the ring of {@link StepNumbers}: by the launch that begins a whole step, or
+ * one in front of an update alone. So the host may be some updates ahead. The last kernel also writes the bf16 weights
+ * and clears the gradients; it does nothing else once a taken loss or a gradient was not finite. The first one finds
+ * that out, in 4 bytes per parameter, and shortens gradients that are to be clipped.
  */
 final class CudaUpdateKernel implements UpdateKernel {
     private static final int SCALARS_BYTES = 8 * Float.BYTES; // UpdateScalars of update.cuh

@@ -40,6 +40,9 @@ final class Grids {
 
     private static final int PACKS_OF_MEETING = 28;
 
+    /** Random numbers of a block of Philox. */
+    private static final int QUAD = 4;
+
     /** As teams.cuh has them. */
     private static final int WORDS_OF_TEAM = 32;
 
@@ -109,6 +112,11 @@ final class Grids {
     /** For work that is counted in threads. */
     Grid threads(long wanted) {
         return blocks(ceil(wanted, THREADS));
+    }
+
+    /** For dropout: the random numbers of a sample come four at a time. */
+    Grid dropout(int samples, long elementsOfSample) {
+        return threads(samples * ceil(elementsOfSample, QUAD));
     }
 
     /** For work that is counted in blocks. */

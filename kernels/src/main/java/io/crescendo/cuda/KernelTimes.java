@@ -284,7 +284,9 @@ public final class KernelTimes implements AutoCloseable {
             Kernels.Call call = device.kernels()
                     .call(
                             named("dropout"),
-                            device.grids(backend.elementBytes()).packs(elements).x(),
+                            device.grids(backend.elementBytes())
+                                    .dropout(samples, elements / samples)
+                                    .x(),
                             1,
                             zeroed(memory, bytes).address(),
                             x.address(),

@@ -7,8 +7,6 @@ import io.crescendo.autograd.Op;
 
 /** Operations that treat every element alone: pointwise.cu and dropout.cu. All of them may work in place. */
 final class Pointwise {
-    private static final int QUAD = 4;
-
     private final CudaLowering lowering;
 
     Pointwise(CudaLowering lowering) {
@@ -75,11 +73,10 @@ final class Pointwise {
         lowering.define(plan, op.output());
         plan.allowOverwriting(op.input());
         Nhwc x = Nhwc.of(op.input());
-        long quads = (op.output().shape().elementsPerSample() + QUAD - 1) / QUAD;
         lowering.launch(
                 plan,
                 "dropout",
-                lowering.grids().threads(x.samples() * quads),
+                lowering.grids().dropout(x.samples(), op.output().shape().elementsPerSample()),
                 at -> arguments(
                         at.value(op.output()),
                         at.value(op.input()),
