@@ -76,6 +76,14 @@ final class Errors {
                 e);
     }
 
+    /** A native library cannot be used on this machine. */
+    static UserError notLoaded(LinkageError e) {
+        return UserError.failure(
+                "a native library does not load: " + e.getMessage() + "\nLibraries are unpacked into java.io.tmpdir"
+                        + " and ~/.cache: files there must be allowed to run; 'crescendo --stacktrace' shows which it is",
+                e);
+    }
+
     /** The message for a fault outside the program; null for a defect of the program. */
     private static @Nullable String explain(Throwable e) {
         if (e instanceof UserError || e instanceof DataException) {

@@ -108,6 +108,9 @@ public final class Main implements Callable<Integer> {
             } catch (OutOfMemoryError e) { // no exception to picocli, but the likeliest fault of a large batch
                 CommandLine command = parsed.commandSpec().commandLine();
                 return Errors.failed(Errors.outOfMemory(e), command, main.stacktrace);
+            } catch (LinkageError e) { // of a native library, or of its classes once that did not load
+                CommandLine command = parsed.commandSpec().commandLine();
+                return Errors.failed(Errors.notLoaded(e), command, main.stacktrace);
             }
         });
         commandLine.setExecutionExceptionHandler((e, command, result) -> Errors.failed(e, command, main.stacktrace));

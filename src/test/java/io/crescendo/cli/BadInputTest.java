@@ -45,6 +45,7 @@ class BadInputTest {
                 Arguments.of(List.of("plan", "--csv", "--json"), "mutually exclusive"),
                 Arguments.of(List.of("train", "--schedule", "growing"), "unknown schedule 'growing'"),
                 Arguments.of(List.of("train", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),
+                Arguments.of(List.of("train", "--device", "cuda:1"), "CUDA_VISIBLE_DEVICES=1 with --device cuda"),
                 Arguments.of(List.of("train", "--threads", "-1"), "--threads -1"),
                 Arguments.of(List.of("train", "--threads", "100000"), "1 to 1024"),
                 Arguments.of(List.of("plan", "--device", "gpu"), "--device gpu: unknown. Known: auto, "),

@@ -130,7 +130,7 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
     /** Everything in {@link #report} as one text, for an error's message. */
     String explain() {
         return report().stream()
-                .map(entry -> entry.name() + ": " + entry.detail())
+                .map(entry -> entry.name() + ": " + entry.detail().replace("\n", "\n  "))
                 .collect(Collectors.joining("\n"));
     }
 
@@ -140,9 +140,21 @@ record CudaInstallation(Machine machine, int cudaMajor, List<Finding> findings, 
                         + SearchPlaces.directories(places, origin)
                                 .map(Path::toString)
                                 .collect(Collectors.collectingAndThen(
-                                        Collectors.joining(", "),
-                                        list -> list.isEmpty() ? "no directory that is not listed already" : list)))
+                                        Collectors.joining(", "), list -> list.isEmpty() ? nothing(origin) : list)))
                 .collect(Collectors.joining("\n"));
+    }
+
+    private String nothing(Origin origin) {
+        if (origin == Origin.CUDA_VARIABLE) {
+            List<Path> named = SearchPlaces.namedToolkits(machine).toList();
+            List<Path> wrong = named.stream()
+                    .filter(toolkit -> !Files.isDirectory(toolkit))
+                    .toList();
+            if (named.isEmpty() || !wrong.isEmpty()) {
+                return named.isEmpty() ? "not set" : "not there: " + wrong.get(0);
+            }
+        }
+        return "no directory that is not listed already";
     }
 
     private String remedy() {

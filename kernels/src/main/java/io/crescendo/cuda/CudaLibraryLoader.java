@@ -76,7 +76,7 @@ final class CudaLibraryLoader {
         } catch (LinkageError e) {
             throw new CudaLibraryException(
                     found.library().title() + ": JCuda's binding " + binding + " of " + found.file()
-                            + " does not load (" + innermost(e) + ")",
+                            + " does not load (" + reason(binding, e) + ")",
                     e);
         } finally {
             System.setProperty(TEMPORARY_DIRECTORY, temporary);
@@ -97,11 +97,15 @@ final class CudaLibraryLoader {
         }
     }
 
-    private static String innermost(Throwable thrown) {
-        Throwable cause = thrown;
-        while (cause.getCause() != null) {
-            cause = cause.getCause();
+    /** What the dynamic linker says of it; JCuda's own message is a page of stack traces. */
+    private static String reason(Path binding, LinkageError failure) {
+        try {
+            System.load(binding.toString());
+        } catch (UnsatisfiedLinkError e) {
+            String said = String.valueOf(e.getMessage());
+            boolean forbidden = said.contains("map segment") || said.contains("not permitted");
+            return said + (forbidden ? "; nothing may be run from there: name another folder with XDG_CACHE_HOME" : "");
         }
-        return String.valueOf(cause.getMessage());
+        return String.valueOf(failure.getMessage()).lines().findFirst().orElse("no reason given");
     }
 }

@@ -285,11 +285,6 @@ final class Kernels implements AutoCloseable {
             packed.setLong(slots[argument], value);
         }
 
-        /** The same for a {@code float} argument. */
-        void set(int argument, float value) {
-            packed.setFloat(slots[argument], value);
-        }
-
         /** Puts the launch on a stream; allocates nothing. */
         void enqueue(CUstream stream) {
             try {
@@ -300,7 +295,7 @@ final class Kernels implements AutoCloseable {
                     cuLaunchKernel(function, gridX, gridY, 1, THREADS, 1, 1, 0, stream, parameters, null);
                 }
             } catch (jcuda.CudaException e) {
-                throw new CudaException("cannot launch " + this + ": " + e.getMessage(), e);
+                throw CudaCalls.failure("launch " + this, e);
             }
         }
 

@@ -60,9 +60,9 @@ final class SearchPlaces {
 
     private SearchPlaces(Machine machine) {
         this.machine = machine;
-        pathVariable(LIBRARY_VARIABLE).forEach(directory -> chosen.add(real(directory)));
+        pathVariable(machine, LIBRARY_VARIABLE).forEach(directory -> chosen.add(real(directory)));
         for (String variable : TOOLKIT_VARIABLES) {
-            for (Path toolkit : pathVariable(variable)) {
+            for (Path toolkit : pathVariable(machine, variable)) {
                 TOOLKIT_DIRECTORIES.forEach(directory -> chosen.add(real(toolkit.resolve(directory))));
             }
         }
@@ -81,7 +81,7 @@ final class SearchPlaces {
 
     /** What the dynamic linker searches: its variable, its configuration, its built-in directories. */
     private void loaderPath() {
-        for (Path directory : pathVariable(LIBRARY_VARIABLE)) {
+        for (Path directory : pathVariable(machine, LIBRARY_VARIABLE)) {
             add(Origin.LOADER, directory);
         }
         loaderConfiguration(machine.system("etc/ld.so.conf"), 0);
@@ -120,11 +120,12 @@ final class SearchPlaces {
     }
 
     private void cudaVariables() {
-        for (String variable : TOOLKIT_VARIABLES) {
-            for (Path toolkit : pathVariable(variable)) {
-                toolkit(Origin.CUDA_VARIABLE, toolkit);
-            }
-        }
+        namedToolkits(machine).forEach(toolkit -> toolkit(Origin.CUDA_VARIABLE, toolkit));
+    }
+
+    /** The toolkits that the environment names, whether they are there or not. */
+    static Stream<Path> namedToolkits(Machine machine) {
+        return TOOLKIT_VARIABLES.stream().flatMap(variable -> pathVariable(machine, variable).stream());
     }
 
     private void toolkits() {
@@ -157,9 +158,9 @@ final class SearchPlaces {
 
     private void pythons() {
         for (String variable : List.of("VIRTUAL_ENV", "CONDA_PREFIX")) {
-            pathVariable(variable).forEach(this::python);
+            pathVariable(machine, variable).forEach(this::python);
         }
-        for (Path directory : pathVariable("PATH")) {
+        for (Path directory : pathVariable(machine, "PATH")) {
             Path parent = directory.getParent();
             if (parent == null) {
                 continue;
@@ -244,7 +245,7 @@ final class SearchPlaces {
     }
 
     /** The absolute directories named in a variable, in order. */
-    private List<Path> pathVariable(String name) {
+    private static List<Path> pathVariable(Machine machine, String name) {
         String value = machine.variable(name);
         if (value == null) {
             return List.of();

@@ -245,6 +245,15 @@ class CudaInstallationTest {
         assertEquals("9.19.0.56", cudnn(venv));
     }
 
+    @Test
+    void aToolkitThatIsNotThereIsNamed() {
+        assertTrue(search(Map.of()).explain().contains("CUDA_HOME, CUDA_PATH: not set"));
+        Path nowhere = root.resolve("opt/nope");
+        String told = search(Map.of("CUDA_HOME", nowhere.toString())).explain();
+        assertTrue(told.contains("CUDA_HOME, CUDA_PATH: not there: " + nowhere), told);
+        assertTrue(told.contains("\n  the others: pip install"), told);
+    }
+
     private String cudnn(Map<String, String> environment) {
         return found(search(environment), CudaLibrary.CUDNN).version();
     }

@@ -42,7 +42,8 @@ final class DeviceOptions {
             paramLabel = "DEVICE",
             completionCandidates = Names.class,
             defaultValue = AUTO,
-            description = "auto, cpu, cuda or reference; see 'crescendo info' (default: ${DEFAULT-VALUE}).")
+            description = "auto, cpu, cuda or reference; see 'crescendo info' (default: ${DEFAULT-VALUE}). Of several"
+                    + " GPUs cuda takes the first; CUDA_VISIBLE_DEVICES=1 makes another the first.")
     private String device = AUTO;
 
     @Option(
@@ -102,9 +103,14 @@ final class DeviceOptions {
 
     /** Why {@code auto} did not take what it tries first; a line each, usually none. */
     List<String> notes() {
-        return choose().passedOver().stream()
-                .map(line -> line + " (more: crescendo info)")
-                .toList();
+        Backends.Choice choice = choose();
+        List<String> notes = new ArrayList<>();
+        choice.passedOver().forEach(line -> notes.add(line + " (more: crescendo info)"));
+        if (noGraphs && !choice.provider().name().equals(GPU)) {
+            notes.add("--no-graphs has no effect: the device '"
+                    + choice.provider().name() + "' records nothing");
+        }
+        return notes;
     }
 
     private Backends.Choice choose() {
@@ -133,7 +139,11 @@ final class DeviceOptions {
         List<String> known = names();
         if (!known.contains(device)) {
             // No guess at what was meant: gpu is one letter from cpu.
-            throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known));
+            String number = device.startsWith(GPU + ":") ? device.substring(GPU.length() + 1) : "";
+            throw UserError.usage("--device " + device + ": unknown. Known: " + String.join(", ", known)
+                    + (number.isEmpty()
+                            ? ""
+                            : "; for that GPU: CUDA_VISIBLE_DEVICES=" + number + " with --device cuda"));
         }
     }
 }
