@@ -1,7 +1,10 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.JCudaDriver.cuStreamQuery;
+import static jcuda.driver.JCudaDriver.cuStreamSynchronize;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.BackendOptions;
@@ -91,6 +94,25 @@ class CudaStreamsTest {
         for (int i = 0; i < SCHEDULES; i++) {
             cuda.schedule(StandIns.Schedule.RANDOM, seed + i);
             assertEquals(expected, steps(false), "seed " + seed + ", schedule " + (seed + i));
+        }
+    }
+
+    /** Images arrive while the step before still runs. */
+    @Test
+    void uploadsDoNotWaitForTheStepBefore() {
+        cuda.standIns().schedule(StandIns.Schedule.LAZY, 1);
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
+                Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
+            for (int i = 1; i <= 3; i++) {
+                rig.executable.run(CudaNetwork.feed(BATCH, seed + i));
+                backend.device().await();
+            }
+            rig.executable.run(CudaNetwork.feed(BATCH, seed));
+            rig.executable.run(CudaNetwork.feed(BATCH, seed + 1));
+            cuStreamSynchronize(backend.device().uploadStream());
+            jcuda.CudaException busy =
+                    assertThrows(jcuda.CudaException.class, () -> cuStreamQuery(backend.device().stream()));
+            assertEquals("CUDA_ERROR_NOT_READY", busy.getMessage());
         }
     }
 
