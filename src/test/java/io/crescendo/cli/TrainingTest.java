@@ -196,6 +196,46 @@ class TrainingTest {
         assertTrue(decided.err().contains("leave out --epochs"), decided.err());
     }
 
+    /** One run of the comparison, which has left nothing, is still to come. */
+    @Test
+    void whatARunWasAskedForHoldsWhenItGoesOn() throws IOException {
+        Path out = folder.resolve("budget");
+        String[] asked = {"--device", device(), "--threads", "1", "--memory-budget", "1GiB"};
+        List<String> compare = new ArrayList<>(List.of("compare", "--epochs", "0.02", "--out"));
+        compare.add(out.toString());
+        compare.addAll(List.of(asked));
+        Run whole = Run.of(compare.toArray(String[]::new));
+        assertEquals(0, whole.status(), whole.err());
+        assertTrue(whole.out().contains("device " + device() + ", 1 thread, memory budget 1,024.0 MiB"), whole.out());
+        assertTrue(Files.readString(out.resolve("report.html")).contains("memory budget 1,024.0 MiB"), "report");
+        Path last = out.resolve("increasing");
+        JsonNode before = options(last);
+        assertEquals(1L << 30, before.path("memoryBudgetBytes").asLong(), before.toString());
+        try (Stream<Path> files = Files.list(last)) {
+            for (Path file : files.toList()) {
+                Files.delete(file);
+            }
+        }
+        Run resumed = Run.of("compare", "--resume", out.toString());
+        assertEquals(0, resumed.status(), resumed.err());
+        assertTrue(
+                resumed.out().contains("device " + device() + ", 1 thread, memory budget 1,024.0 MiB"), resumed.out());
+        assertEquals(before, options(last));
+        // What is given replaces what was recorded, and is said to end the promise of equal bits.
+        Path checkpoint = CheckpointFolder.of(last).files().get(0);
+        String single = checkpoint.toString();
+        Run same = Run.of("train", "--resume", single);
+        assertTrue(same.status() == 0 && !same.out().contains("up to rounding only"), same.out() + same.err());
+        Run other = Run.of("train", "--resume", single, "--memory-budget", "2GiB");
+        assertTrue(other.out().contains("1 thread, memory budget 2,048.0 MiB"), other.out() + other.err());
+        assertTrue(other.out().contains("memory budget 2,048.0 MiB: equal to an uninterrupted run up to"), other.out());
+        assertTrue(Run.of("train", "--resume", single).out().contains("1 thread, memory budget 2,048.0 MiB"), "latest");
+    }
+
+    private static JsonNode options(Path run) throws IOException {
+        return records(run.resolve("metrics.jsonl")).get(0).path("options");
+    }
+
     private List<JsonNode> train(String name, String seed, String... more) throws IOException {
         Path out = folder.resolve(name);
         List<String> arguments = new ArrayList<>(

@@ -5,6 +5,7 @@ import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.Machine;
 import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
@@ -85,7 +86,7 @@ public final class CompareCommand implements Callable<Integer> {
         List<Long> each = stated == null
                 ? List.of(first.seed())
                 : stated.stream().distinct().toList();
-        Experiment experiment = options.experiment(first);
+        Experiment experiment = options.experiment(first, resume == null ? null : Machine.last(resume));
         Map<String, String> plans = plans(source, experiment);
         Path folder = resume != null ? resume : options.directory(first);
         if (resume == null) {
@@ -94,6 +95,7 @@ public final class CompareCommand implements Callable<Integer> {
         PrintWriter out = Commands.out(spec);
         Screen screen = Screen.of(out);
         out.println(first.name() + (first.description() == null ? "" : ": " + first.description()));
+        out.println(experiment.machine().text());
         out.println("files go to " + folder);
         options.notes().forEach(out::println);
         out.println();

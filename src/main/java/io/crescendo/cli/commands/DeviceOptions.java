@@ -5,11 +5,13 @@ import io.crescendo.backend.BackendProvider;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.Precision;
 import io.crescendo.cli.UserError;
+import io.crescendo.cli.run.Machine;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
+import java.util.function.Predicate;
 import picocli.CommandLine.Option;
 
 /** The options that say what device computes, and how. */
@@ -71,6 +73,20 @@ final class DeviceOptions {
             description = "Only algorithms that give the same bits in every run; slower on cuda.")
     private boolean deterministic;
 
+    /**
+     * Takes what an earlier run was asked for wherever the command line says nothing.
+     *
+     * @param given whether the command line has an option
+     */
+    void keep(Machine earlier, Predicate<String> given) {
+        BackendOptions asked = earlier.backend();
+        device = given.test("--device") ? device : earlier.device();
+        threads = given.test("--threads") ? threads : asked.threads();
+        precision = given.test("--precision") ? precision : asked.precision();
+        noGraphs = noGraphs || !asked.graphs();
+        deterministic = deterministic || asked.deterministic();
+    }
+
     /** What {@code --device} said. */
     String device() {
         return device;
@@ -124,7 +140,7 @@ final class DeviceOptions {
     private void requireFloat32(String where, String why) {
         if (precision != Precision.FP32) {
             throw UserError.usage("--precision " + precision.name().toLowerCase(Locale.ROOT) + ": only the device '"
-                    + GPU + "' computes in it, but this would run on '" + where + "'" + why + "; leave it out");
+                    + GPU + "' computes in it, but this would run on '" + where + "'" + why + "; use fp32");
         }
     }
 

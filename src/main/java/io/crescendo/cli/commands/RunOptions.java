@@ -5,6 +5,7 @@ import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.config.Suggestion;
 import io.crescendo.cli.run.Experiment;
+import io.crescendo.cli.run.Machine;
 import io.crescendo.cli.run.MemoryBudget;
 import io.crescendo.cli.run.RunDirectory;
 import io.crescendo.models.data.DataSearch;
@@ -12,6 +13,7 @@ import io.crescendo.models.data.DataSplit;
 import io.crescendo.models.data.Datasets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.function.Predicate;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -49,11 +51,21 @@ final class RunOptions {
     @Option(names = "--force", description = "Replace an earlier run in that folder.")
     private boolean force;
 
-    /** Everything that can be wrong is found here, before training. */
-    Experiment experiment(RunConfig config) {
+    /**
+     * Everything that can be wrong is found here, before training.
+     *
+     * @param earlier what a run that goes on was asked for, which holds where nothing else is given; null if unknown
+     */
+    Experiment experiment(RunConfig config, @Nullable Machine earlier) {
+        if (earlier != null) {
+            Predicate<String> given = option ->
+                    spec != null && spec.commandLine().getParseResult().hasMatchedOption(option);
+            device.keep(earlier, given);
+            memoryBudget = given.test("--memory-budget") ? memoryBudget : earlier.memoryBudget();
+        }
         BackendOptions backend = device.backend();
         DataSplit split = load(config);
-        return Experiment.of(config, split, new Experiment.Machine(device.device(), backend, memoryBudget));
+        return Experiment.of(config, split, new Machine(device.device(), backend, memoryBudget));
     }
 
     /** When checkpoints are left. */

@@ -5,6 +5,7 @@ import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.Interruption;
+import io.crescendo.cli.run.Machine;
 import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
@@ -73,13 +74,14 @@ public final class TrainCommand implements Callable<Integer> {
                 ? resumption.source()
                 : config.source().with("schedule", schedule == null ? null : schedule.label());
         RunConfig run = source.load();
-        Experiment experiment = options.experiment(run);
+        Experiment experiment = options.experiment(run, resumption == null ? null : Machine.last(resumption.folder()));
         PlanVariant variant = run.variant();
         PlanTable plan = plan(source, experiment, variant);
         Path folder = resumption != null ? resumption.folder() : options.directory(run);
         PrintWriter out = Commands.out(spec);
         out.println(run.name() + ", " + variant.label());
         out.println(plan.text());
+        out.println(experiment.machine().text());
         out.println("files go to " + folder);
         options.notes().forEach(out::println);
         if (resumption != null) {

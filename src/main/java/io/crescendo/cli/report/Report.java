@@ -2,6 +2,7 @@ package io.crescendo.cli.report;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.crescendo.cli.figures.Figure;
+import io.crescendo.cli.run.Machine;
 import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunLog;
@@ -142,14 +143,22 @@ public record Report(
         for (String key :
                 List.of("crescendo", "commit", "java", "system", "processors", "device", "dataset", "model")) {
             if (head.hasNonNull(key)) {
-                html.append("<tr><td>")
-                        .append(key)
-                        .append("</td><td>")
-                        .append(escaped(head.get(key).asText()))
-                        .append("</td></tr>\n");
+                row(html, key, head.get(key).asText());
             }
         }
+        @Nullable Machine machine = runs.get(0).machine();
+        if (machine != null) {
+            row(html, Machine.KEY, machine.text());
+        }
         html.append("</table>\n");
+    }
+
+    private static void row(StringBuilder html, String key, String value) {
+        html.append("<tr><td>")
+                .append(key)
+                .append("</td><td>")
+                .append(escaped(value))
+                .append("</td></tr>\n");
     }
 
     private static String escaped(String text) {

@@ -1,7 +1,6 @@
 package io.crescendo.cli.run;
 
 import io.crescendo.backend.Backend;
-import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
@@ -37,15 +36,6 @@ import org.jspecify.annotations.Nullable;
  * @param machine where
  */
 public record Experiment(RunConfig config, DataSplit data, Network network, Machine machine) {
-    /**
-     * Where training runs.
-     *
-     * @param device a backend's name, or auto
-     * @param backend how to open it
-     * @param memoryBudget for the workspace
-     */
-    public record Machine(String device, BackendOptions backend, MemoryBudget memoryBudget) {}
-
     /**
      * When a run leaves checkpoints.
      *
@@ -134,6 +124,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             checkpoints.removeAfter(-1);
         }
         TrainingPlan plan = plan(variant);
+        @Nullable Machine before = from == null ? null : Machine.last(folder);
         Integer noiseEvery = config.measureGradientNoise();
         // A backend per run, so that the peak of its workspace is this run's.
         try (Backend backend = Backends.open(machine.device(), machine.backend());
@@ -157,6 +148,10 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
                         ProgressView.of(screen, variant.label(), config.epochs(), from == null ? 0 : from.epochs())) {
             if (from != null) {
                 checkpoints.removeAfter(from.updates());
+                String change = change(before, from, backend);
+                if (!change.isEmpty()) {
+                    screen.out().println(change);
+                }
             }
             if (saving.wanted()) {
                 trainer.saveTo(checkpoints);
@@ -179,9 +174,25 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
             throws IOException {
         if (from == null) {
             Files.writeString(folder.resolve("config.yaml"), config.toYaml());
-            return MetricsFile.create(folder, config, variant.label(), environment);
+            return MetricsFile.create(folder, config, variant.label(), environment, machine);
         }
         trainer.resume(from);
-        return MetricsFile.resume(folder, config, variant.label(), environment, from);
+        return MetricsFile.resume(folder, config, variant.label(), environment, machine, from);
+    }
+
+    /**
+     * The line that says that a run goes on under other conditions, or nothing where it ends with the same bits.
+     *
+     * @param before what the run was asked for, or null if unknown
+     */
+    private String change(@Nullable Machine before, Checkpoint from, Backend backend) {
+        String device = backend.description();
+        String deviceBefore = from.texts().getOrDefault("device", device);
+        MemoryBudget budget = machine.memoryBudget();
+        MemoryBudget budgetBefore = before == null ? budget : before.memoryBudget();
+        return device.equals(deviceBefore) && budget.equals(budgetBefore)
+                ? ""
+                : "note: began on " + deviceBefore + ", memory budget " + budgetBefore.text() + "; goes on on " + device
+                        + ", memory budget " + budget.text() + ": equal to an uninterrupted run up to rounding only";
     }
 }

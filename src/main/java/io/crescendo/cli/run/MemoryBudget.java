@@ -3,6 +3,7 @@ package io.crescendo.cli.run;
 import io.crescendo.backend.Backend;
 import io.crescendo.cli.UserError;
 import io.crescendo.memory.MemoryBudgetException;
+import io.crescendo.schedule.PlanTable;
 
 /**
  * The most memory that the workspace may take: an amount, or a share of what the device has.
@@ -23,6 +24,14 @@ public record MemoryBudget(long bytes, double share) {
                 .orElseThrow(() -> UserError.usage("--memory-budget: device '" + backend.name()
                         + "' does not say how much memory it has; state an amount, such as 8GiB"));
         return Math.max(1, (long) (share * device));
+    }
+
+    /** For people: {@code 3.9 MiB}, or {@code 80 % of the device}. */
+    String text() {
+        if (bytes == Long.MAX_VALUE && share == 0) {
+            return "not stated";
+        }
+        return share > 0 ? PlanTable.number(100 * share) + " % of the device" : Columns.mebibytes(bytes);
     }
 
     /** What to throw where a workspace did not fit: the option is at fault unless the device gave less than it says. */

@@ -32,7 +32,8 @@ import java.time.temporal.ChronoUnit;
  *
  * <pre>
  * run            first line: format, name, schedule, seed, dataset, model, crescendo, commit, java, system,
- *                processors, device; timing: started
+ *                processors, device, options (what was asked for: device, threads, precision, graphs, deterministic,
+ *                and memoryBudgetBytes or memoryBudgetShare if stated); timing: started
  * phase          a batch begins: update, epoch, batch, microBatch, microBatches, ghostBatch, learningRate, momentum,
  *                noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
  * memoryRefused  the device gave less than the plan asked for: batch, requestedBytes, budgetBytes
@@ -41,7 +42,7 @@ import java.time.temporal.ChronoUnit;
  * gradientNoise  update, epoch, batch, microBatches, squaredGradient, variance; meanSquaredGradient, meanVariance,
  *                estimates, scale (absent until it is finite)
  * evaluation     on the test set: update, epoch, samples, loss, accuracy
- * resumed        the run goes on from a checkpoint: update, device; timing: started
+ * resumed        the run goes on from a checkpoint: update, device, options; timing: started
  * summary        last line, absent from a run that was killed: epochs, updates, trainLoss, testLoss, testAccuracy,
  *                peakWorkspaceBytes, interrupted; timing: seconds, imagesPerSecond
  * </pre>
@@ -66,11 +67,12 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
      * Goes on with the file of a run that goes on from a checkpoint: what was recorded after it is cut off, since it
      * will be recorded again.
      */
-    static MetricsFile resume(Path folder, RunConfig config, String schedule, Environment environment, Checkpoint from)
+    static MetricsFile resume(
+            Path folder, RunConfig config, String schedule, Environment environment, Machine machine, Checkpoint from)
             throws IOException {
         Path path = folder.resolve(NAME);
         if (!Files.exists(path)) {
-            return create(folder, config, schedule, environment);
+            return create(folder, config, schedule, environment, machine);
         }
         ObjectMapper mapper = new ObjectMapper();
         StringBuilder kept = new StringBuilder();
@@ -92,6 +94,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         ObjectNode line = file.line("resumed");
         line.put("update", from.updates());
         line.put("device", environment.device());
+        machine.writeTo(line);
         line.putObject("timing")
                 .put("started", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
         file.append(line);
@@ -110,7 +113,8 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     }
 
     /** Starts the file with its first line. */
-    public static MetricsFile create(Path folder, RunConfig config, String schedule, Environment environment)
+    public static MetricsFile create(
+            Path folder, RunConfig config, String schedule, Environment environment, Machine machine)
             throws IOException {
         Path path = folder.resolve(NAME);
         MetricsFile file = new MetricsFile(path, Files.newBufferedWriter(path));
@@ -127,6 +131,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("system", environment.system());
         line.put("processors", environment.processors());
         line.put("device", environment.device());
+        machine.writeTo(line);
         line.putObject("timing")
                 .put("started", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
         file.append(line);

@@ -42,7 +42,7 @@ public record RunLog(
         boolean interrupted) {
 
     /** Folders of runs lie at most this deep below a comparison: schedule, then seed. */
-    private static final int DEPTH = 3;
+    static final int DEPTH = 3;
 
     public RunLog {
         phases = List.copyOf(phases);
@@ -58,6 +58,11 @@ public record RunLog(
 
     public long seed() {
         return head.path("seed").asLong();
+    }
+
+    /** What the run was asked for when it began, or null if it does not say. */
+    public @Nullable Machine machine() {
+        return Machine.of(head);
     }
 
     /** Every run in a folder and below it, in the order of the paper's tables, then by seed. */
