@@ -1,13 +1,14 @@
 package io.crescendo.metrics;
 
+import java.util.List;
+
 /**
  * A stretch of training with one batch begins.
  *
  * @param update updates made before it
  * @param epoch epochs seen before it
  * @param batch samples per update
- * @param microBatch samples on the device at once
- * @param microBatches micro-batches per update
+ * @param sizes samples of each of its micro-batches, in running order, the largest first
  * @param ghostBatch samples per batch-norm statistic
  * @param learningRate ε at its start
  * @param momentum m
@@ -22,12 +23,25 @@ public record PhaseRecord(
         long update,
         double epoch,
         int batch,
-        int microBatch,
-        int microBatches,
+        List<Integer> sizes,
         int ghostBatch,
         double learningRate,
         double momentum,
         double noiseScale,
         long workspaceBytes,
         long prepareNanos,
-        long switchNanos) {}
+        long switchNanos) {
+    public PhaseRecord {
+        sizes = List.copyOf(sizes);
+    }
+
+    /** Samples on the device at once, at most. */
+    public int microBatch() {
+        return sizes.get(0);
+    }
+
+    /** Micro-batches per update. */
+    public int microBatches() {
+        return sizes.size();
+    }
+}

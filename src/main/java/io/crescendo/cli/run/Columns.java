@@ -77,6 +77,19 @@ final class Columns {
                 : text.append("all: ").append(String.join(", ", common)).toString();
     }
 
+    /** The sizes of micro-batches as a sum, equal neighbours together: {@code 4 x 3296 + 3200}. */
+    static String sum(List<Integer> sizes) {
+        List<String> terms = new ArrayList<>();
+        int from = 0;
+        for (int at = 1; at <= sizes.size(); at++) {
+            if (at == sizes.size() || !sizes.get(at).equals(sizes.get(from))) {
+                terms.add((at - from == 1 ? "" : at - from + " x ") + sizes.get(from));
+                from = at;
+            }
+        }
+        return String.join(" + ", terms);
+    }
+
     static String mebibytes(long bytes) {
         return String.format(Locale.ROOT, "%,.1f MiB", bytes / (double) (1 << 20));
     }

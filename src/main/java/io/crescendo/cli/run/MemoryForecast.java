@@ -37,12 +37,9 @@ public final class MemoryForecast implements AutoCloseable {
         if (largest == null || plan.workspaceBytes() > largest.workspaceBytes()) {
             largest = plan;
         }
-        return String.format(
-                        Locale.ROOT,
-                        "%d x %d  %s",
-                        plan.microBatches().size(),
-                        plan.microBatch(),
-                        Columns.mebibytes(plan.workspaceBytes()))
+        return Columns.sum(plan.microBatches())
+                + "  "
+                + Columns.mebibytes(plan.workspaceBytes())
                 + (plan.recomputation().extraTime() == 0
                         ? ""
                         : String.format(

@@ -34,8 +34,8 @@ import java.time.temporal.ChronoUnit;
  * run            first line: format, name, schedule, seed, dataset, model, crescendo, commit, java, system,
  *                processors, device, options (what was asked for: device, threads, precision, graphs, deterministic,
  *                and memoryBudgetBytes or memoryBudgetShare if stated); timing: started
- * phase          a batch begins: update, epoch, batch, microBatch, microBatches, ghostBatch, learningRate, momentum,
- *                noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
+ * phase          a batch begins: update, epoch, batch, microBatch (the largest), microBatches, sizes (of each
+ *                micro-batch), ghostBatch, learningRate, momentum, noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
  * memoryRefused  the device gave less than the plan asked for: batch, requestedBytes, budgetBytes
  * update         update, samples (of all updates so far), epoch, batch, microBatch, microBatches, learningRate,
  *                momentum, noiseScale, loss, accuracy, workspaceBytes; timing: nanos
@@ -146,6 +146,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("batch", phase.batch());
         line.put("microBatch", phase.microBatch());
         line.put("microBatches", phase.microBatches());
+        phase.sizes().forEach(line.putArray("sizes")::add);
         line.put("ghostBatch", phase.ghostBatch());
         line.put("learningRate", phase.learningRate());
         line.put("momentum", phase.momentum());

@@ -151,10 +151,10 @@ public final class PhaseTable {
                 millis(start.switchNanos()));
     }
 
-    /** {@code 800}, or {@code 800 = 4 x 200} where it is split into micro-batches. */
+    /** {@code 800}, or {@code 800 = 3 x 224 + 128} where it is split into micro-batches. */
     private static String batch(PhaseRecord phase) {
         String batch = String.format(Locale.ROOT, "%,d", phase.batch());
-        return phase.microBatches() == 1 ? batch : batch + " = " + phase.microBatches() + " x " + phase.microBatch();
+        return phase.microBatches() == 1 ? batch : batch + " = " + Columns.sum(phase.sizes());
     }
 
     /** One value, or the first and the last of those that a smooth or decaying schedule went through. */

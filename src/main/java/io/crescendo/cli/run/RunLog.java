@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.UserError;
+import io.crescendo.memory.MicroBatches;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.GradientNoise;
 import io.crescendo.metrics.GradientNoiseMean;
@@ -155,8 +156,7 @@ public record RunLog(
                 line.path("update").asLong(),
                 line.path("epoch").asDouble(),
                 line.path("batch").asInt(),
-                line.path("microBatch").asInt(),
-                line.path("microBatches").asInt(),
+                sizes(line),
                 line.path("ghostBatch").asInt(),
                 line.path("learningRate").asDouble(),
                 line.path("momentum").asDouble(),
@@ -164,6 +164,17 @@ public record RunLog(
                 line.path("workspaceBytes").asLong(),
                 line.path("timing").path("prepareNanos").asLong(),
                 line.path("timing").path("switchNanos").asLong());
+    }
+
+    /** Earlier versions recorded the largest only, and filled all but the last where they did not share equally. */
+    private static List<Integer> sizes(JsonNode line) {
+        if (!line.has("sizes")) {
+            return MicroBatches.split(
+                    line.path("batch").asInt(), line.path("microBatch").asInt());
+        }
+        List<Integer> sizes = new ArrayList<>();
+        line.path("sizes").forEach(size -> sizes.add(size.asInt()));
+        return sizes;
     }
 
     private static UpdateRecord update(JsonNode line) {

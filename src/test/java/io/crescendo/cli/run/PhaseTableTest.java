@@ -1,0 +1,43 @@
+package io.crescendo.cli.run;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class PhaseTableTest {
+    private static final String HEAD = "{'type':'run','schedule':'increasing','seed':1}\n";
+
+    @TempDir
+    Path folder;
+
+    private RunLog log(String lines) throws IOException {
+        Files.writeString(folder.resolve(MetricsFile.NAME), (HEAD + lines).replace('\'', '"'));
+        return RunLog.below(folder).get(0);
+    }
+
+    private static String cell(RunLog log, int phase, String column) {
+        List<List<String>> cells = PhaseTable.cells(List.of(log));
+        return cells.get(1 + phase).get(cells.get(0).indexOf(column));
+    }
+
+    @Test
+    void aBatchIsTheSumOfItsPieces() {
+        assertEquals("800", Columns.sum(List.of(800)));
+        assertEquals("352 + 32", Columns.sum(List.of(352, 32)));
+        assertEquals("4 x 3296 + 3200", Columns.sum(List.of(3296, 3296, 3296, 3296, 3200)));
+        assertEquals("2 x 400", Columns.sum(List.of(400, 400)));
+    }
+
+    @Test
+    void unequalPiecesAreReadBackAlsoFromEarlierRuns() throws IOException {
+        String phase = "{'type':'phase','update':0,'batch':384,'microBatch':256,'microBatches':2";
+        RunLog log = log(phase + "}\n" + phase + ",'sizes':[200,184]}\n");
+        assertEquals("384 = 256 + 128", cell(log, 0, "batch"));
+        assertEquals("384 = 200 + 184", cell(log, 1, "batch"));
+    }
+}
