@@ -45,6 +45,8 @@ class TrainingTest {
             List<JsonNode> records = records(out.resolve(schedule).resolve("metrics.jsonl"));
             assertEquals("run", records.get(0).path("type").asText());
             assertEquals("phase", records.get(1).path("type").asText());
+            assertEquals("[32]", records.get(1).path("sizes").toString());
+            assertEquals("none", records.get(1).path("recomputation").asText());
             assertEquals("summary", records.get(records.size() - 1).path("type").asText());
             assertTrue(Files.readString(out.resolve(schedule).resolve("config.yaml"))
                     .contains("schedule: " + schedule));

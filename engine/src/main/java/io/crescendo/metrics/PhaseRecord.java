@@ -3,12 +3,14 @@ package io.crescendo.metrics;
 import java.util.List;
 
 /**
- * A stretch of training with one batch begins.
+ * A stretch of training with one batch, in the same pieces, begins.
  *
  * @param update updates made before it
  * @param epoch epochs seen before it
  * @param batch samples per update
  * @param sizes samples of each of its micro-batches, in running order, the largest first
+ * @param recomputation what is computed twice in each to save memory, {@code none} where nothing is; see
+ *     {@link io.crescendo.memory.Recomputation}
  * @param ghostBatch samples per batch-norm statistic
  * @param learningRate ε at its start
  * @param momentum m
@@ -24,6 +26,7 @@ public record PhaseRecord(
         double epoch,
         int batch,
         List<Integer> sizes,
+        String recomputation,
         int ghostBatch,
         double learningRate,
         double momentum,

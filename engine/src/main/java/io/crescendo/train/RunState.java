@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  * @param samples on the clock
  * @param samplesPerEpoch size of the training set
  * @param updates made
- * @param phaseBatch batch of the phase that was announced last
+ * @param announced the phase that was announced last
  * @param evaluation the last one, or null
  * @param totals over updates
  * @param seconds the run has taken
@@ -26,7 +26,7 @@ record RunState(
         long samples,
         long samplesPerEpoch,
         long updates,
-        int phaseBatch,
+        Announced announced,
         @Nullable EvaluationRecord evaluation,
         PendingUpdates.Totals totals,
         double seconds,
@@ -36,7 +36,23 @@ record RunState(
 
     /** Of a run that has not begun. */
     static final RunState BEGINNING =
-            new RunState(0, 1, 0, 0, null, PendingUpdates.Totals.NONE, 0, 0, 0, GradientNoiseMean.NONE);
+            new RunState(0, 1, 0, Announced.NOTHING, null, PendingUpdates.Totals.NONE, 0, 0, 0, GradientNoiseMean.NONE);
+
+    /**
+     * What makes a phase another one.
+     *
+     * @param batch samples per update, 0 before the first phase
+     * @param pieces its micro-batches and what they recompute; empty where an earlier version did not write it down
+     */
+    record Announced(int batch, String pieces) {
+        static final Announced NOTHING = new Announced(0, "");
+
+        static Announced of(Step step) {
+            return new Announced(
+                    step.batch(),
+                    step.sizes() + " recomputing " + step.recomputation().name());
+        }
+    }
 
     double epochs() {
         return new Progress(samples, updates, samplesPerEpoch).epochs();
@@ -47,7 +63,8 @@ record RunState(
         texts.put("samples", Long.toString(samples));
         texts.put("samplesPerEpoch", Long.toString(samplesPerEpoch));
         texts.put("updates", Long.toString(updates));
-        texts.put("phaseBatch", Integer.toString(phaseBatch));
+        texts.put("phaseBatch", Integer.toString(announced.batch()));
+        texts.put("phasePieces", announced.pieces());
         if (evaluation != null) {
             texts.put("evaluation.update", Long.toString(evaluation.update()));
             texts.put("evaluation.epoch", Double.toString(evaluation.epoch()));
@@ -79,7 +96,7 @@ record RunState(
                 read(texts, "samples", Long::parseLong),
                 read(texts, "samplesPerEpoch", Long::parseLong),
                 read(texts, "updates", Long::parseLong),
-                read(texts, "phaseBatch", Integer::parseInt),
+                new Announced(read(texts, "phaseBatch", Integer::parseInt), texts.getOrDefault("phasePieces", "")),
                 evaluated
                         ? new EvaluationRecord(
                                 read(texts, "evaluation.update", Long::parseLong),

@@ -9,6 +9,7 @@ import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.data.Batch;
 import io.crescendo.data.BatchStream;
+import io.crescendo.memory.Recomputation;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Optional;
@@ -20,6 +21,7 @@ public final class Step {
     private final int batch;
     private final List<Integer> sizes;
     private final List<Executable> parts;
+    private final Recomputation recomputation;
     private final long workspaceBytes;
     private final long prepareNanos;
     private final @Nullable Step halved;
@@ -28,12 +30,14 @@ public final class Step {
             int batch,
             List<Integer> sizes,
             List<Executable> parts,
+            Recomputation recomputation,
             long workspaceBytes,
             long prepareNanos,
             @Nullable Step halved) {
         this.batch = batch;
         this.sizes = sizes;
         this.parts = parts;
+        this.recomputation = recomputation;
         this.workspaceBytes = workspaceBytes;
         this.prepareNanos = prepareNanos;
         this.halved = halved;
@@ -57,6 +61,11 @@ public final class Step {
     /** Sizes of the micro-batches in running order. */
     public List<Integer> sizes() {
         return sizes;
+    }
+
+    /** What the largest micro-batch computes twice to fit the memory budget. */
+    public Recomputation recomputation() {
+        return recomputation;
     }
 
     /** Time it took to trace, plan and compile what this batch needed anew; in the background if it was announced. */

@@ -233,7 +233,8 @@ public final class Steps implements AutoCloseable {
             parts.add(executable(size));
         }
         StepPlan plan = prepared.plan();
-        return new Step(plan.batch(), sizes, parts, plan.workspaceBytes(), prepared.nanos(), halved);
+        return new Step(
+                plan.batch(), sizes, parts, plan.recomputation(), plan.workspaceBytes(), prepared.nanos(), halved);
     }
 
     private Executable executable(int microBatch) {

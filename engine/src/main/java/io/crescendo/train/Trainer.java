@@ -176,7 +176,7 @@ public final class Trainer implements AutoCloseable {
         long started = System.nanoTime();
         long saved = started;
         @Nullable EvaluationRecord evaluation = resumed.evaluation();
-        int phaseBatch = resumed.phaseBatch();
+        RunState.Announced announced = resumed.announced();
         Progress progress = new Progress(resumed.samples(), resumed.updates(), plan.samplesPerEpoch());
         steps.expect(plan.batchUses(), progress.samples());
         backend.metrics().clear();
@@ -184,11 +184,11 @@ public final class Trainer implements AutoCloseable {
             long updateStarted = System.nanoTime();
             PlannedUpdate planned = plan.nextUpdate(progress);
             Step step = steps.forBatch(Math.toIntExact(planned.samples()));
-            boolean switched = false;
-            if (phaseBatch == 0 || (!planned.ragged() && step.batch() != phaseBatch)) {
+            RunState.Announced present = RunState.Announced.of(step);
+            boolean switched = announced.batch() == 0 || (!planned.ragged() && !present.equals(announced));
+            if (switched) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
-                phaseBatch = step.batch();
-                switched = true;
+                announced = present;
             }
             Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
             Step running = split == null ? step : split;
@@ -228,7 +228,7 @@ public final class Trainer implements AutoCloseable {
                 evaluation = evaluate(next);
             }
             if (checkpoints != null && checkpoints.isDue(progress, next, System.nanoTime() - saved)) {
-                save(checkpoints, next, phaseBatch, evaluation, started);
+                save(checkpoints, next, announced, evaluation, started);
                 saved = System.nanoTime();
             }
             progress = next;
@@ -236,13 +236,13 @@ public final class Trainer implements AutoCloseable {
         boolean finished = plan.finished(progress);
         if (checkpoints != null && !finished) {
             // Before the evaluation, which a run that goes on from here would not have made.
-            save(checkpoints, progress, phaseBatch, evaluation, started);
+            save(checkpoints, progress, announced, evaluation, started);
         }
         if (evaluation == null || evaluation.update() != progress.updates()) {
             evaluation = evaluate(progress);
         }
         if (checkpoints != null && finished) {
-            save(checkpoints, progress, phaseBatch, evaluation, started);
+            save(checkpoints, progress, announced, evaluation, started);
         }
         return new RunSummary(
                 schedule,
@@ -274,7 +274,7 @@ public final class Trainer implements AutoCloseable {
     private void save(
             CheckpointFolder folder,
             Progress progress,
-            int phaseBatch,
+            RunState.Announced announced,
             @Nullable EvaluationRecord evaluation,
             long started) {
         pending.settle(backend.metrics());
@@ -282,7 +282,7 @@ public final class Trainer implements AutoCloseable {
                 progress.samples(),
                 plan.samplesPerEpoch(),
                 progress.updates(),
-                phaseBatch,
+                announced,
                 evaluation,
                 pending.totals(),
                 seconds(started),
@@ -333,6 +333,7 @@ public final class Trainer implements AutoCloseable {
                 progress.epochs(),
                 step.batch(),
                 step.sizes(),
+                step.recomputation().name(),
                 options.ghostBatch(),
                 planned.phase().learningRate(),
                 planned.phase().momentum(),

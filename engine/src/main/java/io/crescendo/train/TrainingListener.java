@@ -7,7 +7,7 @@ import io.crescendo.metrics.UpdateRecord;
 
 /** Hears what happens during training, on the training thread; the next update waits until it returns. */
 public interface TrainingListener {
-    /** The scheduled batch changed, or training starts. */
+    /** Training starts, or the scheduled batch, its micro-batches or what is recomputed for them changed. */
     default void phaseStarted(PhaseRecord phase) {}
 
     /** A parameter update is done. */

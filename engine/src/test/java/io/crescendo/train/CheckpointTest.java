@@ -196,6 +196,53 @@ class CheckpointTest {
         }
     }
 
+    /** In the third phase, whose batch of 40 samples is half an epoch with another 40 and a ragged end of 10. */
+    @Test
+    void aRunThatGoesOnInOtherPiecesAnnouncesThem() throws IOException {
+        List<PhaseRecord> phases = new ArrayList<>();
+        for (double share : new double[] {1, 0.6}) {
+            long budget =
+                    share == 1 ? Long.MAX_VALUE : (long) (share * phases.get(2).workspaceBytes());
+            phases.clear();
+            try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
+                    Trainer trainer = new Trainer(
+                            backend,
+                            network(5),
+                            plan(0.1),
+                            Optimizer.momentum(1e-3),
+                            TRAINING,
+                            TEST,
+                            Augmentation.NONE,
+                            OPTIONS.withMemoryBudget(budget))) {
+                if (share < 1) {
+                    trainer.resume(
+                            Checkpoint.read(CheckpointFolder.of(folder).files().get(0)));
+                }
+                trainer.saveTo(CheckpointFolder.of(folder));
+                trainer.listen(new TrainingListener() {
+                    @Override
+                    public void phaseStarted(PhaseRecord phase) {
+                        phases.add(phase);
+                    }
+
+                    @Override
+                    public void updated(UpdateRecord update) {
+                        if (update.update() == 28) {
+                            trainer.stop();
+                        }
+                    }
+                });
+                trainer.run("test");
+            }
+        }
+        assertEquals(1, phases.size());
+        assertEquals(40, phases.get(0).batch());
+        assertTrue(
+                phases.get(0).microBatches() > 1
+                        || !phases.get(0).recomputation().equals("none"),
+                phases.toString());
+    }
+
     @Test
     void aResumedRunContinuesBitwise() throws IOException {
         Supplier<Backend> reference = () -> Backends.open("reference", BackendOptions.DEFAULT);

@@ -26,6 +26,7 @@ import io.crescendo.data.RandomDataset;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.WorkspacePlan;
+import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
 import io.crescendo.nn.BatchNorm;
@@ -411,6 +412,7 @@ class StepsTest {
     /** Trains; after 5 updates the device has only {@code later} bytes, if that is not negative. */
     private static Outcome train(RefusingBackend backend, TrainingPlan plan, long seed, long later) {
         List<Steps.Refusal> refusals = new ArrayList<>();
+        List<PhaseRecord> phases = new ArrayList<>();
         List<UpdateRecord> updates = new ArrayList<>();
         try (Trainer trainer = new Trainer(
                 backend,
@@ -423,8 +425,18 @@ class StepsTest {
                 TrainingOptions.DEFAULT.withGhostBatch(4).withSeed(seed))) {
             trainer.listen(new TrainingListener() {
                 @Override
+                public void phaseStarted(PhaseRecord phase) {
+                    phases.add(phase);
+                }
+
+                @Override
                 public void updated(UpdateRecord update) {
                     updates.add(update);
+                    PhaseRecord phase = phases.get(phases.size() - 1);
+                    if (update.batch() == phase.batch()) { // not a ragged end of an epoch
+                        assertEquals(phase.microBatches(), update.microBatches(), "announced as it runs");
+                        assertEquals(phase.microBatch(), update.microBatch(), "announced as it runs");
+                    }
                     if (update.update() == 5 && later >= 0) {
                         backend.limit(later);
                         backend.workspace().shrink(0);

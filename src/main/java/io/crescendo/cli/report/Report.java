@@ -112,6 +112,16 @@ public record Report(
             }
             table(html, cells);
         }
+        List<String> interventions = runs.stream()
+                .flatMap(run ->
+                        run.interventions().stream().map(text -> run.schedule() + ", seed " + run.seed() + ": " + text))
+                .toList();
+        if (!interventions.isEmpty()) {
+            html.append("<h2>Refused memory and resumptions</h2>\n<ul>\n");
+            interventions.forEach(
+                    text -> html.append("<li>").append(escaped(text)).append("</li>\n"));
+            html.append("</ul>\n");
+        }
     }
 
     private static void table(StringBuilder html, List<List<String>> lines) {

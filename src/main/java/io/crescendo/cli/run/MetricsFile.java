@@ -34,9 +34,10 @@ import java.time.temporal.ChronoUnit;
  * run            first line: format, name, schedule, seed, dataset, model, crescendo, commit, java, system,
  *                processors, device, options (what was asked for: device, threads, precision, graphs, deterministic,
  *                and memoryBudgetBytes or memoryBudgetShare if stated); timing: started
- * phase          a batch begins: update, epoch, batch, microBatch (the largest), microBatches, sizes (of each
- *                micro-batch), ghostBatch, learningRate, momentum, noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
- * memoryRefused  the device gave less than the plan asked for: batch, requestedBytes, budgetBytes
+ * phase          another batch, or the same in other pieces, begins: update, epoch, batch, microBatch (the largest),
+ *                microBatches, sizes (of each micro-batch), recomputation (what is computed twice to save memory),
+ *                ghostBatch, learningRate, momentum, noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
+ * memoryRefused  the device gave less than the plan asked for: update, batch, requestedBytes, budgetBytes
  * update         update, samples (of all updates so far), epoch, batch, microBatch, microBatches, learningRate,
  *                momentum, noiseScale, loss, accuracy, workspaceBytes; timing: nanos
  * gradientNoise  update, epoch, batch, microBatches, squaredGradient, variance; meanSquaredGradient, meanVariance,
@@ -57,6 +58,8 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     private final ObjectMapper mapper = new ObjectMapper();
     private final Path path;
     private final BufferedWriter writer;
+    /** Those recorded. */
+    private long updates;
 
     private MetricsFile(Path path, BufferedWriter writer) {
         this.path = path;
@@ -91,6 +94,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         Files.writeString(temporary, kept);
         Files.move(temporary, path, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         MetricsFile file = new MetricsFile(path, Files.newBufferedWriter(path, StandardOpenOption.APPEND));
+        file.updates = from.updates();
         ObjectNode line = file.line("resumed");
         line.put("update", from.updates());
         line.put("device", environment.device());
@@ -147,6 +151,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         line.put("microBatch", phase.microBatch());
         line.put("microBatches", phase.microBatches());
         phase.sizes().forEach(line.putArray("sizes")::add);
+        line.put("recomputation", phase.recomputation());
         line.put("ghostBatch", phase.ghostBatch());
         line.put("learningRate", phase.learningRate());
         line.put("momentum", phase.momentum());
@@ -159,6 +164,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     @Override
     public void memoryRefused(Steps.Refusal refusal) {
         ObjectNode line = line("memoryRefused");
+        line.put("update", updates);
         line.put("batch", refusal.batch());
         line.put("requestedBytes", refusal.requestedBytes());
         line.put("budgetBytes", refusal.budgetBytes());
@@ -167,6 +173,7 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
 
     @Override
     public void updated(UpdateRecord update) {
+        updates = update.update();
         ObjectNode line = line("update");
         line.put("update", update.update());
         line.put("samples", update.samples());

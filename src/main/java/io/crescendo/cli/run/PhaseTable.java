@@ -1,5 +1,6 @@
 package io.crescendo.cli.run;
 
+import io.crescendo.memory.Recomputation;
 import io.crescendo.metrics.GradientNoiseMean;
 import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
@@ -151,10 +152,14 @@ public final class PhaseTable {
                 millis(start.switchNanos()));
     }
 
-    /** {@code 800}, or {@code 800 = 3 x 224 + 128} where it is split into micro-batches. */
+    /** {@code 800}, or {@code 800 = 3 x 224 + 128} where it is split into micro-batches, and what is recomputed. */
     private static String batch(PhaseRecord phase) {
         String batch = String.format(Locale.ROOT, "%,d", phase.batch());
-        return phase.microBatches() == 1 ? batch : batch + " = " + Columns.sum(phase.sizes());
+        return batch
+                + (phase.microBatches() == 1 ? "" : " = " + Columns.sum(phase.sizes()))
+                + (phase.recomputation().equals(Recomputation.NONE.name())
+                        ? ""
+                        : ", recomputing " + phase.recomputation());
     }
 
     /** One value, or the first and the last of those that a smooth or decaying schedule went through. */

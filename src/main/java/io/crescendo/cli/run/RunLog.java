@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.UserError;
 import io.crescendo.memory.MicroBatches;
+import io.crescendo.memory.Recomputation;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.GradientNoise;
 import io.crescendo.metrics.GradientNoiseMean;
@@ -12,11 +13,13 @@ import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
+import io.crescendo.train.Steps;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -26,6 +29,7 @@ import org.jspecify.annotations.Nullable;
  * @param folder of the run
  * @param head the file's first line: environment and what was run
  * @param phases in order
+ * @param interventions what the plan did not foresee: memory that was refused, and resumptions; in words, in order
  * @param updates in order
  * @param gradientNoise where it was measured, in order
  * @param evaluations in order
@@ -36,6 +40,7 @@ public record RunLog(
         Path folder,
         JsonNode head,
         List<PhaseRecord> phases,
+        List<String> interventions,
         List<UpdateRecord> updates,
         List<GradientNoiseRecord> gradientNoise,
         List<EvaluationRecord> evaluations,
@@ -47,6 +52,7 @@ public record RunLog(
 
     public RunLog {
         phases = List.copyOf(phases);
+        interventions = List.copyOf(interventions);
         updates = List.copyOf(updates);
         gradientNoise = List.copyOf(gradientNoise);
         evaluations = List.copyOf(evaluations);
@@ -95,6 +101,7 @@ public record RunLog(
         @Nullable JsonNode head = null;
         @Nullable JsonNode last = null;
         List<PhaseRecord> phases = new ArrayList<>();
+        List<String> interventions = new ArrayList<>();
         List<UpdateRecord> updates = new ArrayList<>();
         List<GradientNoiseRecord> noise = new ArrayList<>();
         List<EvaluationRecord> evaluations = new ArrayList<>();
@@ -115,6 +122,8 @@ public record RunLog(
             switch (line.path("type").asText()) {
                 case "run" -> head = line;
                 case "phase" -> phases.add(phase(line));
+                case "memoryRefused" -> interventions.add(after(line) + PhaseTable.line(refusal(line)));
+                case "resumed" -> interventions.add(after(line) + resumption(line));
                 case "update" -> updates.add(update(line));
                 case "gradientNoise" -> noise.add(noise(line));
                 case "evaluation" -> evaluations.add(evaluation(line));
@@ -130,6 +139,7 @@ public record RunLog(
                 file.resolveSibling(""),
                 head,
                 phases,
+                interventions,
                 updates,
                 noise,
                 evaluations,
@@ -157,6 +167,7 @@ public record RunLog(
                 line.path("epoch").asDouble(),
                 line.path("batch").asInt(),
                 sizes(line),
+                line.path("recomputation").asText(Recomputation.NONE.name()),
                 line.path("ghostBatch").asInt(),
                 line.path("learningRate").asDouble(),
                 line.path("momentum").asDouble(),
@@ -164,6 +175,25 @@ public record RunLog(
                 line.path("workspaceBytes").asLong(),
                 line.path("timing").path("prepareNanos").asLong(),
                 line.path("timing").path("switchNanos").asLong());
+    }
+
+    private static String after(JsonNode line) {
+        return line.has("update")
+                ? String.format(
+                        Locale.ROOT, "after update %,d: ", line.path("update").asLong())
+                : "";
+    }
+
+    private static Steps.Refusal refusal(JsonNode line) {
+        return new Steps.Refusal(
+                line.path("batch").asInt(),
+                line.path("requestedBytes").asLong(),
+                line.path("budgetBytes").asLong());
+    }
+
+    private static String resumption(JsonNode line) {
+        Machine machine = Machine.of(line);
+        return "resumed on " + line.path("device").asText() + (machine == null ? "" : " (" + machine.text() + ")");
     }
 
     /** Earlier versions recorded the largest only, and filled all but the last where they did not share equally. */

@@ -1,11 +1,14 @@
 package io.crescendo.cli.run;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.crescendo.cli.report.Report;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -39,5 +42,22 @@ class PhaseTableTest {
         RunLog log = log(phase + "}\n" + phase + ",'sizes':[200,184]}\n");
         assertEquals("384 = 256 + 128", cell(log, 0, "batch"));
         assertEquals("384 = 200 + 184", cell(log, 1, "batch"));
+    }
+
+    @Test
+    void recomputationRefusedMemoryAndResumptionsAreShown() throws IOException {
+        RunLog log = log("""
+                {'type':'phase','update':0,'batch':800,'microBatch':400,'sizes':[400,400],'recomputation':'activations'}
+                {'type':'memoryRefused','update':5,'batch':800,'requestedBytes':4194304,'budgetBytes':2097152}
+                {'type':'resumed','update':7,'device':'a card','options':{'device':'cuda','precision':'bf16'}}
+                """);
+        assertEquals("800 = 2 x 400, recomputing activations", cell(log, 0, "batch"));
+        Report report = new Report("r", null, List.of(log), List.of(), Map.of(), null);
+        String html = Files.readString(report.write(folder));
+        assertTrue(
+                html.contains(
+                        "<li>increasing, seed 1: after update 5: batch 800: the device refused 4.0 MiB; going on"),
+                html);
+        assertTrue(html.contains("<li>increasing, seed 1: after update 7: resumed on a card (device cuda, bf16"), html);
     }
 }
