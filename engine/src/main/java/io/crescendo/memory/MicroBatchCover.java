@@ -10,6 +10,7 @@ import java.util.Map;
 import java.util.NavigableSet;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 
 /**
  * Covers the batches of a whole run by a small set of micro-batch sizes.
@@ -20,9 +21,13 @@ import java.util.TreeSet;
  *
  * <pre>sizes · preparation + Σ over batches of updates · micro-batches · overhead</pre>
  *
- * small: it starts from one equal split per batch, then sizes are dropped, those that serve the fewest updates first,
- * as long as that lowers the sum. All is multiples of the granule but a batch's own rest, which ends its last
- * micro-batch.
+ * small, and is the cheapest of three. The first is one equal split per batch. The second drops of its sizes those that
+ * serve the fewest updates, as long as that lowers the sum. The third begins with granules times powers of two, which
+ * leave each batch a rest below one granule, and adds sizes of the first that lower the sum: where batches are no
+ * multiples of the granule, dropping finds little to share.
+ *
+ * <p>All micro-batches but a batch's last are multiples of the granule, so batches that leave different rests cannot
+ * have all sizes in common, and no set is smaller than the number of rests.
  *
  * <pre>{@code
  * MicroBatchCover cover = MicroBatchCover.of(demands, 128, 2048, MicroBatchCosts.TYPICAL);
@@ -57,36 +62,27 @@ public final class MicroBatchCover {
      * @param most the largest micro-batch that fits; a multiple of the granule, or at least the largest batch
      */
     public static MicroBatchCover of(List<Demand> demands, int granule, int most, MicroBatchCosts costs) {
-        Map<Integer, List<Integer>> cover = new LinkedHashMap<>();
+        Map<Integer, List<Integer>> equal = new LinkedHashMap<>();
         for (Demand demand : demands) {
-            cover.put(
+            equal.put(
                     demand.batch,
                     MicroBatches.split(demand.batch, MicroBatches.equalShare(demand.batch, granule, most)));
         }
-        if (distinct(cover).size() <= ALWAYS_PREPARED) {
-            return new MicroBatchCover(cover);
+        NavigableSet<Integer> sizes = new TreeSet<>(distinct(equal));
+        if (sizes.size() <= ALWAYS_PREPARED) {
+            return new MicroBatchCover(equal);
         }
-        NavigableSet<Integer> sizes = new TreeSet<>(distinct(cover));
+        int largest = sizes.last();
         if (sizes.size() > MOST_CANDIDATES) {
-            sizes = grid(granule, sizes.last());
+            sizes = octaves(granule, largest, 4);
         }
-        cover = cover(demands, granule, most, sizes);
-        double best = cost(demands, cover, costs);
-        for (int size : rarestFirst(demands, cover)) {
-            if (distinct(cover).size() <= ALWAYS_PREPARED) {
-                break;
-            }
-            NavigableSet<Integer> fewer = new TreeSet<>(sizes);
-            fewer.remove(size);
-            Map<Integer, List<Integer>> candidate = cover(demands, granule, most, fewer);
-            double cost = cost(demands, candidate, costs);
-            if (cost <= best) {
-                best = cost;
-                cover = candidate;
-                sizes = fewer;
-            }
-        }
-        return new MicroBatchCover(cover);
+        Search search = new Search(demands, granule, most, costs);
+        Choice fewer = search.dropRare(search.choice(sizes));
+        Choice more = search.dropRare(search.addSaving(search.choice(octaves(granule, largest, 1)), sizes));
+        return new MicroBatchCover(Stream.of(search.choice(sizes, equal), fewer, more)
+                .min(Comparator.comparingDouble(Choice::cost))
+                .orElseThrow()
+                .cover);
     }
 
     /** The micro-batches of a batch that was among the demands, in running order. */
@@ -114,69 +110,109 @@ public final class MicroBatchCover {
         return sizes;
     }
 
-    /** Sizes in steps of a quarter octave. */
-    private static NavigableSet<Integer> grid(int granule, int largest) {
+    /** Multiples of the granule, so many in an octave. */
+    private static NavigableSet<Integer> octaves(int granule, int largest, int perOctave) {
         NavigableSet<Integer> sizes = new TreeSet<>();
-        for (double size = granule; size <= largest; size *= Math.pow(2, 0.25)) {
-            sizes.add((int) size / granule * granule);
+        int granules = 1;
+        for (int step = 1; granules <= largest / granule; step++) {
+            sizes.add(granules * granule);
+            granules = (int) Math.pow(2, (double) step / perOctave);
         }
-        sizes.add(largest / granule * granule);
         return sizes;
     }
 
-    private static Map<Integer, List<Integer>> cover(
-            List<Demand> demands, int granule, int most, NavigableSet<Integer> sizes) {
-        Map<Integer, List<Integer>> cover = new LinkedHashMap<>();
-        for (Demand demand : demands) {
-            cover.put(demand.batch, cover(demand.batch, granule, most, sizes));
+    /**
+     * What a set of sizes makes of the batches.
+     *
+     * @param sizes that batches may be put together from; rests come on top
+     * @param cover the micro-batches of each batch
+     * @param cost by the sum that is to be small
+     */
+    private record Choice(NavigableSet<Integer> sizes, Map<Integer, List<Integer>> cover, double cost) {
+        boolean isSmall() {
+            return distinct(cover).size() <= ALWAYS_PREPARED;
         }
-        return cover;
     }
 
-    /** Largest first; what is left over is a size of its own, and the last because it may hold the ragged rest. */
-    private static List<Integer> cover(int batch, int granule, int most, NavigableSet<Integer> sizes) {
-        if (sizes.contains(batch)) {
-            return List.of(batch);
+    /** The arguments of {@link #of}. */
+    private record Search(List<Demand> demands, int granule, int most, MicroBatchCosts costs) {
+        Choice choice(NavigableSet<Integer> sizes) {
+            Map<Integer, List<Integer>> cover = new LinkedHashMap<>();
+            demands.forEach(demand -> cover.put(demand.batch, parts(demand.batch, sizes)));
+            return choice(sizes, cover);
         }
-        List<Integer> parts = new ArrayList<>();
-        int left = batch;
-        Integer size = sizes.floor(left);
-        while (size != null && left > 0) {
-            if (size == left || size % granule == 0) {
-                parts.add(size);
-                left -= size;
-                size = sizes.floor(Math.min(left, size));
-            } else {
-                size = sizes.lower(size);
+
+        Choice choice(NavigableSet<Integer> sizes, Map<Integer, List<Integer>> cover) {
+            double cost = distinct(cover).size() * costs.preparationSamples();
+            for (Demand demand : demands) {
+                cost += (double) demand.updates
+                        * cover.getOrDefault(demand.batch, List.of()).size()
+                        * costs.overheadSamples();
             }
+            return new Choice(sizes, cover, cost);
         }
-        if (left > 0) {
-            parts.addAll(MicroBatches.split(left, MicroBatches.equalShare(left, granule, most)));
-        }
-        return List.copyOf(parts);
-    }
 
-    private static double cost(List<Demand> demands, Map<Integer, List<Integer>> cover, MicroBatchCosts costs) {
-        double cost = distinct(cover).size() * costs.preparationSamples();
-        for (Demand demand : demands) {
-            cost += (double) demand.updates * parts(cover, demand).size() * costs.overheadSamples();
+        Choice dropRare(Choice choice) {
+            Choice best = choice;
+            for (int size : rarestFirst(choice)) {
+                if (best.isSmall()) {
+                    break;
+                }
+                NavigableSet<Integer> fewer = new TreeSet<>(best.sizes);
+                fewer.remove(size);
+                Choice candidate = choice(fewer);
+                best = candidate.cost <= best.cost ? candidate : best;
+            }
+            return best;
         }
-        return cost;
-    }
 
-    private static List<Integer> rarestFirst(List<Demand> demands, Map<Integer, List<Integer>> cover) {
-        Map<Integer, Long> updates = new HashMap<>();
-        for (Demand demand : demands) {
-            parts(cover, demand).stream().distinct().forEach(size -> updates.merge(size, demand.updates, Long::sum));
+        Choice addSaving(Choice choice, NavigableSet<Integer> candidates) {
+            Choice best = choice;
+            for (int size : candidates.descendingSet()) {
+                NavigableSet<Integer> more = new TreeSet<>(best.sizes);
+                more.add(size);
+                Choice candidate = choice(more);
+                best = candidate.cost < best.cost ? candidate : best;
+            }
+            return best;
         }
-        return updates.entrySet().stream()
-                .sorted(Map.Entry.<Integer, Long>comparingByValue()
-                        .thenComparing(Map.Entry.comparingByKey(Comparator.reverseOrder())))
-                .map(Map.Entry::getKey)
-                .toList();
-    }
 
-    private static List<Integer> parts(Map<Integer, List<Integer>> cover, Demand demand) {
-        return cover.getOrDefault(demand.batch, List.of());
+        /** Largest first; what is left over is a size of its own, and the last because it may hold the ragged rest. */
+        private List<Integer> parts(int batch, NavigableSet<Integer> sizes) {
+            if (sizes.contains(batch)) {
+                return List.of(batch);
+            }
+            List<Integer> parts = new ArrayList<>();
+            int left = batch;
+            Integer size = sizes.floor(left);
+            while (size != null && left > 0) {
+                if (size == left || size % granule == 0) {
+                    parts.add(size);
+                    left -= size;
+                    size = sizes.floor(Math.min(left, size));
+                } else {
+                    size = sizes.lower(size);
+                }
+            }
+            if (left > 0) {
+                parts.addAll(MicroBatches.split(left, MicroBatches.equalShare(left, granule, most)));
+            }
+            return List.copyOf(parts);
+        }
+
+        private List<Integer> rarestFirst(Choice choice) {
+            Map<Integer, Long> updates = new HashMap<>();
+            for (Demand demand : demands) {
+                choice.cover.getOrDefault(demand.batch, List.of()).stream()
+                        .distinct()
+                        .filter(choice.sizes::contains)
+                        .forEach(size -> updates.merge(size, demand.updates, Long::sum));
+            }
+            return updates.entrySet().stream()
+                    .sorted(Map.Entry.<Integer, Long>comparingByValue()
+                            .thenComparing(Map.Entry.comparingByKey(Comparator.reverseOrder())))
+                    .map(Map.Entry::getKey)
+                    .toList();
+        }
     }
 }
