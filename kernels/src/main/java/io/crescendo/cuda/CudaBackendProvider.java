@@ -36,9 +36,14 @@ public final class CudaBackendProvider implements BackendProvider {
             if (devices.isEmpty()) {
                 return new Availability(false, "the driver has no device; is CUDA_VISIBLE_DEVICES empty?");
             }
-            CudaLibraryLoader.load(installation);
             DeviceProperties device = devices.get(CudaDevice.NUMBER);
-            return new Availability(true, device.name() + ", " + device.describe());
+            String description = device.name() + ", " + device.describe();
+            if (device.tooOld()) {
+                return new Availability(false, description);
+            }
+            CudaLibraryLoader.load(installation);
+            CudaDevice.tryToOpen(device);
+            return new Availability(true, description);
         } catch (CudaException | CudaLibraryException e) {
             return new Availability(false, e.getMessage() + "\n" + installation.explain());
         }

@@ -72,6 +72,19 @@ final class CudaDevice implements AutoCloseable {
         }
     }
 
+    /**
+     * Makes and gives up a context: where others have all memory, or the device for themselves, that is refused.
+     *
+     * @throws CudaException if it is
+     */
+    static void tryToOpen(DeviceProperties properties) {
+        CudaCalls.run(() -> "open " + properties.name(), () -> {
+            CUdevice device = CudaDriver.device(NUMBER);
+            cuDevicePrimaryCtxRetain(new CUcontext(), device);
+            cuDevicePrimaryCtxRelease(device);
+        });
+    }
+
     private CudaDevice(
             CudaInstallation installation,
             DeviceProperties properties,

@@ -71,19 +71,28 @@ record DeviceProperties(
         return major + "." + minor;
     }
 
+    /** Whether the kernels cannot run on it. */
+    boolean tooOld() {
+        return major < KernelCompiler.OLDEST_MAJOR;
+    }
+
     /** A CUDA version for people: 12060 is {@code 12.6}. */
     static String version(int number) {
         return number / 1000 + "." + number % 1000 / 10;
     }
 
-    /** {@code compute capability 9.0, 140.0 GiB, 132 multiprocessors, the driver knows CUDA 12.6}. */
+    /**
+     * {@code compute capability 9.0, 140.0 GiB, 132 multiprocessors, the driver knows CUDA 12.6}, and what is needed if
+     * that is too old.
+     */
     String describe() {
-        return String.format(
+        String description = String.format(
                 Locale.ROOT,
                 "compute capability %s, %.1f GiB, %d multiprocessors, the driver knows CUDA %s",
                 capability(),
                 memoryBytes / (double) (1L << 30),
                 multiprocessors,
                 version(driverVersion));
+        return tooOld() ? description + "; too old: needs " + KernelCompiler.OLDEST : description;
     }
 }

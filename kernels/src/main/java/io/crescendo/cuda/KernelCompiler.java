@@ -31,6 +31,9 @@ final class KernelCompiler {
     /** Older devices lack bf16. */
     static final int OLDEST_MAJOR = 8;
 
+    /** The same for people. */
+    static final String OLDEST = "compute capability 8.0 (Ampere) or newer";
+
     private static final int DIGEST_CHARACTERS = 64;
 
     private final KernelSources sources;
@@ -101,7 +104,7 @@ final class KernelCompiler {
                 .orElse(0);
         if (major < OLDEST_MAJOR || newest < 10 * OLDEST_MAJOR) {
             throw new CudaException("no kernels for a device of compute capability " + major + "." + minor
-                    + ": they need 8.0 (Ampere) or newer, and this NVRTC compiles for " + Arrays.toString(supported));
+                    + ": they need " + OLDEST + ", and this NVRTC compiles for " + Arrays.toString(supported));
         }
         return (newest == device ? "sm_" : "compute_") + newest;
     }

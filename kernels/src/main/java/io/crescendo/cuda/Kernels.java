@@ -69,7 +69,7 @@ final class Kernels implements AutoCloseable {
      */
     static Kernels load(DeviceProperties device, Path cache) {
         KernelSources sources = KernelSources.packaged();
-        Optional<byte[]> packaged = device.major() < KernelCompiler.OLDEST_MAJOR ? Optional.empty() : built(sources);
+        Optional<byte[]> packaged = device.tooOld() ? Optional.empty() : built(sources);
         CUmodule module = new CUmodule();
         CudaException refused = null;
         if (packaged.isPresent()) {

@@ -1,5 +1,6 @@
 package io.crescendo.cuda;
 
+import static jcuda.driver.CUdevice_attribute.CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -29,6 +30,8 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Packs in the device's order, the workspace's accounts, and what is said about devices. */
 @NullMarked
@@ -195,6 +198,31 @@ class CudaMemoryTest {
                         .map(Entry::name)
                         .anyMatch("device 0"::equals),
                 () -> CudaLibraryReport.entries(cuda.machine()).toString());
+    }
+
+    @Test
+    void anOldDeviceIsNotAvailableAndSaysWhatIsNeeded() {
+        cuda.standIns().attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, 7);
+        String needed = "needs compute capability 8.0 (Ampere) or newer";
+        Availability old = CudaBackendProvider.availability(cuda.machine());
+        assertFalse(old.available());
+        assertTrue(old.summary().contains(needed), old.summary());
+        assertTrue(
+                CudaLibraryReport.entries(cuda.machine()).stream()
+                        .anyMatch(entry -> entry.name().equals("device 0")
+                                && entry.detail().contains(needed)),
+                () -> CudaLibraryReport.entries(cuda.machine()).toString());
+    }
+
+    /** Another process has all memory, or the device for itself. */
+    @ParameterizedTest
+    @CsvSource({"2, CUDA_ERROR_OUT_OF_MEMORY", "46, CUDA_ERROR_DEVICE_UNAVAILABLE"})
+    void aDeviceThatOthersKeepIsNotAvailable(int status, String name) {
+        cuda.standIns().fail("cuDevicePrimaryCtxRetain", 1, status);
+        Availability kept = CudaBackendProvider.availability(cuda.machine());
+        assertFalse(kept.available());
+        assertTrue(kept.summary().startsWith("cannot open") && kept.summary().contains(name), kept.summary());
+        assertTrue(CudaBackendProvider.availability(cuda.machine()).available(), "and is asked again");
     }
 
     @Test

@@ -132,7 +132,8 @@ final class StandIns {
         driver("standin_reset").invokeVoid(new Object[0]);
         schedule(Schedule.LAZY, 1);
         memory(2L << 30);
-        attribute(102, 1);
+        attribute(75, 9); // compute capability
+        attribute(102, 1); // maps memory
         wrongEngine(-1, WrongEngine.MISCOUNTS);
         driver("standin_peak").invokeLong(new Object[] {1});
     }
