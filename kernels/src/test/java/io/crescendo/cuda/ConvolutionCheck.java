@@ -193,7 +193,6 @@ final class ConvolutionCheck {
             return; // float32 is added by the library itself
         }
         int number = trial.between(1, trial.random().nextInt(4) == 0 ? NarrowGradients.MOST_SUMMANDS : 5);
-        List<NarrowGradients.Summand> summands = new ArrayList<>();
         List<DeviceBuffer> totals = new ArrayList<>();
         List<DeviceBuffer> added = new ArrayList<>();
         List<double[]> expected = new ArrayList<>();
@@ -203,14 +202,18 @@ final class ConvolutionCheck {
             double[] x = trial.activations(count);
             totals.add(trial.written(ElementType.F32, sums));
             added.add(trial.written(x));
-            summands.add(new NarrowGradients.Summand(
-                    totals.get(k).address(), added.get(k).address(), count));
             for (int i = 0; i < count; i++) {
                 sums[i] += x[i];
             }
             expected.add(sums);
         }
-        trial.launch("accumulate_bf16", (Object) NarrowGradients.words(summands));
+        KernelLauncher.Words words = at -> NarrowGradients.words(IntStream.range(0, number)
+                .mapToObj(k -> new NarrowGradients.Summand(
+                        at.applyAsLong(totals.get(k)),
+                        at.applyAsLong(added.get(k)),
+                        totals.get(k).count()))
+                .toList());
+        trial.launch("accumulate_bf16", words);
         for (int k = 0; k < number; k++) {
             // One rounding of a sum below ten.
             Trial.closeFloats("gradient " + k + " of " + number, expected.get(k), totals.get(k), 1e-6);

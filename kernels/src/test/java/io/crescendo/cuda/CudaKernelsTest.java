@@ -16,12 +16,15 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestInstance;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * Every CUDA kernel against its twin, on the host: random shapes, types, alignments, ragged ends, orders of threads.
  *
- * <p>This shows that the kernels' logic is right. What only a device shows (registers, real races between warps, its
- * arithmetic's last bit) is left to a device.
+ * <p>This shows that the kernels' logic is right, and that a comparison notices mistakes. What only a device shows
+ * (registers, real races between warps, its arithmetic's last bit) {@link CudaKernelsOnDeviceTest} shows by the same
+ * comparisons.
  */
 @NullMarked
 // One instance: compiling the kernels takes longer than most comparisons.
@@ -58,115 +61,10 @@ class CudaKernelsTest {
         return compiled;
     }
 
-    private void compare(Consumer<Trial> check) {
-        compare(device(), check);
-    }
-
-    private void compare(CudaOnHost kernels, Consumer<Trial> check) {
-        Random seeds = new Random(seed);
-        for (int round = 0; round < ROUNDS; round++) {
-            long trialSeed = seeds.nextLong();
-            ElementType type = round % 2 == 0 ? ElementType.F32 : ElementType.BF16;
-            try {
-                check.accept(new Trial(kernels, new Random(trialSeed), type));
-            } catch (AssertionError e) {
-                throw new AssertionError(
-                        "-Dcrescendo.seed=" + seed + ", round " + round + ", " + type + ": " + e.getMessage(), e);
-            }
-        }
-    }
-
-    @Test
-    void updates() {
-        compare(UpdateCheck::rules);
-    }
-
-    @Test
-    void layerwiseUpdates() {
-        compare(LayerwiseCheck::rules);
-    }
-
-    @Test
-    void clipping() {
-        compare(LayerwiseCheck::clipping);
-    }
-
-    @Test
-    void gradientSums() {
-        compare(UpdateCheck::gradientSum);
-    }
-
-    @Test
-    void ghostNormForward() {
-        compare(GhostNormCheck::forward);
-    }
-
-    @Test
-    void ghostNormGradient() {
-        compare(GhostNormCheck::gradient);
-    }
-
-    @Test
-    void crossEntropy() {
-        compare(LossCheck::crossEntropy);
-    }
-
-    @Test
-    void sumsOfLossAndHits() {
-        compare(LossCheck::takeSums);
-    }
-
-    @Test
-    void gather() {
-        compare(DataCheck::gather);
-        compare(DataCheck::beginStep);
-    }
-
-    @Test
-    void elementwise() {
-        compare(PointwiseCheck::elementwise);
-        compare(PointwiseCheck::difference);
-    }
-
-    @Test
-    void bias() {
-        compare(PointwiseCheck::bias);
-    }
-
-    @Test
-    void dropout() {
-        compare(PointwiseCheck::dropout);
-    }
-
-    @Test
-    void concat() {
-        compare(PointwiseCheck::concat);
-    }
-
-    @Test
-    void layouts() {
-        compare(PointwiseCheck::layouts);
-    }
-
-    @Test
-    void convolution() {
-        compare(ConvolutionCheck::convolution);
-    }
-
-    @Test
-    void fewChannels() {
-        compare(ConvolutionCheck::fewChannels);
-    }
-
-    @Test
-    void margins() {
-        compare(ConvolutionCheck::margins);
-        compare(ConvolutionCheck::narrowGradients);
-    }
-
-    @Test
-    void pooling() {
-        compare(PoolingCheck::pooling);
+    @ParameterizedTest
+    @EnumSource
+    void agrees(Comparison comparison) {
+        Comparison.compare(comparison.check, device(), seed, ROUNDS);
     }
 
     /** One wrong constant, comparison or index per kernel, and the comparison that must notice it. */
@@ -362,7 +260,8 @@ class CudaKernelsTest {
     }
 
     private void requireNoticed(CudaOnHost wrong, String what, Consumer<Trial> check) {
-        AssertionError noticed = assertThrows(AssertionError.class, () -> compare(wrong, check), what);
+        AssertionError noticed =
+                assertThrows(AssertionError.class, () -> Comparison.compare(check, wrong, seed, ROUNDS), what);
         assertTrue(String.valueOf(noticed.getMessage()).contains("crescendo.seed"), what);
     }
 
@@ -393,8 +292,9 @@ class CudaKernelsTest {
         });
         assertTrue(String.valueOf(asleep.getMessage()).contains("only a cooperative launch"), asleep.getMessage());
         DeviceBuffer turn = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        AssertionError locked =
-                assertThrows(AssertionError.class, () -> trial.launchTogether("probe_deadlock", 3, 1, turn));
+        AssertionError locked = assertThrows(
+                AssertionError.class,
+                () -> trial.launchTogether("probe_deadlock", new Grids.Teams(new Grid(3, 1), 0), turn));
         String all = String.valueOf(locked.getMessage());
         assertTrue(all.contains("wait for each other"), all);
         assertTrue(all.contains("block (0, 0, 0)") && all.contains("block (2, 0, 0)"), all);
@@ -403,7 +303,7 @@ class CudaKernelsTest {
         Arrays.setAll(sums, i -> 5 * numbers[i] + 1 + 4 + 9 + 16); // each block has shared memory of its own
         DeviceBuffer sum = trial.written(ElementType.I32, new double[numbers.length]);
         DeviceBuffer word = new DeviceBuffer(ElementType.I32, 1, 0).zero();
-        trial.launchTogether("probe_turns", 5, 1, sum, x, word);
+        trial.launchTogether("probe_turns", new Grids.Teams(new Grid(5, 1), 0), sum, x, word);
         Trial.closeFloats("sums by turns", sums, sum, 0);
 
         DeviceBuffer z = trial.buffer(ElementType.I32, numbers.length);

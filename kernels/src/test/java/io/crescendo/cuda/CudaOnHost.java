@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 
 /** The kernels compiled by g++ for the host, and launched by name. */
 @NullMarked
-final class CudaOnHost implements AutoCloseable {
+final class CudaOnHost implements KernelLauncher {
     static final Path SOURCES = Path.of("src", "main", "cuda");
     private static final Path EMULATION = Path.of("src", "test", "cuda");
 
@@ -136,25 +136,19 @@ final class CudaOnHost implements AutoCloseable {
         }
     }
 
-    /**
-     * Launches a kernel and looks at the guard zones of its buffers.
-     *
-     * @param seed draws the order of blocks and threads
-     * @param arguments a DeviceBuffer or null for a pointer; Integer, Long, Float for the like; long[] for a structure
-     */
-    void launch(long seed, String kernel, int gridX, int gridY, int threads, @Nullable Object... arguments) {
-        launch(seed, false, kernel, gridX, gridY, threads, arguments);
+    @Override
+    public void launch(long order, String kernel, Grid grid, @Nullable Object... arguments) {
+        launch(order, false, kernel, grid, arguments);
     }
 
-    /** The same, cooperatively or not. */
-    void launch(
-            long seed,
-            boolean together,
-            String kernel,
-            int gridX,
-            int gridY,
-            int threads,
-            @Nullable Object... arguments) {
+    /** Shared memory is as large as it may be, always. */
+    @Override
+    public void launchTogether(long order, String kernel, Grids.Teams teams, @Nullable Object... arguments) {
+        launch(order, true, kernel, teams.grid(), arguments);
+    }
+
+    private void launch(long order, boolean together, String kernel, Grid grid, @Nullable Object... given) {
+        Object[] arguments = KernelLauncher.resolved(DeviceBuffer::address, given);
         long[] addresses = new long[arguments.length];
         int words = 0;
         for (Object argument : arguments) {
@@ -171,10 +165,6 @@ final class CudaOnHost implements AutoCloseable {
                     values.setFloat(at, number);
                 } else if (argument instanceof Long number) {
                     values.setLong(at, number);
-                } else if (argument instanceof DeviceBuffer buffer) {
-                    values.setLong(at, buffer.address());
-                } else if (argument == null) {
-                    values.setLong(at, 0);
                 } else if (argument instanceof long[] structure) {
                     values.write(at, structure, 0, structure.length);
                 } else {
@@ -186,17 +176,15 @@ final class CudaOnHost implements AutoCloseable {
             }
             pointers.write(0, addresses, 0, addresses.length);
             String error = launch.invokeString(
-                    new Object[] {kernel, gridX, gridY, threads, pointers, arguments.length, seed, together ? 1 : 0},
+                    new Object[] {
+                        kernel, grid.x(), grid.y(), Trial.THREADS, pointers, arguments.length, order, together ? 1 : 0
+                    },
                     false);
             if (error == null || !error.isEmpty()) {
                 throw new AssertionError(kernel + ": " + error);
             }
         }
-        for (int i = 0; i < arguments.length; i++) {
-            if (arguments[i] instanceof DeviceBuffer buffer && !buffer.guardsHold()) {
-                throw new AssertionError(kernel + " wrote outside argument " + i + ", " + buffer);
-            }
-        }
+        KernelLauncher.requireGuards(kernel, given);
     }
 
     @Override

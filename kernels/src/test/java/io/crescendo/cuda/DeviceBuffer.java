@@ -2,6 +2,9 @@ package io.crescendo.cuda;
 
 import com.sun.jna.Memory;
 import com.sun.jna.Pointer;
+import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.function.ToLongFunction;
 import org.jspecify.annotations.NullMarked;
 
 /**
@@ -20,6 +23,8 @@ final class DeviceBuffer {
     private final long offset;
     private final ElementType type;
     private final int count;
+    /** Whose addresses it holds. */
+    private List<DeviceBuffer> pointees = List.of();
 
     /** {@code count} poisoned elements, {@code misaligned} elements behind an aligned address. */
     DeviceBuffer(ElementType type, int count, int misaligned) {
@@ -33,8 +38,32 @@ final class DeviceBuffer {
         offset = aligned - Pointer.nativeValue(memory) + (long) misaligned * type.bytes;
     }
 
+    /** An array of pointers; a launch writes them. */
+    static DeviceBuffer pointersTo(DeviceBuffer... pointees) {
+        DeviceBuffer pointers = new DeviceBuffer(ElementType.I64, pointees.length, 0);
+        pointers.pointees = List.of(pointees);
+        return pointers;
+    }
+
+    void writeAddresses(ToLongFunction<DeviceBuffer> address) {
+        if (!pointees.isEmpty()) {
+            writeLongs(pointees.stream().mapToLong(address).toArray());
+        }
+    }
+
+    /** Of the first element. */
     long address() {
-        return Pointer.nativeValue(memory) + offset;
+        return start() + offset;
+    }
+
+    /** Of the guard zone before it. */
+    long start() {
+        return Pointer.nativeValue(memory);
+    }
+
+    /** All of it, guard zones included. */
+    ByteBuffer bytes() {
+        return memory.getByteBuffer(0, memory.size());
     }
 
     int count() {

@@ -150,7 +150,7 @@ final class GhostNormCheck {
                 arguments.add(1, output);
             }
             String kernel = trial.named(added ? "ghost_norm_forward_add" : "ghost_norm_forward");
-            trial.launchTogether(kernel, teams, members, arguments.toArray());
+            trial.launchTogether(kernel, new Grids.Teams(new Grid(teams, members), kept), arguments.toArray());
             requireZero(tickets);
             Trial.closeFloats("mean of " + this, twin.of(op.mean()), means, tolerance);
             Trial.closeFloats("variance of " + this, twin.of(op.variance()), variances, 2e-5 + tolerance);
@@ -295,8 +295,7 @@ final class GhostNormCheck {
             }
             trial.launchTogether(
                     trial.named("ghost_norm_backward"),
-                    teams,
-                    members,
+                    new Grids.Teams(new Grid(teams, members), kept),
                     input,
                     gradient,
                     scales,

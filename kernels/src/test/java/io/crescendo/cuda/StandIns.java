@@ -45,6 +45,8 @@ final class StandIns {
             "-Wno-unknown-pragmas",
             "-fPIC");
 
+    static final int SHARED_BYTES_OF_MULTIPROCESSOR = 81; // an attribute
+
     /** What a function without a stand-in answers, for each library: its own "not supported". */
     private static final Map<CudaLibrary, Integer> NOT_SUPPORTED =
             Map.of(CudaLibrary.DRIVER, 801, CudaLibrary.NVRTC, 11, CudaLibrary.CUBLAS, 15, CudaLibrary.CUDNN, 3000);
@@ -127,13 +129,17 @@ final class StandIns {
         return function(CudaLibrary.DRIVER, name);
     }
 
-    /** Forgets orders, counts, problems and leaks, and goes back to lazy work, 2 GiB of memory and loud problems. */
+    /**
+     * Forgets orders, counts, problems and leaks, and goes back to lazy work, 2 GiB of memory, the attributes that
+     * tests change and loud problems.
+     */
     void reset() {
         driver("standin_reset").invokeVoid(new Object[0]);
         schedule(Schedule.LAZY, 1);
         memory(2L << 30);
         attribute(75, 9); // compute capability
         attribute(102, 1); // maps memory
+        attribute(SHARED_BYTES_OF_MULTIPROCESSOR, 228 << 10);
         wrongEngine(-1, WrongEngine.MISCOUNTS);
         driver("standin_peak").invokeLong(new Object[] {1});
     }

@@ -6,7 +6,7 @@ import org.jspecify.annotations.Nullable;
 
 /** One comparison of a kernel with its twin: random numbers, buffers, launches, and what counts as equal. */
 @NullMarked
-record Trial(CudaOnHost device, Random random, ElementType type) {
+record Trial(KernelLauncher device, Random random, ElementType type) {
     static final int THREADS = 256;
     private static final double BF16_ROUNDING = 0x1p-8; // half a unit in the last place is at most 2^-9 of the number
 
@@ -70,12 +70,12 @@ record Trial(CudaOnHost device, Random random, ElementType type) {
     }
 
     void launchGrid(String kernel, int gridX, int gridY, @Nullable Object... arguments) {
-        device.launch(random.nextLong(), kernel, gridX, gridY, THREADS, arguments);
+        device.launch(random.nextLong(), kernel, new Grid(gridX, gridY), arguments);
     }
 
     /** A cooperative launch: all blocks are alive at once, and may wait for each other. */
-    void launchTogether(String kernel, int gridX, int gridY, @Nullable Object... arguments) {
-        device.launch(random.nextLong(), true, kernel, gridX, gridY, THREADS, arguments);
+    void launchTogether(String kernel, Grids.Teams teams, @Nullable Object... arguments) {
+        device.launchTogether(random.nextLong(), kernel, teams, arguments);
     }
 
     /** Compares activations: within the tolerance, and the rounding of their type. */

@@ -217,7 +217,6 @@ final class UpdateCheck {
         double[] norms = new double[parts + 1];
         double[] weights = trial.floats(parts);
         DeviceBuffer[] buffers = new DeviceBuffer[parts];
-        long[] addresses = new long[parts];
         for (int k = 0; k < parts; k++) {
             double[] part = trial.activations(count);
             for (int i = 0; i < count; i++) {
@@ -225,7 +224,6 @@ final class UpdateCheck {
                 norms[k] += part[i] * part[i];
             }
             buffers[k] = whole ? new DeviceBuffer(trial.type(), count, 0).write(part) : trial.written(part);
-            addresses[k] = buffers[k].address();
         }
         norms[parts] = Arrays.stream(expected).map(x -> x * x).sum();
 
@@ -237,14 +235,7 @@ final class UpdateCheck {
         }
         DeviceBuffer flag = new DeviceBuffer(ElementType.I32, 1, 0).zero();
         int blocks = trial.between(1, 5);
-        double[] measured = sum(
-                trial,
-                blocks,
-                sum,
-                new DeviceBuffer(ElementType.I64, parts, 0).writeLongs(addresses),
-                weights,
-                accumulate,
-                flag);
+        double[] measured = sum(trial, blocks, sum, DeviceBuffer.pointersTo(buffers), weights, accumulate, flag);
         // One rounding per part of a sum that is no larger than some tens.
         Trial.closeFloats("sum of " + parts + " parts of " + count, expected, sum, 1e-6 * (parts + 1) * 4);
         for (int k = 0; k <= parts; k++) {
@@ -257,7 +248,7 @@ final class UpdateCheck {
             throw new AssertionError("finite gradients were called not finite");
         }
         for (int k = 0; k < parts; k++) {
-            DeviceBuffer one = new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(addresses[k]);
+            DeviceBuffer one = DeviceBuffer.pointersTo(buffers[k]);
             double[] alone = sum(trial, blocks, again, one, new double[] {weights[k]}, accumulate || k > 0, flag);
             // More parts than the compiler knows are added in another order.
             boolean last = k == parts - 1;
@@ -272,14 +263,7 @@ final class UpdateCheck {
         double[] broken = buffers[0].read();
         broken[bad] = trial.random().nextBoolean() ? Double.NaN : Double.POSITIVE_INFINITY;
         buffers[0].write(broken);
-        sum(
-                trial,
-                blocks,
-                again,
-                new DeviceBuffer(ElementType.I64, 1, 0).writeLongs(addresses[0]),
-                new double[] {1},
-                false,
-                flag);
+        sum(trial, blocks, again, DeviceBuffer.pointersTo(buffers[0]), new double[] {1}, false, flag);
         if (flag.read()[0] != 1) {
             throw new AssertionError("element " + bad + " is " + broken[bad] + ", but no flag was raised");
         }

@@ -87,12 +87,20 @@ class GpuBenchTest {
         Files.writeString(folder.resolve("parts.tsv"), "tests\tFAILED\t7\n", StandardOpenOption.APPEND);
         Files.createDirectories(folder.resolve("tests"));
         Files.writeString(folder.resolve("tests/classes.tsv"), "ATest\tpassed\t2\nBTest\tout of time\t5\n");
+        Files.writeString(folder.resolve("parts.tsv"), "sanitizer\tpassed\t90\n", StandardOpenOption.APPEND);
+        Files.createDirectories(folder.resolve("sanitizer"));
+        Files.writeString(
+                folder.resolve("sanitizer/classes.tsv"),
+                "ATest under memcheck\tpassed, 3 tests\t40\nBTest under racecheck\tracecheck complains\t50\n");
         Files.createDirectories(folder.resolve("profile"));
         Files.writeString(folder.resolve("profile/128-bf16.txt"), "a step takes 3 ms\n\nConv2d 2 ms\n");
         Files.writeString(folder.resolve("kernels.log"), "noise\nKernels alone on x\n| kernel |\n|---|\n| adam |\n");
         String text = TableCommand.text(folder);
         assertTrue(text.contains("\n\nKernels alone on x\n\n| kernel |\n|---|\n| adam |\n"), text);
         assertTrue(text.contains("0 skipped; BTest: out of time |"), text);
+        assertTrue(
+                text.contains("; ATest under memcheck: passed, 3 tests; BTest under racecheck: racecheck complains |"),
+                text);
         assertTrue(text.contains("```\na step takes 3 ms\nConv2d 2 ms\n```"), text);
         assertTrue(text.contains("| info | passed | 3 |") && text.contains("| curves | out of time | 100 |"), text);
     }
