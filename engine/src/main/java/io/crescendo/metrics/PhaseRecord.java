@@ -7,7 +7,7 @@ import java.util.List;
  *
  * @param update updates made before it
  * @param epoch epochs seen before it
- * @param batch samples per update
+ * @param batch samples per update; fewer than scheduled where the ragged end of an epoch begins the phase
  * @param sizes samples of each of its micro-batches, in running order, the largest first
  * @param recomputation what is computed twice in each to save memory, {@code none} where nothing is; see
  *     {@link io.crescendo.memory.Recomputation}

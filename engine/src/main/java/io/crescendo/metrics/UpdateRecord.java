@@ -11,7 +11,7 @@ package io.crescendo.metrics;
  * @param microBatches how many of them made up the batch
  * @param learningRate ε
  * @param momentum m
- * @param noiseScale g = εN/(B(1−m)), B being the scheduled batch
+ * @param noiseScale g = εN/(B(1−m)), B being the samples in this update
  * @param loss mean training loss over the batch, before the update
  * @param accuracy share of the batch that was classified correctly, before the update
  * @param nanos wall time of the update, data loading included

@@ -175,7 +175,7 @@ final class PendingUpdates {
                 update.microBatches,
                 update.planned.phase().learningRate(),
                 update.planned.phase().momentum(),
-                update.planned.phase().noiseScale(samplesPerEpoch).approximate(),
+                update.planned.noiseScale(samplesPerEpoch).approximate(),
                 loss,
                 (double) sums.hits() / batch,
                 nanos,

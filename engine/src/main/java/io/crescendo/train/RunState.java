@@ -2,6 +2,7 @@ package io.crescendo.train;
 
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.GradientNoiseMean;
+import io.crescendo.schedule.PlannedUpdate;
 import io.crescendo.schedule.Progress;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -41,15 +42,15 @@ record RunState(
     /**
      * What makes a phase another one.
      *
-     * @param batch samples per update, 0 before the first phase
+     * @param batch scheduled samples per update, 0 before the first phase
      * @param pieces its micro-batches and what they recompute; empty where an earlier version did not write it down
      */
     record Announced(int batch, String pieces) {
         static final Announced NOTHING = new Announced(0, "");
 
-        static Announced of(Step step) {
+        static Announced of(PlannedUpdate planned, Step step) {
             return new Announced(
-                    step.batch(),
+                    Math.toIntExact(planned.phase().batch()),
                     step.sizes() + " recomputing " + step.recomputation().name());
         }
     }

@@ -184,8 +184,9 @@ public final class Trainer implements AutoCloseable {
             long updateStarted = System.nanoTime();
             PlannedUpdate planned = plan.nextUpdate(progress);
             Step step = steps.forBatch(Math.toIntExact(planned.samples()));
-            RunState.Announced present = RunState.Announced.of(step);
-            boolean switched = announced.batch() == 0 || (!planned.ragged() && !present.equals(announced));
+            RunState.Announced present = RunState.Announced.of(planned, step);
+            // The ragged end of an epoch is announced only where it is all there is of a scheduled batch, or its first.
+            boolean switched = planned.ragged() ? present.batch() != announced.batch() : !present.equals(announced);
             if (switched) {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
                 announced = present;
@@ -337,7 +338,7 @@ public final class Trainer implements AutoCloseable {
                 options.ghostBatch(),
                 planned.phase().learningRate(),
                 planned.phase().momentum(),
-                planned.phase().noiseScale(plan.samplesPerEpoch()).approximate(),
+                planned.noiseScale(plan.samplesPerEpoch()).approximate(),
                 step.workspaceBytes(),
                 step.prepareNanos(),
                 switchNanos);

@@ -146,9 +146,30 @@ class TrainerTest {
             assertTrue(
                     run.summary.trainLoss() < run.updates.get(0).loss(),
                     "loss went from " + run.updates.get(0).loss() + " to " + run.summary.trainLoss());
+            for (UpdateRecord update : run.updates) {
+                double noiseScale = update.learningRate() * TRAINING.size() / (update.batch() * (1 - 0.9));
+                assertEquals(noiseScale, update.noiseScale(), 1e-12 * noiseScale, "of the samples it really has");
+            }
             long samples = run.updates.stream().mapToLong(UpdateRecord::batch).sum();
             assertTrue(ragged == RaggedEpoch.DROP ? samples < 360 : samples == 360, ragged + " trained on " + samples);
         }
+    }
+
+    /** The last 2 of 90 samples fill no batch of 8, and the batch grows just before them and again just behind. */
+    @Test
+    void aPhaseOfOneRaggedUpdateIsAnnounced() {
+        TrainingPlan plan = TrainingPlan.of(
+                        Schedule.staircase(0.1, 1.0 / 4, 0.97, 1), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
+                .forEpochs(2, TRAINING.size())
+                .ragged(RaggedEpoch.KEEP)
+                .growBatchInstead(40);
+        Run run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
+        assertEquals(
+                List.of(8, 2, 40), run.phases.stream().map(PhaseRecord::batch).toList());
+        assertEquals(
+                List.of(0L, 11L, 12L),
+                run.phases.stream().map(PhaseRecord::update).toList());
+        assertEquals(run.updates.get(11).noiseScale(), run.phases.get(1).noiseScale());
     }
 
     @Test

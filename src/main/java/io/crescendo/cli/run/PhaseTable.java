@@ -106,6 +106,14 @@ public final class PhaseTable {
                     : gradientNoise.get(gradientNoise.size() - 1).mean();
         }
 
+        /** Without the ragged ends of epochs, whose noise scale is no part of the schedule. */
+        Phase whole() {
+            return new Phase(
+                    start,
+                    updates.stream().filter(u -> u.batch() == start.batch()).toList(),
+                    gradientNoise);
+        }
+
         /** Samples of all updates by the time they took, the switch excluded; NaN without updates. */
         public double imagesPerSecond() {
             double samples = updates.stream().mapToDouble(UpdateRecord::batch).sum();
@@ -143,7 +151,7 @@ public final class PhaseTable {
                 Integer.toString(start.ghostBatch()),
                 range(start.learningRate(), phase, UpdateRecord::learningRate),
                 range(start.momentum(), phase, UpdateRecord::momentum),
-                range(start.noiseScale(), phase, UpdateRecord::noiseScale),
+                range(start.noiseScale(), phase.whole(), UpdateRecord::noiseScale),
                 String.format(Locale.ROOT, "%,d", phase.updates().size()),
                 Double.isNaN(phase.imagesPerSecond())
                         ? "-"

@@ -45,6 +45,20 @@ class PhaseTableTest {
     }
 
     @Test
+    void theNoiseScaleOfARaggedEndIsNotThePhases() throws IOException {
+        RunLog log = log("""
+                {'type':'phase','update':0,'batch':8,'sizes':[8],'noiseScale':10}
+                {'type':'update','update':1,'batch':8,'noiseScale':10}
+                {'type':'update','update':2,'batch':2,'noiseScale':40}
+                {'type':'phase','update':2,'batch':4,'sizes':[4],'noiseScale':20}
+                {'type':'update','update':3,'batch':4,'noiseScale':20}
+                """);
+        assertEquals("10", cell(log, 0, "noise scale"));
+        assertEquals("20", cell(log, 1, "noise scale"));
+        assertEquals("2", cell(log, 0, "updates"));
+    }
+
+    @Test
     void recomputationRefusedMemoryAndResumptionsAreShown() throws IOException {
         RunLog log = log("""
                 {'type':'phase','update':0,'batch':800,'microBatch':400,'sizes':[400,400],'recomputation':'activations'}
