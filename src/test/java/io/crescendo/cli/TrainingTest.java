@@ -74,6 +74,35 @@ class TrainingTest {
     }
 
     @Test
+    void whatIsUnwiseAboutAPlanIsSaidWhereItIsPaidFor() throws IOException {
+        Path config = Files.writeString(folder.resolve("coarse.yaml"), "quantum: 1000\n");
+        List<String> common = List.of(
+                "--preset",
+                "fashion-mini-quick",
+                "--config",
+                config.toString(),
+                "--device",
+                device(),
+                "--epochs",
+                "0.02");
+        String never = "the batch never grows, because no multiple of the quantum 1000 lies above";
+        for (String command : List.of("train", "compare")) {
+            List<String> arguments = new ArrayList<>(
+                    List.of(command, "--out", folder.resolve(command).toString()));
+            arguments.addAll(common);
+            if (command.equals("train")) {
+                arguments.addAll(List.of("--schedule", "increasing"));
+            }
+            Run run = Run.of(arguments.toArray(String[]::new));
+            assertEquals(0, run.status(), run.err());
+            String label = command.equals("train") ? "note: " : "note, hybrid and increasing: ";
+            assertTrue(run.out().contains(label + never), run.out());
+            String report = Files.readString(folder.resolve(command).resolve("report.html"));
+            assertTrue(report.contains("note: " + never), command);
+        }
+    }
+
+    @Test
     void theGradientNoiseScaleIsRecordedWhereItIsAskedFor() throws IOException {
         Path out = folder.resolve("noise");
         Run run = Run.of(

@@ -323,7 +323,7 @@ public final class TrainingPlan {
 
     /** What is allowed but unwise about this plan, one sentence each; empty if nothing is. */
     public List<String> warnings() {
-        return PlanWarnings.of(table(), conversion.grows());
+        return PlanWarnings.of(table(), conversion, Conversion.decays(learningRate), epochs());
     }
 
     // ---- What the plan was told

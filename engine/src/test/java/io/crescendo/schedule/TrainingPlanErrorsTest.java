@@ -148,6 +148,41 @@ class TrainingPlanErrorsTest {
         assertTrue(message.contains("forEpochs"), message);
     }
 
+    private static List<String> growing(Schedule learningRate, long cap, long quantum) {
+        return TrainingPlan.of(learningRate, batch(32), momentum(0.9))
+                .forEpochs(5, 8000)
+                .quantum(quantum)
+                .growBatchInstead(cap)
+                .warnings();
+    }
+
+    @Test
+    void aBatchThatNeverGrowsSaysWhy() {
+        Schedule steps = Schedule.staircase(0.1, 0.2, 2, 3);
+        assertEquals(List.of(), growing(steps, 800, 32));
+        assertEquals(
+                List.of("the batch never grows, because no multiple of the quantum 1000 lies above the first batch of"
+                        + " 32 and not above the cap of 800"),
+                growing(steps, 800, 1000));
+        assertEquals(List.of("the batch never grows, because its cap is the first batch, 32"), growing(steps, 32, 1));
+        assertEquals(
+                List.of("the batch never grows, because the learning rate falls too little for a larger multiple of"
+                        + " the quantum 32"),
+                growing(Schedule.staircase(0.1, 0.9, 2), 800, 32));
+        String never = "the batch never grows, because the learning rate never falls below what it was before, in the 5"
+                + " epochs of training";
+        assertEquals(List.of(never), growing(Schedule.constant(0.1), 800, 1));
+        assertEquals(List.of(never), growing(Schedule.staircase(0.1, 2, 2), 800, 1));
+        assertEquals(List.of(never), growing(Schedule.warmUp(0.001, 4, steps), 800, 1));
+        assertEquals(
+                List.of("the learning rate's step at epoch 7 never comes: it is behind the end at epoch 5", never),
+                growing(Schedule.staircase(0.1, 0.2, 7), 800, 1));
+        assertEquals(List.of(), growing(Schedule.cosine(0.1, 0.01, 5), 800, 1));
+        // Only the growth that was asked for is missed.
+        TrainingPlan decaying = TrainingPlan.of(Schedule.constant(0.1), batch(32), momentum(0.9));
+        assertEquals(List.of(), decaying.forEpochs(5, 8000).warnings());
+    }
+
     @Test
     void unwisePlansAreWarnedAboutAndOthersAreNot() {
         assertEquals(List.of(), plan(50_000).warnings());

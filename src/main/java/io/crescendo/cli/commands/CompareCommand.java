@@ -13,6 +13,7 @@ import io.crescendo.cli.run.Screen;
 import io.crescendo.cli.run.SummaryFile;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.train.NonFiniteLossException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -87,7 +88,7 @@ public final class CompareCommand implements Callable<Integer> {
                 ? List.of(first.seed())
                 : stated.stream().distinct().toList();
         Experiment experiment = options.experiment(first, resume == null ? null : Machine.last(resume));
-        Map<String, String> plans = plans(source, experiment);
+        Map<String, TrainingPlan> plans = plans(source, experiment);
         Path folder = resume != null ? resume : options.directory(first);
         if (resume == null) {
             Files.writeString(folder.resolve("config.yaml"), Resumption.seedsLine(each) + first.toYaml());
@@ -98,6 +99,7 @@ public final class CompareCommand implements Callable<Integer> {
         out.println(experiment.machine().text());
         out.println("files go to " + folder);
         options.notes().forEach(out::println);
+        warnings(plans).forEach((warning, labels) -> out.println("note, " + labels + ": " + warning));
         out.println();
         out.flush();
         List<RunSummary> summaries = new ArrayList<>();
@@ -152,16 +154,26 @@ public final class CompareCommand implements Callable<Integer> {
                 out.flush();
                 return 130;
             }
-            Results.write(folder, RunLog.below(folder), first.description(), plans, out, Commands.err(spec));
+            Map<String, String> texts = new LinkedHashMap<>();
+            plans.forEach((label, plan) -> texts.put(label, Results.text(plan)));
+            Results.write(folder, RunLog.below(folder), first.description(), texts, out, Commands.err(spec));
         }
         return diverged.isEmpty() ? 0 : UserError.FAILURE;
     }
 
-    private static Map<String, String> plans(ConfigSource source, Experiment experiment) {
-        Map<String, String> plans = new LinkedHashMap<>();
+    /** Each with the schedules that it is about. */
+    private static Map<String, String> warnings(Map<String, TrainingPlan> plans) {
+        Map<String, String> warnings = new LinkedHashMap<>();
+        plans.forEach((label, plan) -> plan.warnings()
+                .forEach(warning -> warnings.merge(warning, label, (before, more) -> before + " and " + more)));
+        return warnings;
+    }
+
+    private static Map<String, TrainingPlan> plans(ConfigSource source, Experiment experiment) {
+        Map<String, TrainingPlan> plans = new LinkedHashMap<>();
         for (PlanVariant variant : PlanVariant.values()) {
             try {
-                plans.put(variant.label(), experiment.plan(variant).table().text());
+                plans.put(variant.label(), experiment.plan(variant));
             } catch (IllegalArgumentException e) {
                 throw UserError.usage(source.origin() + ", schedule " + variant.label() + ": " + e.getMessage(), e);
             }

@@ -72,7 +72,7 @@ public final class PlotCommand implements Callable<Integer> {
         Long samples = run.trainingSamples();
         for (PlanVariant variant : PlanVariant.values()) {
             if (samples != null && runs.stream().anyMatch(log -> log.schedule().equals(variant.label()))) {
-                plans.put(variant.label(), run.plan(variant, samples).table().text());
+                plans.put(variant.label(), Results.text(run.plan(variant, samples)));
             }
         }
         return plans;

@@ -5,6 +5,7 @@ import io.crescendo.cli.figures.Figure;
 import io.crescendo.cli.figures.FigureFiles;
 import io.crescendo.cli.report.Report;
 import io.crescendo.cli.run.RunLog;
+import io.crescendo.schedule.TrainingPlan;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -16,6 +17,13 @@ import org.jspecify.annotations.Nullable;
 /** Draws recorded runs, writes their report and says where everything is. */
 final class Results {
     private Results() {}
+
+    /** A plan's table, and below it what is unwise about the plan. */
+    static String text(TrainingPlan plan) {
+        StringBuilder text = new StringBuilder(plan.table().text());
+        plan.warnings().forEach(warning -> text.append("\nnote: ").append(warning));
+        return text.toString();
+    }
 
     /**
      * Writes figures and report into a folder.

@@ -12,8 +12,8 @@ import io.crescendo.cli.run.RunLog;
 import io.crescendo.cli.run.Screen;
 import io.crescendo.cli.run.SummaryFile;
 import io.crescendo.metrics.RunSummary;
-import io.crescendo.schedule.PlanTable;
 import io.crescendo.schedule.PlanVariant;
+import io.crescendo.schedule.TrainingPlan;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -76,11 +76,11 @@ public final class TrainCommand implements Callable<Integer> {
         RunConfig run = source.load();
         Experiment experiment = options.experiment(run, resumption == null ? null : Machine.last(resumption.folder()));
         PlanVariant variant = run.variant();
-        PlanTable plan = plan(source, experiment, variant);
+        TrainingPlan plan = plan(source, experiment, variant);
         Path folder = resumption != null ? resumption.folder() : options.directory(run);
         PrintWriter out = Commands.out(spec);
         out.println(run.name() + ", " + variant.label());
-        out.println(plan.text());
+        out.println(Results.text(plan));
         out.println(experiment.machine().text());
         out.println("files go to " + folder);
         options.notes().forEach(out::println);
@@ -112,16 +112,16 @@ public final class TrainCommand implements Callable<Integer> {
                     folder,
                     RunLog.below(folder),
                     run.description(),
-                    Map.of(variant.label(), plan.text()),
+                    Map.of(variant.label(), Results.text(plan)),
                     out,
                     Commands.err(spec));
         }
         return 0;
     }
 
-    private static PlanTable plan(ConfigSource source, Experiment experiment, PlanVariant variant) {
+    private static TrainingPlan plan(ConfigSource source, Experiment experiment, PlanVariant variant) {
         try {
-            return experiment.plan(variant).table();
+            return experiment.plan(variant);
         } catch (IllegalArgumentException e) {
             throw UserError.usage(source.origin() + ", schedule " + variant.label() + ": " + e.getMessage(), e);
         }
