@@ -81,6 +81,9 @@ class BadInputTest {
                 Arguments.of(
                         "learningRate: {schedule: staircase, initial: 1, factr: 2}\n",
                         "unknown key 'learningRate.factr'; did you mean 'factor'?"),
+                Arguments.of(
+                        "learningRate: {schedule: constant, initial: 0,03}\n",
+                        "unknown key 'learningRate.03'; numbers are written with a point, as in 0.03"),
                 Arguments.of("momentum: 1.0\n", ":2: momentum must be in [0, 1), but is 1.0"),
                 Arguments.of("momentum: -0.1\n", ":2: momentum must be in [0, 1)"),
                 Arguments.of("momentum:\n", ":2: momentum has no value"),

@@ -179,6 +179,9 @@ public final class ConfigSource {
                     .sorted()
                     .toList();
             return at + "unknown key '" + path(unknown) + "'"
+                    + (unknown.getPropertyName().matches("\\d+")
+                            ? "; numbers are written with a point, as in 0.03"
+                            : "")
                     + Suggestion.didYouMean(unknown.getPropertyName(), known) + "\nKnown here: "
                     + String.join(", ", known);
         }
