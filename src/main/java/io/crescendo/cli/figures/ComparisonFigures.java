@@ -112,7 +112,8 @@ public final class ComparisonFigures {
         if (!throughput.isEmpty()) {
             figures.add(Figure.of(
                     "batch-cost",
-                    "What each phase's batch cost: throughput of training, and memory of the workspace.",
+                    "What each phase's batch cost: throughput of training, and memory of the workspace."
+                            + shownSeeds(trained),
                     List.of(
                             new Panel(
                                     "Throughput against batch",
@@ -148,6 +149,19 @@ public final class ComparisonFigures {
             }
         }
         return curves;
+    }
+
+    /** Which seeds {@link #perBatch} shows where there are others. */
+    private static String shownSeeds(List<RunLog> runs) {
+        List<String> shown = new ArrayList<>();
+        List<String> schedules = new ArrayList<>();
+        for (RunLog run : runs) {
+            if (!schedules.contains(run.schedule())) {
+                schedules.add(run.schedule());
+                shown.add(run.schedule() + " with seed " + run.seed());
+            }
+        }
+        return schedules.size() == runs.size() ? "" : " Shown: " + String.join(", ", shown) + ".";
     }
 
     /** A quantity of each phase against its batch; phases without an update say nothing. One curve per schedule. */

@@ -38,13 +38,24 @@ public final class PhaseTable {
         for (RunLog run : runs) {
             if (!shown.contains(run.schedule())) {
                 shown.add(run.schedule());
+                String label = run.schedule() + shownSeed(runs, run);
                 for (Phase phase : of(run)) {
-                    List<String> cells = cells(run.schedule(), phase);
+                    List<String> cells = cells(label, phase);
                     lines.add(measured ? with(cells, scale(phase.lastNoise())) : cells);
                 }
             }
         }
         return lines;
+    }
+
+    /** Which seed is shown where there are several, in words behind a comma; otherwise nothing. */
+    private static String shownSeed(List<RunLog> runs, RunLog shown) {
+        return runs.stream()
+                                .filter(run -> run.schedule().equals(shown.schedule()))
+                                .count()
+                        > 1
+                ? ", seed " + shown.seed()
+                : "";
     }
 
     private static List<String> with(List<String> cells, String last) {

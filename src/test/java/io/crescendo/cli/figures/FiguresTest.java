@@ -1,10 +1,12 @@
 package io.crescendo.cli.figures;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.RunLog;
 import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.PhaseRecord;
@@ -41,6 +43,18 @@ class FiguresTest {
                 assertTrue(figure.svg().contains(text), () -> text + " in " + figure.name());
             }
         }
+    }
+
+    @Test
+    void ofSeveralSeedsTheOneThatIsShownIsNamed() {
+        List<RunLog> runs = List.of(run("decaying", 1, 60), run("increasing", 2, 7), run("increasing", 3, 9));
+        String caption = ComparisonFigures.of(runs).get(3).caption();
+        assertTrue(caption.endsWith("Shown: decaying with seed 1, increasing with seed 2."), caption);
+        assertFalse(ComparisonFigures.of(runs.subList(0, 2)).get(3).caption().contains("seed"));
+        List<List<String>> cells = PhaseTable.cells(runs);
+        assertEquals(
+                List.of("schedule", "decaying", "decaying", "increasing, seed 2", "increasing, seed 2"),
+                cells.stream().map(line -> line.get(0)).toList());
     }
 
     @Test
