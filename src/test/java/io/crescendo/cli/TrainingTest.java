@@ -352,6 +352,7 @@ class TrainingTest {
         assertEquals(UserError.USAGE, run.status(), run.err());
         assertTrue(run.err().contains("--memory-budget: the memory budget of 1024 bytes"), run.err());
         assertFalse(run.err().contains("\tat ") || run.err().contains("internal error"), run.err());
+        assertFalse(Files.exists(folder.resolve("small")), "nothing that would be in the way of the next try");
         Matcher needed = Pattern.compile("needs (\\d+) bytes \\((\\S+MiB)\\)").matcher(run.err());
         assertTrue(needed.find(), run.err());
         // What it asks for is enough, whichever of the two is given back.

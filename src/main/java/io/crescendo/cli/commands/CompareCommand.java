@@ -89,6 +89,7 @@ public final class CompareCommand implements Callable<Integer> {
                 : stated.stream().distinct().toList();
         Experiment experiment = options.experiment(first, resume == null ? null : Machine.last(resume));
         Map<String, TrainingPlan> plans = plans(source, experiment);
+        experiment.requireMemory(plans.values());
         Path folder = resume != null ? resume : options.directory(first);
         if (resume == null) {
             Files.writeString(folder.resolve("config.yaml"), Resumption.seedsLine(each) + first.toYaml());

@@ -77,6 +77,7 @@ public final class TrainCommand implements Callable<Integer> {
         Experiment experiment = options.experiment(run, resumption == null ? null : Machine.last(resumption.folder()));
         PlanVariant variant = run.variant();
         TrainingPlan plan = plan(source, experiment, variant);
+        experiment.requireMemory(List.of(plan));
         Path folder = resumption != null ? resumption.folder() : options.directory(run);
         PrintWriter out = Commands.out(spec);
         out.println(run.name() + ", " + variant.label());

@@ -16,15 +16,18 @@ import io.crescendo.models.data.Datasets;
 import io.crescendo.nn.Network;
 import io.crescendo.optim.DecayPolicy;
 import io.crescendo.optim.Optimizer;
+import io.crescendo.schedule.PlanRow;
 import io.crescendo.schedule.PlanVariant;
 import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.train.Checkpoint;
 import io.crescendo.train.CheckpointFolder;
+import io.crescendo.train.StepPlanner;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingOptions;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collection;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -100,6 +103,31 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
     /** What a schedule would do. */
     public TrainingPlan plan(PlanVariant variant) {
         return config.plan(variant, data.training().size());
+    }
+
+    /**
+     * Fails where not even the smallest micro-batch fits a stated memory budget, before anything is written.
+     *
+     * @param plans of the schedules that are to be trained
+     */
+    public void requireMemory(Collection<TrainingPlan> plans) {
+        MemoryBudget budget = machine.memoryBudget();
+        if (budget.equals(MemoryBudget.NONE)) {
+            return;
+        }
+        long largest = plans.stream()
+                .flatMap(plan -> plan.table().rows().stream())
+                .mapToLong(PlanRow::batch)
+                .max()
+                .orElse(1);
+        try (Backend backend = Backends.open(machine.device(), machine.backend());
+                StepPlanner planner = new StepPlanner(
+                        backend, network, config.ghostBatch(), config.labelSmoothing(), budget.on(backend))) {
+            planner.evaluationBytes(1);
+            planner.plan(Math.toIntExact(Math.min(config.ghostBatch(), largest)));
+        } catch (MemoryBudgetException e) {
+            throw budget.explained(e);
+        }
     }
 
     /**
