@@ -47,22 +47,29 @@ record Axis(double low, double high, boolean logarithmic) {
         return logarithmic ? low * Math.pow(high / low, share) : low + share * (high - low);
     }
 
-    /** Round values within the range. */
+    /** Round values within the range, two at least. */
     List<Double> ticks() {
+        List<Double> ticks = logarithmic ? ticksPerDecade() : List.of();
+        return ticks.size() < 2 ? evenTicks() : ticks; // less than a decade may lie between two of its ticks
+    }
+
+    private List<Double> ticksPerDecade() {
         List<Double> ticks = new ArrayList<>();
-        if (logarithmic) {
-            double[] steps = high / low > 300 ? new double[] {1} : new double[] {1, 2, 5};
-            for (int power = (int) Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
-                for (double step : steps) {
-                    // By way of text: 2e-4 is nearer to what is meant than 2 * pow(10, -4).
-                    double tick = Double.parseDouble(step + "e" + power);
-                    if (tick >= low && tick <= high) {
-                        ticks.add(tick);
-                    }
+        double[] steps = high / low > 300 ? new double[] {1} : new double[] {1, 2, 5};
+        for (int power = (int) Math.floor(Math.log10(low)); power <= Math.ceil(Math.log10(high)); power++) {
+            for (double step : steps) {
+                // By way of text: 2e-4 is nearer to what is meant than 2 * pow(10, -4).
+                double tick = Double.parseDouble(step + "e" + power);
+                if (tick >= low && tick <= high) {
+                    ticks.add(tick);
                 }
             }
-            return ticks;
         }
+        return ticks;
+    }
+
+    private List<Double> evenTicks() {
+        List<Double> ticks = new ArrayList<>();
         double rough = (high - low) / TICKS;
         double power = Math.pow(10, Math.floor(Math.log10(rough)));
         double step = power * (rough / power > 5 ? 10 : rough / power > 2 ? 5 : rough / power > 1 ? 2 : 1);

@@ -117,6 +117,31 @@ class FiguresTest {
         assertEquals("0.0005", Axis.label(5e-4));
     }
 
+    /** A constant learning rate's axis, and others of less than a decade, lie between two ticks of 1, 2 and 5. */
+    @Test
+    void everyAxisHasTwoTicks() {
+        Panel constant =
+                new Panel("t", "x", "y", false, true, List.of(new Curve("s", List.of(new Curve.Point(0, 0.03)))));
+        List<Double> ticks = Axis.of(constant, false).ticks();
+        assertTrue(ticks.size() >= 2, ticks.toString());
+        long seed = new Random().nextLong();
+        Random random = new Random(seed);
+        for (int round = 0; round < 10_000; round++) {
+            double low = Math.pow(10, random.nextDouble() * 12 - 6);
+            double high = low * 1.15 * 1.15 * Math.pow(10, 4 * Math.pow(random.nextDouble(), 3));
+            Axis axis = new Axis(low, high, random.nextBoolean());
+            String what = "seed " + seed + ": " + axis + " " + axis.ticks();
+            assertTrue(axis.ticks().size() >= 2 && axis.ticks().size() <= 12, what);
+            for (double tick : axis.ticks()) {
+                assertTrue(tick >= low * (1 - 1e-8) && tick <= high * (1 + 1e-8), what);
+            }
+            assertEquals(
+                    axis.ticks().size(),
+                    axis.ticks().stream().map(Axis::label).distinct().count(),
+                    what);
+        }
+    }
+
     /** A run of one epoch per ten updates. */
     private static RunLog run(String schedule, long seed, int count) {
         ObjectNode head = new ObjectMapper().createObjectNode();
