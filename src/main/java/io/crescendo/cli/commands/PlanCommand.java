@@ -200,7 +200,7 @@ public final class PlanCommand implements Callable<Integer> {
             TrainingPlan plan = entry.getValue();
             PlanTable table = plan.table();
             most = Math.max(most, table.updates());
-            List<String> additions = forecast == null ? List.of() : additions(table, forecast);
+            List<String> additions = forecast == null ? List.of() : additions(plan, forecast);
             out.println();
             out.println(variant.label()
                     + (table.updates() < most
@@ -211,14 +211,18 @@ public final class PlanCommand implements Callable<Integer> {
                 String addition = line < additions.size() ? "  " + additions.get(line) : "";
                 out.println("  " + lines.get(line) + addition);
             }
+            if (forecast != null) {
+                forecast.ofPartialBatches(plan).ifPresent(line -> out.println("  " + line));
+            }
             plan.warnings().forEach(warning -> out.println("  note: " + warning));
         }
     }
 
     /** What is said of memory behind the table's lines, its header first. */
-    private static List<String> additions(PlanTable table, MemoryForecast forecast) {
+    private static List<String> additions(TrainingPlan plan, MemoryForecast forecast) {
+        forecast.begin(plan);
         List<String> additions = new ArrayList<>(List.of("micro-batches, workspace"));
-        table.rows().forEach(row -> additions.add(forecast.of(row.batch())));
+        plan.table().rows().forEach(row -> additions.add(forecast.of(row.batch())));
         return additions;
     }
 

@@ -90,7 +90,8 @@ final class Columns {
         return String.join(" + ", terms);
     }
 
+    /** Rounded up, and without separators: a workspace's size is enough when given back as a memory budget. */
     static String mebibytes(long bytes) {
-        return String.format(Locale.ROOT, "%,.1f MiB", bytes / (double) (1 << 20));
+        return String.format(Locale.ROOT, "%.1f MiB", Math.ceil(bytes * 10.0 / (1 << 20)) / 10);
     }
 }

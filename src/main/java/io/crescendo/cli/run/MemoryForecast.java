@@ -5,12 +5,17 @@ import io.crescendo.cli.config.RunConfig;
 import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.memory.WorkspaceReport;
 import io.crescendo.nn.Network;
+import io.crescendo.schedule.PlanRow;
+import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.train.Evaluator;
 import io.crescendo.train.StepPlan;
 import io.crescendo.train.StepPlanner;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -25,6 +30,27 @@ public final class MemoryForecast implements AutoCloseable {
 
     public MemoryForecast(Backend backend, Network network, RunConfig config, long budgetBytes) {
         this.planner = new StepPlanner(backend, network, config.ghostBatch(), config.labelSmoothing(), budgetBytes);
+        if (config.measureGradientNoise() != null) {
+            planner.measureNoise();
+        }
+    }
+
+    /** The batches asked for from now on are this plan's: a smooth plan's batches share their micro-batches. */
+    public void begin(TrainingPlan plan) {
+        planner.cover(plan.batchUses());
+    }
+
+    /**
+     * How one batch will run.
+     *
+     * @throws MemoryBudgetException if not even the smallest micro-batch fits the budget
+     */
+    StepPlan plan(long batch) {
+        StepPlan plan = planner.plan(Math.toIntExact(batch));
+        if (largest == null || plan.workspaceBytes() > largest.workspaceBytes()) {
+            largest = plan;
+        }
+        return plan;
     }
 
     /**
@@ -33,10 +59,7 @@ public final class MemoryForecast implements AutoCloseable {
      * @throws MemoryBudgetException if not even the smallest micro-batch fits the budget
      */
     public String of(long batch) {
-        StepPlan plan = planner.plan(Math.toIntExact(batch));
-        if (largest == null || plan.workspaceBytes() > largest.workspaceBytes()) {
-            largest = plan;
-        }
+        StepPlan plan = plan(batch);
         return Columns.sum(plan.microBatches())
                 + "  "
                 + Columns.mebibytes(plan.workspaceBytes())
@@ -47,6 +70,26 @@ public final class MemoryForecast implements AutoCloseable {
                                 ", recomputing %s (%.0f %% more time)",
                                 plan.recomputation().name(),
                                 100 * plan.recomputation().extraTime()));
+    }
+
+    /** What the batches take that epochs' ends cut short, in one line; empty if a plan has none. */
+    public Optional<String> ofPartialBatches(TrainingPlan plan) {
+        Set<Long> whole = plan.table().rows().stream().map(PlanRow::batch).collect(Collectors.toSet());
+        List<Long> partial = plan.distinctBatches().stream()
+                .filter(batch -> !whole.contains(batch))
+                .sorted()
+                .toList();
+        if (partial.isEmpty()) {
+            return Optional.empty();
+        }
+        long least = partial.get(0);
+        long most = partial.get(partial.size() - 1);
+        long bytes = partial.stream()
+                .mapToLong(batch -> plan(batch).workspaceBytes())
+                .max()
+                .orElseThrow();
+        return Optional.of("partial batches of size " + least + (most == least ? "" : " to " + most) + ": at most "
+                + Columns.mebibytes(bytes));
     }
 
     /** What fills the workspace at its fullest, over all batches asked for, and what evaluation takes. */

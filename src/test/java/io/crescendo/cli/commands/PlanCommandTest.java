@@ -14,6 +14,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -190,6 +192,18 @@ class PlanCommandTest {
         Run tight = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1KiB");
         assertEquals(UserError.USAGE, tight.status());
         assertTrue(tight.err().contains("--memory-budget: the memory budget of 1024"), tight.err());
+    }
+
+    /** The largest workspace is enough for what was planned, as it is printed. */
+    @Test
+    void printedSizesAreBudgets() {
+        String[] plan = {"plan", "--schedule", "increasing", "--device", "reference", "--memory-budget"};
+        String out = Run.of(with(plan, "100GiB")).out();
+        Matcher largest = Pattern.compile("largest workspace: .*?, ([^;]+);").matcher(out);
+        assertTrue(largest.find(), out);
+        Run again = Run.of(with(plan, largest.group(1)));
+        assertEquals(0, again.status(), again.err());
+        assertEquals(out, again.out());
     }
 
     /** Nobody has ImageNet at hand while choosing a device, and its form is known without it. */
