@@ -104,7 +104,9 @@ public record Report(
     private void phases(StringBuilder html) {
         List<List<String>> cells = PhaseTable.cells(runs);
         if (cells.size() > 1) {
-            html.append("<h2>Phases</h2>\n<p>A switch is the time training stood still for a new batch.</p>\n");
+            html.append("<h2>Phases</h2>\n<p>A switch is the time training stood still for a new batch;"
+                    + " behind it stands what the first update, the switch included, took more than the phase's median"
+                    + " update, in updates of the phase before too.</p>\n");
             if (runs.stream().anyMatch(run -> !run.gradientNoise().isEmpty())) {
                 html.append("<p>The noise scale g = εN/(B(1−m)) is what the schedule sets. The gradient noise scale"
                         + " tr Σ/|G|² is measured at the gradients, in samples: a batch far above it gains little."

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.ToDoubleFunction;
+import org.jspecify.annotations.Nullable;
 
 /** What each phase of a run was and cost, for people. */
 public final class PhaseTable {
@@ -25,7 +26,11 @@ public final class PhaseTable {
             "updates",
             "images/s",
             "workspace",
-            "switch");
+            "switch",
+            "first update");
+
+    /** Updates of which the median is not the first. */
+    private static final int LEAST_FOR_A_MEDIAN = 3;
 
     private PhaseTable() {}
 
@@ -39,8 +44,10 @@ public final class PhaseTable {
             if (!shown.contains(run.schedule())) {
                 shown.add(run.schedule());
                 String label = run.schedule() + shownSeed(runs, run);
+                Phase before = null;
                 for (Phase phase : of(run)) {
-                    List<String> cells = cells(label, phase);
+                    List<String> cells = with(cells(label, phase), surplus(phase, before));
+                    before = phase;
                     lines.add(measured ? with(cells, scale(phase.lastNoise())) : cells);
                 }
             }
@@ -125,6 +132,20 @@ public final class PhaseTable {
                     gradientNoise);
         }
 
+        /** Of its updates' times; those of one at least must be known. */
+        private double medianNanos() {
+            long[] nanos =
+                    updates.stream().mapToLong(UpdateRecord::nanos).sorted().toArray();
+            return (nanos[(nanos.length - 1) / 2] + nanos[nanos.length / 2]) / 2.0;
+        }
+
+        /** What the first update took more than the median, the switch included; NaN where a median says little. */
+        double firstSurplusNanos() {
+            return updates.size() < LEAST_FOR_A_MEDIAN
+                    ? Double.NaN
+                    : updates.get(0).nanos() - medianNanos();
+        }
+
         /** Samples of all updates by the time they took, the switch excluded; NaN without updates. */
         public double imagesPerSecond() {
             double samples = updates.stream().mapToDouble(UpdateRecord::batch).sum();
@@ -169,6 +190,18 @@ public final class PhaseTable {
                         : String.format(Locale.ROOT, "%,.0f", phase.imagesPerSecond()),
                 Columns.mebibytes(start.workspaceBytes()),
                 millis(start.switchNanos()));
+    }
+
+    /** What the first update took more than the phase's median, also in updates of the phase before if there is one. */
+    private static String surplus(Phase phase, @Nullable Phase before) {
+        double nanos = phase.firstSurplusNanos();
+        if (Double.isNaN(nanos)) {
+            return "-";
+        }
+        String text = String.format(Locale.ROOT, Math.abs(nanos) < 1e7 ? "%+.1f ms" : "%+,.0f ms", nanos * 1e-6);
+        return before == null || before.updates().isEmpty()
+                ? text
+                : text + String.format(Locale.ROOT, " = %.2f updates", nanos / before.medianNanos());
     }
 
     /** {@code 800}, or {@code 800 = 3 x 224 + 128} where it is split into micro-batches, and what is recomputed. */

@@ -59,6 +59,25 @@ class PhaseTableTest {
     }
 
     @Test
+    void theFirstUpdateOfAPhaseIsComparedWithItsMedian() throws IOException {
+        StringBuilder lines = new StringBuilder();
+        long update = 0;
+        for (long[] nanos :
+                new long[][] {{9_000_000, 4_000_000, 2_000_000, 4_000_000}, {30_000_000, 8_000_000, 8_000_000}, {1, 2}
+                }) {
+            lines.append("{'type':'phase','update':" + update + ",'batch':8,'sizes':[8]}\n");
+            for (long took : nanos) {
+                update++;
+                lines.append("{'type':'update','update':" + update + ",'batch':8,'timing':{'nanos':" + took + "}}\n");
+            }
+        }
+        RunLog log = log(lines.toString());
+        assertEquals("+5.0 ms", cell(log, 0, "first update"));
+        assertEquals("+22 ms = 5.50 updates", cell(log, 1, "first update"));
+        assertEquals("-", cell(log, 2, "first update"));
+    }
+
+    @Test
     void recomputationRefusedMemoryAndResumptionsAreShown() throws IOException {
         RunLog log = log("""
                 {'type':'phase','update':0,'batch':800,'microBatch':400,'sizes':[400,400],'recomputation':'activations'}
