@@ -402,6 +402,17 @@ class StepsTest {
         }
     }
 
+    /** {@link #train} compares each update with the phase that was announced. */
+    @Test
+    void memoryRefusedWithinAPhaseMeansThatItsPiecesAreAnnouncedAnew() {
+        TrainingPlan plan = TrainingPlan.of(Schedule.constant(0.1), TrainingPlan.batch(24), TrainingPlan.momentum(0.9))
+                .forEpochs(3, DATA.size());
+        Outcome whole = train(new RefusingBackend(Long.MAX_VALUE, true), plan, 1, -1);
+        Outcome split = train(new RefusingBackend(Long.MAX_VALUE, true), plan, 1, (long) (whole.peakBytes * 0.4));
+        assertEquals(List.of(1, 1, 1, 1, 1), split.microBatches.subList(0, 5));
+        assertTrue(split.microBatches.get(5) > 1, split.microBatches.toString());
+    }
+
     private record Outcome(
             FloatBuffer weights,
             DoubleBuffer losses,
