@@ -7,6 +7,11 @@ public interface MemoryRequirements {
     /** Bytes of an arena value in the backend's layout. */
     long bytes(Value value);
 
+    /** How many samples of a micro-batch lie in the arena at once: all, unless they pass through in smaller groups. */
+    default int samplesAtOnce(int microBatch) {
+        return microBatch;
+    }
+
     /** Bytes of scratch memory that are needed only while one operation runs. */
     long scratchBytes(int opIndex);
 

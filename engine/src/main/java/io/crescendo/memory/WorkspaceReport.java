@@ -14,10 +14,12 @@ import java.util.Map;
  *
  * @param totalBytes what the plan takes
  * @param lowerBoundBytes what any plan must take
+ * @param samplesAtOnce samples of the micro-batch that lie in it together; shapes speak of the whole micro-batch
  * @param moment the operation at which the most is alive
  * @param largest what is alive then, the largest first; values that share memory are one
  */
-public record WorkspaceReport(long totalBytes, long lowerBoundBytes, String moment, List<Entry> largest) {
+public record WorkspaceReport(
+        long totalBytes, long lowerBoundBytes, int samplesAtOnce, String moment, List<Entry> largest) {
     public WorkspaceReport {
         largest = List.copyOf(largest);
     }
@@ -49,6 +51,7 @@ public record WorkspaceReport(long totalBytes, long lowerBoundBytes, String mome
         return new WorkspaceReport(
                 plan.totalBytes(),
                 plan.lowerBoundBytes(),
+                requirements.samplesAtOnce(program.microBatch()),
                 moment,
                 fullest.stream()
                         .sorted(Comparator.comparingLong(Entry::bytes).reversed())

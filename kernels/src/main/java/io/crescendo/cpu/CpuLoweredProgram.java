@@ -61,6 +61,11 @@ final class CpuLoweredProgram implements LoweredProgram, MemoryRequirements {
     }
 
     @Override
+    public int samplesAtOnce(int microBatch) {
+        return shardSamples;
+    }
+
+    @Override
     public long scratchBytes(int opIndex) {
         return sections.stream()
                 .mapToLong(s -> s.ops().get(opIndex).scratchBytes())

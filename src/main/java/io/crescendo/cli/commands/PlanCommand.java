@@ -32,7 +32,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Command;
@@ -181,13 +180,12 @@ public final class PlanCommand implements Callable<Integer> {
         try {
             return Backends.open(device, BackendOptions.DEFAULT);
         } catch (IllegalStateException e) {
-            String others = Backends.providers().stream()
-                    .filter(provider -> provider.availability().available())
-                    .map(provider -> "--device " + provider.name())
-                    .collect(Collectors.joining(" or "));
             throw UserError.failure(
-                    e.getMessage() + "\nthe sizes of a workspace are those of the device's libraries; " + others
-                            + " works here and gives an idea of them",
+                    e.getMessage()
+                            + "\nthe sizes of a workspace are those of the device's libraries; nearest to a GPU's"
+                            + " without them is --device reference: whole micro-batches in float32, without scratch"
+                            + " memory (bf16 halves the activations); --device cpu computes a few samples at a time"
+                            + " and needs far less",
                     e);
         }
     }

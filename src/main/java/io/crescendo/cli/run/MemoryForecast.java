@@ -104,7 +104,11 @@ public final class MemoryForecast implements AutoCloseable {
                     largest.batch(),
                     Columns.mebibytes(report.totalBytes()),
                     Columns.mebibytes(report.lowerBoundBytes())));
-            lines.add("fullest at " + report.moment());
+            lines.add("fullest at " + report.moment()
+                    + (report.samplesAtOnce() == largest.microBatch()
+                            ? ""
+                            : ", computing " + report.samplesAtOnce() + " of the " + largest.microBatch()
+                                    + " samples at a time"));
             for (WorkspaceReport.Entry entry : report.largest()) {
                 lines.add(String.format(Locale.ROOT, "%12s  %s", Columns.mebibytes(entry.bytes()), entry.name()));
             }

@@ -17,6 +17,7 @@ import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
+import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -204,6 +205,29 @@ class PlanCommandTest {
         Run again = Run.of(with(plan, largest.group(1)));
         assertEquals(0, again.status(), again.err());
         assertEquals(out, again.out());
+    }
+
+    /** The processor's values are those of a few samples, whatever their shapes say. */
+    @Test
+    void theNumberOfSamplesInTheWorkspaceIsSaid(@TempDir Path folder) throws IOException {
+        String file =
+                Files.writeString(folder.resolve("large.yaml"), "batch: 800\n").toString();
+        String[] plan = {
+            "plan", "--preset", "fashion-mini-quick", "--config", file, "--schedule", "decaying", "--memory", "--device"
+        };
+        String cpu = Run.of(with(plan, "cpu")).out();
+        Matcher samples = Pattern.compile("fullest at .*, computing (\\d+) of the 800 samples at a time")
+                .matcher(cpu);
+        assertTrue(samples.find() && Integer.parseInt(samples.group(1)) < 800, cpu);
+        String reference = Run.of(with(plan, "reference")).out();
+        assertTrue(reference.contains("fullest at ") && !reference.contains("at a time"), reference);
+    }
+
+    @Test
+    void withoutAGpuTheNearestForecastIsNamed() {
+        Run run = Run.of("plan", "--device", "cuda", "--memory");
+        Assumptions.assumeTrue(run.status() != 0, "a GPU is here");
+        assertTrue(run.err().contains("nearest to a GPU's without them is --device reference"), run.err());
     }
 
     /** Nobody has ImageNet at hand while choosing a device, and its form is known without it. */
