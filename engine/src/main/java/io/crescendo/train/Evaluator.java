@@ -19,8 +19,8 @@ import java.util.function.Consumer;
 /** Measures loss and accuracy of a network on all samples of a data set, with running statistics. */
 public final class Evaluator implements AutoCloseable {
     /**
-     * Samples per evaluation run where memory allows: enough to keep a processor busy, and few enough that training,
-     * not evaluation, decides how large the workspace gets.
+     * The most samples per evaluation run: enough to keep a processor busy. They are fewer where so many would need
+     * more memory than training holds anyway, so that training, not evaluation, decides how large the workspace gets.
      */
     public static final int BATCH = 128;
 
@@ -39,6 +39,7 @@ public final class Evaluator implements AutoCloseable {
 
     private int evaluationBatch;
     private long budgetBytes;
+    private long trainingBytes;
     private long workspaceBytes;
 
     /**
@@ -63,7 +64,7 @@ public final class Evaluator implements AutoCloseable {
         this.resident = backend.residentImages(stream.source());
         this.samples = samples;
         this.mostAtOnce = Math.min(samples, evaluationBatch);
-        fitBudget();
+        fit(0);
     }
 
     /** Calls this when the device refuses memory and evaluation goes on in smaller pieces. */
@@ -71,10 +72,14 @@ public final class Evaluator implements AutoCloseable {
         onRefusal = listener;
     }
 
-    /** Evaluates all samples; {@code update} and {@code epoch} only label the record. */
-    public EvaluationRecord evaluate(long update, double epoch) {
-        if (planner.budgetBytes() != budgetBytes) {
-            fitBudget(); // training may have met a refusal since
+    /**
+     * Evaluates all samples; {@code update} and {@code epoch} only label the record.
+     *
+     * @param trainingBytes what training holds of the workspace: evaluation takes no more, but for a few samples
+     */
+    public EvaluationRecord evaluate(long update, double epoch, long trainingBytes) {
+        if (planner.budgetBytes() != budgetBytes || trainingBytes != this.trainingBytes) {
+            fit(trainingBytes); // training may have met a refusal since
         }
         while (true) {
             try {
@@ -92,9 +97,10 @@ public final class Evaluator implements AutoCloseable {
         }
     }
 
-    private void fitBudget() {
+    private void fit(long newTrainingBytes) {
         budgetBytes = planner.budgetBytes();
-        int fitting = planner.largestInference(mostAtOnce);
+        trainingBytes = newTrainingBytes;
+        int fitting = planner.inferenceBatch(mostAtOnce, trainingBytes);
         if (fitting != evaluationBatch) {
             forgetExecutables();
             evaluationBatch = fitting;

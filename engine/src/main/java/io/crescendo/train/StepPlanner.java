@@ -42,6 +42,9 @@ public final class StepPlanner implements AutoCloseable {
     /** Share of a device's memory that the workspace may take where no budget is stated; packs and code need room. */
     private static final double SHARE_OF_DEVICE = 0.9;
 
+    /** Samples that evaluation runs at once even if its memory grows by them: fewer would take long. */
+    private static final int FEWEST_INFERENCE = 32;
+
     private final Backend backend;
     private final Network network;
     private final int ghostBatch;
@@ -55,6 +58,7 @@ public final class StepPlanner implements AutoCloseable {
     private boolean measuresNoise;
     private @Nullable MicroBatchCover cover;
     private final Map<Variant, Long> trainingBytes = new HashMap<>();
+    private final Map<Integer, Long> inferenceBytes = new HashMap<>();
     private final Map<Variant, PlannedProgram> candidates = new HashMap<>();
     private List<Recomputation> ways = List.of();
 
@@ -304,16 +308,31 @@ public final class StepPlanner implements AutoCloseable {
         return program;
     }
 
-    /** Arena bytes of evaluation, which runs the most samples at once that fit. */
-    public synchronized long evaluationBytes(int samples) {
-        try (PlannedProgram program = inference(largestInference(samples))) {
-            return program.plan().totalBytes();
-        }
+    /**
+     * Arena bytes of evaluation beside training.
+     *
+     * @param samples the most to run at once
+     * @param trainingBytes what training holds
+     */
+    public synchronized long evaluationBytes(int samples, long trainingBytes) {
+        return inferenceBytes(inferenceBatch(samples, trainingBytes));
     }
 
     /** A program for evaluation to bind. The caller closes it. */
     synchronized PlannedProgram inference(int samples) {
         return planned(network.inferenceProgram(samples, labelSmoothing, backend.fusions()));
+    }
+
+    /**
+     * How many samples evaluation runs at once: as many as need no more than training holds anyway, or
+     * {@link #FEWEST_INFERENCE} where those would be fewer, and in any case what the budget allows.
+     */
+    synchronized int inferenceBatch(int samples, long trainingBytes) {
+        int most = largestInference(samples);
+        int fewest = Math.min(most, FEWEST_INFERENCE);
+        return inferenceBytes(fewest) >= trainingBytes
+                ? fewest
+                : MicroBatches.largest(most, 1, trainingBytes, this::inferenceBytes);
     }
 
     /** The most samples that evaluation may run at once. */
@@ -331,9 +350,11 @@ public final class StepPlanner implements AutoCloseable {
     }
 
     private long inferenceBytes(long samples) {
-        try (PlannedProgram program = inference(Math.toIntExact(samples))) {
-            return program.plan().totalBytes();
-        }
+        return inferenceBytes.computeIfAbsent(Math.toIntExact(samples), size -> {
+            try (PlannedProgram program = inference(size)) {
+                return program.plan().totalBytes();
+            }
+        });
     }
 
     /** Forgets programs that were tried on the way to those that fit. */

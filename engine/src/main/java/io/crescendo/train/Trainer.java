@@ -226,7 +226,7 @@ public final class Trainer implements AutoCloseable {
                             noise),
                     apply);
             if (evaluationIsDue(progress, next)) {
-                evaluation = evaluate(next);
+                evaluation = evaluate(next, announced);
             }
             if (checkpoints != null && checkpoints.isDue(progress, next, System.nanoTime() - saved)) {
                 save(checkpoints, next, announced, evaluation, started);
@@ -240,7 +240,7 @@ public final class Trainer implements AutoCloseable {
             save(checkpoints, progress, announced, evaluation, started);
         }
         if (evaluation == null || evaluation.update() != progress.updates()) {
-            evaluation = evaluate(progress);
+            evaluation = evaluate(progress, announced);
         }
         if (checkpoints != null && finished) {
             save(checkpoints, progress, announced, evaluation, started);
@@ -345,9 +345,12 @@ public final class Trainer implements AutoCloseable {
         listeners.forEach(l -> l.phaseStarted(phase));
     }
 
-    private EvaluationRecord evaluate(Progress progress) {
+    private EvaluationRecord evaluate(Progress progress, RunState.Announced announced) {
         pending.settle(backend.metrics());
-        EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs());
+        // Of the phase, not of an update that the epoch's end cut short; the same in a run that goes on here.
+        long trainingBytes =
+                announced.batch() == 0 ? 0 : steps.forBatch(announced.batch()).workspaceBytes();
+        EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs(), trainingBytes);
         listeners.forEach(l -> l.evaluated(record));
         return record;
     }

@@ -103,8 +103,8 @@ class EvaluatorTest {
                 ModelMemory model =
                         ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
                 Evaluator evaluator = evaluator(backend, planner, model)) {
-            EvaluationRecord first = evaluator.evaluate(5, 1);
-            assertEquals(first, evaluator.evaluate(5, 1));
+            EvaluationRecord first = evaluator.evaluate(5, 1, Long.MAX_VALUE);
+            assertEquals(first, evaluator.evaluate(5, 1, Long.MAX_VALUE));
             return first;
         }
     }
@@ -120,6 +120,36 @@ class EvaluatorTest {
     }
 
     @Test
+    void evaluationKeepsWithinWhatTrainingHolds() {
+        Network network = new Network("dense", 2, 6, 5, 3, new Dense("logits", 3));
+        Dataset data = new RandomDataset(200, 3, new ImageShape(2, 6, 5), 11);
+        Keeping backend = new Keeping();
+        try (backend;
+                StepPlanner planner = new StepPlanner(backend, network, 1, 0, Long.MAX_VALUE);
+                ModelMemory model =
+                        ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
+                Evaluator evaluator = new Evaluator(
+                        backend,
+                        planner,
+                        model,
+                        BatchStream.evaluation(data, Normalization.of(data)),
+                        data.size(),
+                        Evaluator.BATCH)) {
+            EvaluationRecord few = evaluator.evaluate(5, 1, 1);
+            assertEquals(List.of(32, 32, 32, 32, 32, 32, 8), backend.sizes);
+            backend.sizes.clear();
+            long trainingBytes = planner.evaluationBytes(50, Long.MAX_VALUE);
+            EvaluationRecord more = evaluator.evaluate(5, 1, trainingBytes);
+            assertEquals(List.of(50, 50, 50, 50), backend.sizes);
+            assertEquals(trainingBytes, backend.workspace().capacityBytes());
+            assertEquals(few.loss(), more.loss(), 1e-12);
+            backend.sizes.clear();
+            evaluator.evaluate(5, 1, Long.MAX_VALUE);
+            assertEquals(List.of(128, 72), backend.sizes);
+        }
+    }
+
+    @Test
     void aSmallerBudgetHoldsForEvaluationToo() {
         Network network = new Network(
                 "dense", 2, 6, 5, 3, Layer.sequence(new Dense("hidden", 40), new Relu(), new Dense("logits", 3)));
@@ -130,13 +160,13 @@ class EvaluatorTest {
                         ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), 3);
                 Steps steps = new Steps(backend, model, planner);
                 Evaluator evaluator = evaluator(backend, planner, model)) {
-            EvaluationRecord whole = evaluator.evaluate(5, 1);
+            EvaluationRecord whole = evaluator.evaluate(5, 1, Long.MAX_VALUE);
             long before = planner.budgetBytes();
-            long budget = planner.evaluationBytes(5);
-            assertTrue(budget < planner.evaluationBytes(12));
+            long budget = planner.evaluationBytes(5, Long.MAX_VALUE);
+            assertTrue(budget < planner.evaluationBytes(12, Long.MAX_VALUE));
             steps.budgetBytes(budget);
             backend.sizes.clear();
-            EvaluationRecord pieces = evaluator.evaluate(5, 1);
+            EvaluationRecord pieces = evaluator.evaluate(5, 1, Long.MAX_VALUE);
             int largest = backend.sizes.stream().mapToInt(size -> size).max().orElseThrow();
             assertTrue(largest >= 5 && largest < 12, backend.sizes.toString());
             assertTrue(
@@ -146,7 +176,7 @@ class EvaluatorTest {
             assertEquals(whole.accuracy(), pieces.accuracy());
             steps.budgetBytes(before);
             backend.sizes.clear();
-            assertEquals(whole, evaluator.evaluate(5, 1));
+            assertEquals(whole, evaluator.evaluate(5, 1, Long.MAX_VALUE));
             assertEquals(List.of(12, 12, 7), backend.sizes);
         }
     }

@@ -113,8 +113,13 @@ public final class MemoryForecast implements AutoCloseable {
                 lines.add(String.format(Locale.ROOT, "%12s  %s", Columns.mebibytes(entry.bytes()), entry.name()));
             }
         }
-        lines.add("evaluation: " + Columns.mebibytes(planner.evaluationBytes(Math.min(testSamples, Evaluator.BATCH))));
+        lines.add("evaluation: " + Columns.mebibytes(evaluationBytes(testSamples)));
         return lines;
+    }
+
+    private long evaluationBytes(int testSamples) {
+        return planner.evaluationBytes(
+                Math.min(testSamples, Evaluator.BATCH), largest == null ? 0 : largest.workspaceBytes());
     }
 
     @Override

@@ -58,6 +58,7 @@ class MemoryForecastTest {
         Network network =
                 new Network("small", 1, 2, 2, 3, Layer.sequence(new BatchNorm("norm"), new Dense("logits", 3)));
         List<UpdateRecord> updates = new ArrayList<>();
+        long peakBytes;
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
             Dataset data = new RandomDataset(SAMPLES, 3, new ImageShape(1, 2, 2), 7);
             TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(GHOST_BATCH);
@@ -69,7 +70,7 @@ class MemoryForecastTest {
                         updates.add(update);
                     }
                 });
-                trainer.run("increasing");
+                peakBytes = trainer.run("increasing").peakWorkspaceBytes();
             }
             try (MemoryForecast forecast = new MemoryForecast(backend, network, config, Long.MAX_VALUE)) {
                 forecast.begin(plan);
@@ -79,6 +80,11 @@ class MemoryForecastTest {
                     assertEquals(expected.microBatch(), update.microBatch(), what);
                     assertEquals(expected.microBatches().size(), update.microBatches(), what);
                 }
+                long mostBytes = updates.stream()
+                        .mapToLong(update -> forecast.plan(update.batch()).workspaceBytes())
+                        .max()
+                        .orElseThrow();
+                assertEquals(mostBytes, peakBytes, "evaluation keeps within what training needs");
                 TrainingPlan whole = TrainingPlan.of(Schedule.constant(0.1), batch(64), momentum(0.9))
                         .forEpochs(1, SAMPLES);
                 assertEquals(Optional.empty(), forecast.ofPartialBatches(whole));
