@@ -123,7 +123,7 @@ public record Experiment(RunConfig config, DataSplit data, Network network, Mach
         try (Backend backend = Backends.open(machine.device(), machine.backend());
                 StepPlanner planner = new StepPlanner(
                         backend, network, config.ghostBatch(), config.labelSmoothing(), budget.on(backend))) {
-            planner.evaluationBytes(1);
+            planner.evaluationBytes(1, Long.MAX_VALUE);
             planner.plan(Math.toIntExact(Math.min(config.ghostBatch(), largest)));
         } catch (MemoryBudgetException e) {
             throw budget.explained(e);
