@@ -38,7 +38,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 @TestInstance(TestInstance.Lifecycle.PER_CLASS)
 class CudaKernelsOnDeviceTest {
     private static final int ROUNDS = 100;
-    private static final int ROUNDS_ON_STAND_INS = 12;
+    private static final int ROUNDS_ON_STAND_INS = 8;
 
     private final CudaTestEnvironment cuda = CudaTestEnvironment.open();
     private final int rounds =
