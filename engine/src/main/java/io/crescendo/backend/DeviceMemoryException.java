@@ -12,22 +12,30 @@ import org.jspecify.annotations.Nullable;
 public final class DeviceMemoryException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
+    private final String facts;
     private final long requestedBytes;
     private final long availableBytes;
 
     /**
      * Describes a refusal.
      *
-     * @param message what was asked for, and what would help
+     * @param facts what was asked for, and of what there is
+     * @param remedy what would help; goes on with the sentence
      * @param requestedBytes what the device was asked to hold in all for this purpose, for the workspace its new size
-     * @param availableBytes what it would have granted, if it says so
+     * @param availableBytes what may be planned with instead, if it says so
      * @param cause the device's own error, or null
      */
     public DeviceMemoryException(
-            String message, long requestedBytes, OptionalLong availableBytes, @Nullable Throwable cause) {
-        super(message, cause);
+            String facts, String remedy, long requestedBytes, OptionalLong availableBytes, @Nullable Throwable cause) {
+        super(facts + remedy, cause);
+        this.facts = facts;
         this.requestedBytes = requestedBytes;
         this.availableBytes = availableBytes.orElse(-1);
+    }
+
+    /** The same refusal where something else would help. */
+    public DeviceMemoryException withRemedy(String other) {
+        return new DeviceMemoryException(facts, other, requestedBytes, availableBytes(), this);
     }
 
     /** Bytes the device was asked for. */
@@ -35,7 +43,7 @@ public final class DeviceMemoryException extends RuntimeException {
         return requestedBytes;
     }
 
-    /** Bytes it would have granted, if it says so. */
+    /** Bytes that may be planned with instead, if it says so. */
     public OptionalLong availableBytes() {
         return availableBytes < 0 ? OptionalLong.empty() : OptionalLong.of(availableBytes);
     }

@@ -7,6 +7,7 @@ public final class MemoryBudgetException extends IllegalArgumentException {
     private static final long serialVersionUID = 1L;
 
     private final long budgetBytes;
+    private final String need;
 
     /**
      * Says what would be enough.
@@ -16,10 +17,23 @@ public final class MemoryBudgetException extends IllegalArgumentException {
      * @param needed bytes of its plan: with as many as the budget it fits
      */
     public MemoryBudgetException(long budgetBytes, int smallest, long needed) {
-        super("the memory budget of " + budgetBytes + " bytes is too small: the smallest micro-batch, " + smallest
-                + (smallest == 1 ? " sample" : " samples") + ", needs " + needed + " bytes (" + amount(needed)
-                + ") of workspace; raise the budget" + (smallest == 1 ? "" : " or choose a smaller ghost batch"));
+        this(
+                budgetBytes,
+                "the smallest micro-batch, " + smallest + (smallest == 1 ? " sample" : " samples") + ", needs " + needed
+                        + " bytes (" + amount(needed) + ") of workspace",
+                smallest == 1 ? "" : " or choose a smaller ghost batch");
+    }
+
+    private MemoryBudgetException(long budgetBytes, String need, String alternative) {
+        super("the memory budget of " + budgetBytes + " bytes is too small: " + need + "; raise the budget"
+                + alternative);
         this.budgetBytes = budgetBytes;
+        this.need = need;
+    }
+
+    /** {@code the smallest micro-batch, 4 samples, needs 1024 bytes (1.0KiB) of workspace}. */
+    public String need() {
+        return need;
     }
 
     /** The budget that was too small. */

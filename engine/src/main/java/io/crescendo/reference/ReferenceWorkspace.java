@@ -55,8 +55,8 @@ final class ReferenceWorkspace implements Workspace {
             arena = new double[(int) elements];
         } catch (OutOfMemoryError e) {
             throw new DeviceMemoryException(
-                    "the Java heap has no room for a workspace of " + elements * Double.BYTES
-                            + " bytes; lower the memory budget or give Java more with -Xmx",
+                    "the Java heap has no room for a workspace of " + elements * Double.BYTES + " bytes",
+                    "; lower the memory budget or give Java more with -Xmx",
                     elements * Double.BYTES,
                     OptionalLong.empty(),
                     e);

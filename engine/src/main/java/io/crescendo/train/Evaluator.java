@@ -86,7 +86,7 @@ public final class Evaluator implements AutoCloseable {
                 return evaluateOnce(update, epoch);
             } catch (DeviceMemoryException e) {
                 if (evaluationBatch == 1) {
-                    throw e;
+                    throw e.withRemedy("; not even one sample at a time can be evaluated");
                 }
                 forgetExecutables();
                 onRefusal.accept(new Steps.Refusal(

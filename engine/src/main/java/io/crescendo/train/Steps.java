@@ -56,7 +56,10 @@ public final class Steps implements AutoCloseable {
 
     private List<BatchUse> expected = List.of();
     private @Nullable MicroBatchCover cover;
-    private Consumer<Refusal> onRefusal = refusal -> {};
+    private Consumer<Refusal> onRefusal = refused -> {};
+
+    /** The last one, if the budget is what the device left. */
+    private @Nullable DeviceMemoryException refusal;
 
     private record Bound(Executable executable, long workspaceBytes) {}
 
@@ -125,30 +128,37 @@ public final class Steps implements AutoCloseable {
      * The step for this many samples.
      *
      * @throws MemoryBudgetException if not even the smallest micro-batch fits the memory budget
+     * @throws DeviceMemoryException if it fits the budget, but not what the device gives
      */
     public Step forBatch(int batch) {
-        @Nullable DeviceMemoryException refusal = null;
-        while (true) {
-            try {
-                Step step = steps.get(batch);
-                if (step == null) {
-                    step = bind(batch);
-                    steps.put(batch, step);
-                    evict(step);
-                    prepareAhead(batch);
+        try {
+            while (true) {
+                try {
+                    return reserved(batch);
+                } catch (DeviceMemoryException e) {
+                    planSmaller(batch, e);
                 }
-                backend.workspace().reserve(step.workspaceBytes());
-                return step;
-            } catch (DeviceMemoryException e) {
-                refusal = e;
-                planSmaller(batch, e);
-            } catch (MemoryBudgetException e) {
-                if (refusal != null) {
-                    e.addSuppressed(refusal); // nobody stated the budget that the message speaks of
-                }
+            }
+        } catch (MemoryBudgetException e) {
+            if (refusal == null) {
                 throw e;
             }
+            // Nobody stated the budget that the message speaks of.
+            throw refusal.withRemedy("; " + e.need() + ", and no smaller piece helps: end what else uses the device, or"
+                    + " choose a smaller network or ghost batch");
         }
+    }
+
+    private Step reserved(int batch) {
+        Step step = steps.get(batch);
+        if (step == null) {
+            step = bind(batch);
+            steps.put(batch, step);
+            evict(step);
+            prepareAhead(batch);
+        }
+        backend.workspace().reserve(step.workspaceBytes());
+        return step;
     }
 
     /** Says that training has come this far: steps of announced batches that do not come again are released. */
@@ -168,6 +178,11 @@ public final class Steps implements AutoCloseable {
      * @param bytes at least 1
      */
     public void budgetBytes(long bytes) {
+        refusal = null;
+        splitAnew(bytes);
+    }
+
+    private void splitAnew(long bytes) {
         planner.budgetBytes(bytes);
         preparation.forgetPlans();
         steps.clear();
@@ -330,14 +345,15 @@ public final class Steps implements AutoCloseable {
         preparation.forget(microBatch);
     }
 
-    private void planSmaller(int batch, DeviceMemoryException refusal) {
+    private void planSmaller(int batch, DeviceMemoryException refused) {
+        refusal = refused;
         long planned = preparation.await(batch).plan().workspaceBytes();
         long most = Math.min(budgetBytes(), planned - 1);
-        long budget = refusal.availableBytes().isPresent()
-                ? Math.min(most, refusal.availableBytes().getAsLong())
+        long budget = refused.availableBytes().isPresent()
+                ? Math.min(most, refused.availableBytes().getAsLong())
                 : (long) (most * AFTER_REFUSAL);
-        budgetBytes(Math.max(1, budget));
-        onRefusal.accept(new Refusal(batch, refusal.requestedBytes(), budget));
+        splitAnew(Math.max(1, budget));
+        onRefusal.accept(new Refusal(batch, refused.requestedBytes(), budget));
     }
 
     @Override

@@ -42,6 +42,7 @@ public final class RefusingBackend extends ForwardingBackend {
                     workspace.shrink(0); // as a device may that frees before it asks for more
                     throw new DeviceMemoryException(
                             "another process has the memory",
+                            "; the backend's remedy",
                             bytes,
                             saysWhatThereIs ? OptionalLong.of(limitBytes) : OptionalLong.empty(),
                             null);

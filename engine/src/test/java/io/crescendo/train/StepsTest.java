@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.ForwardingBackend;
 import io.crescendo.backend.ForwardingLoweredProgram;
@@ -23,6 +24,7 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
+import io.crescendo.memory.MemoryBudgetException;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.WorkspacePlan;
@@ -411,6 +413,25 @@ class StepsTest {
         Outcome split = train(new RefusingBackend(Long.MAX_VALUE, true), plan, 1, (long) (whole.peakBytes * 0.4));
         assertEquals(List.of(1, 1, 1, 1, 1), split.microBatches.subList(0, 5));
         assertTrue(split.microBatches.get(5) > 1, split.microBatches.toString());
+    }
+
+    /** Nobody set a budget, so none is to be raised: the refusal itself is told, with what the plan needs at least. */
+    @Test
+    void whereNoPieceFitsTheRefusalIsTold() {
+        for (boolean says : new boolean[] {true, false}) {
+            RefusingBackend backend = new RefusingBackend(100, says);
+            try (ModelMemory model = model(backend);
+                    Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+                for (int again = 0; again < 2; again++) {
+                    String message = String.valueOf(assertThrows(DeviceMemoryException.class, () -> steps.forBatch(60))
+                            .getMessage());
+                    assertTrue(
+                            message.startsWith("another process has the memory; the smallest micro-batch, 4"), message);
+                }
+                steps.budgetBytes(100); // now somebody has
+                assertThrows(MemoryBudgetException.class, () -> steps.forBatch(60));
+            }
+        }
     }
 
     private record Outcome(

@@ -112,7 +112,11 @@ final class CpuWorkspace implements Workspace, AutoCloseable {
 
     private static DeviceMemoryException refused(long bytes, @Nullable Throwable cause) {
         return new DeviceMemoryException(
-                "the system has no room for a workspace of " + bytes + " bytes", bytes, OptionalLong.empty(), cause);
+                "the system has no room for a workspace of " + bytes + " bytes",
+                "",
+                bytes,
+                OptionalLong.empty(),
+                cause);
     }
 
     @Override

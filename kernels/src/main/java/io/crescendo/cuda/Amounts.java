@@ -19,6 +19,6 @@ final class Amounts {
 
     /** Rounded down and written as an option takes it: {@code 1536MiB}. */
     static String budget(long bytes) {
-        return (long) (bytes / MEBIBYTE) + "MiB";
+        return bytes < MEBIBYTE ? (bytes >> 10) + "KiB" : (long) (bytes / MEBIBYTE) + "MiB";
     }
 }

@@ -1,9 +1,11 @@
 package io.crescendo.cuda;
 
 import java.util.List;
+import java.util.Set;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import jcuda.driver.CUcontext;
 import jcuda.driver.CUresult;
 import jcuda.driver.JCudaDriver;
 import jcuda.jcublas.JCublas2;
@@ -15,6 +17,13 @@ import org.jspecify.annotations.Nullable;
  */
 final class CudaCalls {
     private static final String OUT_OF_MEMORY = "CUDA_ERROR_OUT_OF_MEMORY";
+
+    /** What cuBLAS and cuDNN, before version 9 and since, say of it. */
+    private static final Set<String> OUT_OF_MEMORY_EVERYWHERE = Set.of(
+            OUT_OF_MEMORY,
+            "CUBLAS_STATUS_ALLOC_FAILED",
+            "CUDNN_STATUS_ALLOC_FAILED",
+            "CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED");
 
     /**
      * What follows from a call alone and leaves the context as it was. Every other error of the driver may come from
@@ -62,12 +71,31 @@ final class CudaCalls {
     }
 
     /**
-     * An exception that says what was being done.
+     * An exception that says what was being done, and where memory was missing, how much there is.
      *
      * @param doing continues "cannot"
      */
     static CudaException failure(String doing, jcuda.CudaException cause) {
-        return new CudaException("cannot " + doing + ": " + name(cause), cause);
+        return new CudaException(
+                "cannot " + doing + ": " + name(cause) + (isOutOfMemory(cause) ? memory() : ""), cause);
+    }
+
+    /** For messages; empty where there is no context yet. */
+    private static String memory() {
+        CUcontext context = new CUcontext();
+        long[] free = new long[1];
+        long[] total = new long[1];
+        try {
+            JCudaDriver.cuCtxGetCurrent(context);
+            if (context.equals(new CUcontext())) {
+                return "";
+            }
+            JCudaDriver.cuMemGetInfo(free, total);
+        } catch (jcuda.CudaException e) {
+            return "";
+        }
+        return "; " + Amounts.bytes(free[0]) + " of the device's " + Amounts.bytes(total[0])
+                + " are free, the rest is in use here or by other processes";
     }
 
     /**
@@ -99,8 +127,7 @@ final class CudaCalls {
         if (thrown instanceof CudaException translated) {
             return translated.outOfMemory();
         }
-        return thrown instanceof jcuda.CudaException
-                && String.valueOf(thrown.getMessage()).equals(OUT_OF_MEMORY);
+        return thrown instanceof jcuda.CudaException bare && OUT_OF_MEMORY_EVERYWHERE.contains(name(bare));
     }
 
     static boolean isFatal(@Nullable Throwable thrown) {

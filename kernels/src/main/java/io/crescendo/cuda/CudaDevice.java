@@ -101,6 +101,7 @@ final class CudaDevice implements AutoCloseable {
         cuDevicePrimaryCtxRetain(context, device);
         scope.onClose(() -> cuDevicePrimaryCtxRelease(device));
         cuCtxSetCurrent(context);
+        scope.onClose(() -> cuCtxSetCurrent(new CUcontext())); // this thread is not to keep what is gone
         // The scopes are owned first: what was made before a failure half-way is in them.
         lane = new Lane(scope.own(new CudaScope(health)));
         lane.cublas();

@@ -200,7 +200,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         return backend.workspace()
                 .refused(
                         backend.describe(program) + " needs a workspace of " + Amounts.bytes(plan.totalBytes())
-                                + ". Its largest values are " + largest + ". The device said: " + cause.getMessage(),
+                                + ", its largest values being " + largest,
                         plan.totalBytes(),
                         cause);
     }

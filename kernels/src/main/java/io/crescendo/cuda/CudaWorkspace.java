@@ -10,7 +10,7 @@ import java.util.OptionalLong;
  * <p>{@link #capacityBytes} is to the byte: where memory is mapped, whole pages of 2 MiB.
  */
 final class CudaWorkspace implements Workspace, AutoCloseable {
-    /** Of what there is: images, kept values and the driver's own pages need some too. */
+    /** Of what there is, to plan with: images, kept values and the driver's own pages need some too. */
     private static final double SUGGESTED_SHARE = 0.9;
 
     private final CudaDevice device;
@@ -78,16 +78,15 @@ final class CudaWorkspace implements Workspace, AutoCloseable {
     /** An error that says what there is and what would fit. */
     DeviceMemoryException refused(String what, long bytes, CudaException cause) {
         long held = region.heldBytes();
-        long free = device.freeBytes();
-        String budget = Amounts.budget((long) ((held + free) * SUGGESTED_SHARE));
+        long suggested = (long) ((held + device.freeBytes()) * SUGGESTED_SHARE);
+        String budget = Amounts.budget(suggested);
         return new DeviceMemoryException(
-                "out of memory on " + device.properties().name() + ": " + what + "; the workspace has "
-                        + Amounts.bytes(held) + " now, and " + Amounts.bytes(free) + " of the device's "
-                        + Amounts.bytes(device.properties().memoryBytes()) + " are free. Smaller micro-batches need"
-                        + " less and give the same result: set the memory budget to " + budget + " (--memory-budget "
-                        + budget + ")",
+                "out of memory on " + device.properties().name() + ": " + what + ", and the workspace has "
+                        + Amounts.bytes(held) + " now. The device said: " + cause.getMessage(),
+                ". Smaller micro-batches need less and give the same result: set the memory budget to " + budget
+                        + " (--memory-budget " + budget + ")",
                 bytes,
-                OptionalLong.of(held + free),
+                OptionalLong.of(suggested),
                 cause);
     }
 

@@ -2,13 +2,17 @@ package io.crescendo.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assertions.fail;
 
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -21,6 +25,7 @@ import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
+import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
@@ -49,6 +54,8 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -210,6 +217,78 @@ class CudaTrainingTest {
         assertTrue(standIns.failed());
         assertEquals(1, actual.refusals.size(), "the refusal is said");
         assertAgree(expected, actual);
+    }
+
+    /** As on a device whose memory another process has: nobody set a budget, so none is spoken of. */
+    @Test
+    void whereNoPieceFitsItIsSaidWhatThereIs() {
+        StandIns standIns = cuda.standIns();
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
+                ModelMemory model =
+                        ModelMemory.allocate(backend, network().inferenceProgram(1, 0, backend.fusions()), seed);
+                Steps steps = new Steps(backend, network(), model, 4, 0, Long.MAX_VALUE)) {
+            standIns.memory(standIns.usedBytes() + 1000);
+            String message = String.valueOf(assertThrows(DeviceMemoryException.class, () -> steps.forBatch(40))
+                    .getMessage());
+            for (String part : List.of(
+                    "the training program with micro-batch 40 needs a workspace of ",
+                    "largest values",
+                    "0.00 MiB (1000 bytes) of the device's ",
+                    "other processes",
+                    "the smallest micro-batch, 4 samples, needs ")) {
+                assertTrue(message.contains(part), message + "\nshould contain: " + part);
+            }
+            assertFalse(message.contains("budget"), message);
+        }
+    }
+
+    /** A run whose batch is refused in one piece trains, without another refusal, where this budget is set. */
+    @Test
+    void theBudgetThatARefusalSuggestsIsEnough() {
+        StandIns standIns = cuda.standIns();
+        int batch = 16_384; // of single numbers that become many: megabytes, and little to compute
+        Dataset data = new RandomDataset(batch, 3, new ImageShape(1, 1, 1), 11);
+        Network network = new Network(
+                "wide",
+                1,
+                1,
+                1,
+                3,
+                Layer.sequence(new GlobalAveragePool(), new Dense("wide", 256), new Relu(), new Dense("logits", 3)));
+        TrainingPlan plan = TrainingPlan.of(
+                        Schedule.constant(0.05), TrainingPlan.batch(batch), TrainingPlan.momentum(0.9))
+                .forEpochs(1, batch);
+        String message;
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT)) {
+            Program whole = network.trainingProgram(batch, 1, 0, backend.fusions());
+            try (ModelMemory model = ModelMemory.allocate(backend, whole, seed);
+                    LoweredProgram lowered = backend.lower(whole)) {
+                WorkspacePlan workspace = WorkspacePlanner.plan(whole, lowered.requirements());
+                standIns.memory(standIns.usedBytes() + (long) (0.8 * workspace.totalBytes()));
+                message = String.valueOf(assertThrows(DeviceMemoryException.class, () -> lowered.bind(workspace, model))
+                        .getMessage());
+            }
+        }
+        Matcher suggested = Pattern.compile("--memory-budget (\\d+)MiB").matcher(message);
+        assertTrue(suggested.find(), message);
+        TrainingOptions options =
+                TrainingOptions.DEFAULT.withGhostBatch(1).withMemoryBudget(Long.parseLong(suggested.group(1)) << 20);
+        try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
+                Trainer trainer = new Trainer(
+                        backend, network, plan, Optimizer.momentum(1e-3), data, data, Augmentation.NONE, options)) {
+            trainer.listen(new TrainingListener() {
+                @Override
+                public void phaseStarted(PhaseRecord phase) {
+                    assertTrue(phase.microBatches() > 1, phase + " with " + suggested.group());
+                }
+
+                @Override
+                public void memoryRefused(Steps.Refusal refusal) {
+                    fail(refusal + " although this was suggested: " + suggested.group());
+                }
+            });
+            assertEquals(1, trainer.run("suggested").updates());
+        }
     }
 
     /** On a device that maps memory, a larger batch grows the arena where it is, and no graph is recorded again. */

@@ -3,6 +3,7 @@ package io.crescendo.cli.commands;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
@@ -80,6 +81,8 @@ public final class ProfileCommand implements Callable<Integer> {
                     backend, network, samples, run.ghostBatch(), Experiment.optimizer(run), seconds);
             out.println();
             out.println(ProfileTable.text(profile));
+        } catch (DeviceMemoryException e) { // nothing splits the batch here
+            throw e.withRemedy("; ask for fewer samples with --batch");
         }
         out.flush();
         return 0;
