@@ -187,9 +187,9 @@ final class CudaExecutable implements Executable {
             inputs.feed(feed);
             launches.run();
         } catch (jcuda.CudaException e) {
-            throw backend.lateFailure("run " + backend.describe(program), e);
+            throw failed(CudaCalls.failure("run " + backend.describe(program), e));
         } catch (CudaException e) {
-            throw backend.late(e);
+            throw failed(e);
         }
     }
 
@@ -205,9 +205,9 @@ final class CudaExecutable implements Executable {
             gathered(images).launch();
             backend.numbers().sent();
         } catch (jcuda.CudaException e) {
-            throw backend.lateFailure("run " + backend.describe(program), e);
+            throw failed(CudaCalls.failure("run " + backend.describe(program), e));
         } catch (CudaException e) {
-            throw backend.late(e);
+            throw failed(e);
         }
     }
 
@@ -238,10 +238,16 @@ final class CudaExecutable implements Executable {
             backend.numbers().sent();
             return backend.metrics().taken();
         } catch (jcuda.CudaException e) {
-            throw backend.lateFailure("run " + backend.describe(program), e);
+            throw failed(CudaCalls.failure("run " + backend.describe(program), e));
         } catch (CudaException e) {
-            throw backend.late(e);
+            throw failed(e);
         }
+    }
+
+    private RuntimeException failed(CudaException failure) {
+        return failure.outOfMemory()
+                ? backend.workspace().refused(backend.describe(program) + " cannot run", plan.totalBytes(), failure)
+                : backend.late(failure);
     }
 
     CudaBackend backend() {

@@ -15,6 +15,9 @@ import org.jspecify.annotations.Nullable;
  * <p>What was recorded ahead, on another lane while a step runs, is one launch from the first time on. Its methods have
  * been measured, so the libraries are set up, mostly; where such a recording fails nevertheless, the first launch does
  * it.
+ *
+ * <p>Where the device has no memory for a graph, the launches are put on the stream one by one, and the next time a
+ * graph is tried again.
  */
 final class Replay implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Replay.class.getName());
@@ -24,6 +27,7 @@ final class Replay implements AutoCloseable {
     private final String what;
     private final Item[] items;
     private @Nullable Recording recording;
+    private boolean told;
 
     /**
      * One launch and whose it is.
@@ -58,7 +62,7 @@ final class Replay implements AutoCloseable {
     void launch() {
         try {
             if (recording != null) {
-                recording.launch(device.stream());
+                launch(recording);
             } else if (device.graphs()) {
                 enqueueAll(device.lane());
                 record();
@@ -71,20 +75,44 @@ final class Replay implements AutoCloseable {
         }
     }
 
+    private void launch(Recording recorded) {
+        try {
+            recorded.launch(device.stream());
+        } catch (jcuda.CudaException e) {
+            if (!CudaCalls.isOutOfMemory(e)) {
+                throw e;
+            }
+            withoutGraph(CudaCalls.failure("launch it as a graph", e));
+            enqueueAll(device.lane());
+        }
+    }
+
     private void record() {
         try {
             recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
         } catch (jcuda.CudaException e) {
-            throw unrecordable(CudaCalls.name(e), e);
+            recordingFailed(CudaCalls.failure("record it as a graph", e));
         } catch (CudaException e) {
-            throw unrecordable(String.valueOf(e.getMessage()), e);
+            recordingFailed(e);
         }
     }
 
-    private CudaException unrecordable(String reason, RuntimeException cause) {
-        return new CudaException(
-                "cannot record " + what + " as a graph: " + reason + ". It may run without graphs (--no-graphs)",
-                cause);
+    private void recordingFailed(CudaException e) {
+        if (!e.outOfMemory()) {
+            throw new CudaException(
+                    "cannot record " + what + " as a graph: " + e.getMessage()
+                            + ". It may run without graphs (--no-graphs)",
+                    e);
+        }
+        withoutGraph(e);
+    }
+
+    /**
+     * What a graph launches needs no memory of its own: no reason to end a run, only to be slower until there is some.
+     */
+    private void withoutGraph(CudaException reason) {
+        LOG.log(told ? Level.DEBUG : Level.WARNING, "{0} runs without a graph: {1}", what, reason.getMessage());
+        told = true;
     }
 
     /** Records it while something else runs; does nothing if that is not possible. */

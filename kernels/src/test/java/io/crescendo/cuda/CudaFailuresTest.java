@@ -1,5 +1,6 @@
 package io.crescendo.cuda;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
@@ -51,6 +52,7 @@ class CudaFailuresTest {
 
     private static final int STRIDE = 11;
     private static final int BATCH = 6;
+    private static final int OUT_OF_MEMORY = 2;
     private static final int ECC_UNCORRECTABLE = 214;
     private static final int ILLEGAL_ADDRESS = 700;
     private static final int LAUNCH_FAILED = 719;
@@ -253,6 +255,53 @@ class CudaFailuresTest {
                 rig.executable.run(CudaNetwork.feed(4, seed)); // and as usable
                 assertTrue(backend.metrics().read().loss() > 0);
             }
+        }
+    }
+
+    @Test
+    void weightsThatDoNotFitAreSaidWithWhatIsFree() {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT)) {
+            standIns.memory(standIns.usedBytes() + 500);
+            String message = String.valueOf(assertThrows(CudaException.class, () -> backend.allocate(192))
+                    .getMessage());
+            assertTrue(message.contains("768 bytes for a flat array of 192 numbers"), message);
+            assertTrue(message.contains("(500 bytes) of the device's "), message);
+        }
+    }
+
+    /** A graph needs memory of the driver's; what it launches does not, so the steps go on and give the same. */
+    @ParameterizedTest
+    @CsvSource({
+        "cuStreamEndCapture, 1",
+        "cuGraphInstantiateWithFlags, 1",
+        "cuGraphInstantiateWithFlags, 2",
+        "cuGraphLaunch, 1"
+    })
+    void withoutMemoryForAGraphTheStepsRunAllTheSame(String call, int number) {
+        BackendOptions options = BackendOptions.DEFAULT.withDeterministic(true);
+        float[] expected = steps(options);
+        standIns.fail(call, number, OUT_OF_MEMORY);
+        float[] actual = steps(options);
+        assertTrue(standIns.failed());
+        assertArrayEquals(expected, actual, call);
+        assertEquals("", standIns.problem());
+    }
+
+    /** Each library has its own word for it. */
+    @ParameterizedTest
+    @CsvSource({"cudnnConvolutionForward, ALLOCATION_FAILED", "cublasGemmEx, CUBLAS_STATUS_ALLOC_FAILED"})
+    void aLibraryWithoutMemoryIsUnderstood(String call, String status) {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT.withGraphs(false));
+                Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
+            standIns.fail(call, 1, OUT_OF_MEMORY);
+            DeviceMemoryException failure = assertThrows(
+                    DeviceMemoryException.class, () -> rig.executable.run(CudaNetwork.feed(BATCH, seed)), call);
+            String message = String.valueOf(failure.getMessage());
+            for (String part : List.of("cannot run operation ", status, "of the device's ", "--memory-budget ")) {
+                assertTrue(message.contains(part), message + "\nshould contain: " + part);
+            }
+            rig.executable.run(CudaNetwork.feed(BATCH, seed));
+            assertTrue(backend.metrics().read().loss() > 0);
         }
     }
 
