@@ -53,6 +53,12 @@ final class Errors {
     /** The command was understood but ended with an exception. */
     static int failed(Exception e, CommandLine command, boolean stacktrace) {
         PrintWriter err = command.getErr();
+        if (e instanceof StoppedException stopped) {
+            int status = failed(stopped.reason(), command, stacktrace);
+            err.println(stopped.getMessage());
+            err.flush();
+            return status;
+        }
         @Nullable String message = explain(e);
         err.println("crescendo: "
                 + (message != null

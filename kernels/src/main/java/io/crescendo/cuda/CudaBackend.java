@@ -174,14 +174,19 @@ final class CudaBackend implements Backend {
         if (device.health().isFailure(failure)) {
             return failure; // it was reported from further inside
         }
-        boolean elsewhere = failure.fatal() && device.graphs();
+        // Memory that lost its bits is no operation's fault.
+        boolean findable = failure.fatal()
+                && device.graphs()
+                && !failure.namesOperation()
+                && !String.valueOf(failure.getMessage()).contains("CUDA_ERROR_ECC");
         return device.health()
                 .note(
-                        elsewhere
+                        findable
                                 ? new CudaException(
                                         failure.getMessage()
                                                 + ". Anything that ran on the device before may be the reason; to learn"
-                                                + " which operation it is, run again without graphs (--no-graphs)",
+                                                + " which operation it is, go on without graphs: --resume DIR"
+                                                + " --no-graphs, or BackendOptions.withGraphs(false)",
                                         failure)
                                 : failure);
     }

@@ -71,13 +71,17 @@ final class CudaCalls {
     }
 
     /**
-     * An exception that says what was being done, and where memory was missing, how much there is.
+     * An exception that says what was being done.
      *
      * @param doing continues "cannot"
      */
     static CudaException failure(String doing, jcuda.CudaException cause) {
-        return new CudaException(
-                "cannot " + doing + ": " + name(cause) + (isOutOfMemory(cause) ? memory() : ""), cause);
+        return new CudaException("cannot " + doing + ": " + reason(cause), cause);
+    }
+
+    /** The status, and where memory was missing, how much there is. */
+    static String reason(jcuda.CudaException cause) {
+        return name(cause) + (isOutOfMemory(cause) ? memory() : "");
     }
 
     /** For messages; empty where there is no context yet. */

@@ -38,10 +38,8 @@ final class Replay implements AutoCloseable {
         void enqueue(Lane lane) {
             try {
                 launch.enqueue(lane);
-            } catch (jcuda.CudaException e) {
-                throw CudaCalls.failure("run " + owner, e);
-            } catch (CudaException e) {
-                throw new CudaException("cannot run " + owner + ": " + e.getMessage(), e);
+            } catch (jcuda.CudaException | CudaException e) {
+                throw CudaException.inLaunchOf(owner, e);
             }
         }
     }
@@ -138,7 +136,7 @@ final class Replay implements AutoCloseable {
             try {
                 device.await();
             } catch (jcuda.CudaException e) {
-                throw CudaCalls.failure("run " + item.owner, e);
+                throw CudaException.inLaunchOf(item.owner, e);
             }
         }
     }

@@ -314,11 +314,25 @@ class CudaFailuresTest {
             String message = String.valueOf(failure.getMessage());
             assertTrue(message.contains("CUDA_ERROR"), message);
             assertTrue(failure.fatal(), message);
-            if (graphs) {
-                assertTrue(message.contains("--no-graphs"), message);
-            } else {
+            assertEquals(graphs && status != ECC_UNCORRECTABLE, message.contains("--resume DIR --no-graphs"), message);
+            if (!graphs) {
                 assertTrue(message.contains("pool") && message.contains("(6, 8, 9, 9)"), message);
             }
+        }
+    }
+
+    /** The first step has no graph yet: the operation is known, and nothing more is to be learned without graphs. */
+    @Test
+    void whereTheOperationIsNamedNoWayToNameItIsOffered() {
+        standIns.loud(false);
+        try (CudaBackend backend = open(BackendOptions.DEFAULT);
+                Rig rig = new Rig(backend, CudaNetwork.training(BATCH, backend.fusions()), seed)) {
+            standIns.fail("cuLaunchKernel", 3, ILLEGAL_ADDRESS);
+            CudaException failure =
+                    assertThrows(CudaException.class, () -> rig.executable.run(CudaNetwork.feed(BATCH, seed)));
+            String message = String.valueOf(failure.getMessage());
+            assertTrue(failure.fatal() && message.startsWith("cannot run operation "), message);
+            assertFalse(message.contains("--no-graphs"), message);
         }
     }
 

@@ -1,5 +1,6 @@
 package io.crescendo.cli.commands;
 
+import io.crescendo.cli.StoppedException;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
@@ -139,6 +140,8 @@ public final class CompareCommand implements Callable<Integer> {
                     } catch (NonFiniteLossException e) {
                         diverged.add(
                                 variant.label() + (each.size() > 1 ? ", seed " + seed : "") + ": " + e.getMessage());
+                    } catch (RuntimeException e) {
+                        throw StoppedException.after(e, "compare", folder, own);
                     }
                 }
             }

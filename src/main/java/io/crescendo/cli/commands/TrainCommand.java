@@ -1,5 +1,6 @@
 package io.crescendo.cli.commands;
 
+import io.crescendo.cli.StoppedException;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
@@ -117,6 +118,8 @@ public final class TrainCommand implements Callable<Integer> {
                     Map.of(variant.label(), Results.text(plan)),
                     out,
                     Commands.err(spec));
+        } catch (RuntimeException e) {
+            throw StoppedException.after(e, "train", folder, folder);
         }
         return 0;
     }
