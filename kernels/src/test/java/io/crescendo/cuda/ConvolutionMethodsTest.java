@@ -107,8 +107,7 @@ class ConvolutionMethodsTest {
     private boolean wantsMore(Set<String> seen) {
         return !seen.contains(WITH_ADDEND)
                 || (!cuda.realDevice()
-                        && !GRAPHS.stream()
-                                .allMatch(graph -> seen.stream().anyMatch(name -> name.startsWith(graph))));
+                        && !GRAPHS.stream().allMatch(graph -> seen.stream().anyMatch(name -> name.startsWith(graph))));
     }
 
     /** Lines of more windows than a tile holds, and pixels of more numbers. */
