@@ -108,7 +108,7 @@ public final class Main implements Callable<Integer> {
             } catch (OutOfMemoryError e) { // no exception to picocli, but the likeliest fault of a large batch
                 CommandLine command = parsed.commandSpec().commandLine();
                 return Errors.failed(Errors.outOfMemory(e), command, main.stacktrace);
-            } catch (LinkageError e) { // of a native library, or of its classes once that did not load
+            } catch (UnsatisfiedLinkError | NoClassDefFoundError e) { // the second of classes whose library is missing
                 CommandLine command = parsed.commandSpec().commandLine();
                 return Errors.failed(Errors.notLoaded(e), command, main.stacktrace);
             }

@@ -75,6 +75,9 @@ public final class MicroBatchCover {
         int largest = sizes.last();
         if (sizes.size() > MOST_CANDIDATES) {
             sizes = octaves(granule, largest, 4);
+            if (largest >= granule) {
+                sizes.add(largest / granule * granule);
+            }
         }
         Search search = new Search(demands, granule, most, costs);
         Choice fewer = search.dropRare(search.choice(sizes));

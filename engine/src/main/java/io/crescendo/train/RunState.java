@@ -4,9 +4,12 @@ import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.GradientNoiseMean;
 import io.crescendo.schedule.PlannedUpdate;
 import io.crescendo.schedule.Progress;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.Function;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,15 +46,30 @@ record RunState(
      * What makes a phase another one.
      *
      * @param batch scheduled samples per update, 0 before the first phase
-     * @param pieces its micro-batches and what they recompute; empty where an earlier version did not write it down
+     * @param sizes of its micro-batches; empty, as what follows, where an earlier version did not write it down
+     * @param recomputation what they compute twice
+     * @param workspaceBytes what it holds of the workspace
      */
-    record Announced(int batch, String pieces) {
-        static final Announced NOTHING = new Announced(0, "");
+    record Announced(int batch, List<Integer> sizes, String recomputation, long workspaceBytes) {
+        static final Announced NOTHING = new Announced(0, List.of(), "", 0);
 
         static Announced of(PlannedUpdate planned, Step step) {
             return new Announced(
                     Math.toIntExact(planned.phase().batch()),
-                    step.sizes() + " recomputing " + step.recomputation().name());
+                    step.sizes(),
+                    step.recomputation().name(),
+                    step.workspaceBytes());
+        }
+
+        private static Announced of(Map<String, String> texts) {
+            int batch = read(texts, "phaseBatch", Integer::parseInt);
+            return texts.getOrDefault("phaseSizes", "").isEmpty()
+                    ? new Announced(batch, List.of(), "", 0)
+                    : new Announced(
+                            batch,
+                            read(texts, "phaseSizes", RunState::numbers),
+                            texts.getOrDefault("phaseRecomputation", ""),
+                            read(texts, "phaseWorkspaceBytes", Long::parseLong));
         }
     }
 
@@ -65,7 +83,9 @@ record RunState(
         texts.put("samplesPerEpoch", Long.toString(samplesPerEpoch));
         texts.put("updates", Long.toString(updates));
         texts.put("phaseBatch", Integer.toString(announced.batch()));
-        texts.put("phasePieces", announced.pieces());
+        texts.put("phaseSizes", announced.sizes().stream().map(String::valueOf).collect(Collectors.joining(" ")));
+        texts.put("phaseRecomputation", announced.recomputation());
+        texts.put("phaseWorkspaceBytes", Long.toString(announced.workspaceBytes()));
         if (evaluation != null) {
             texts.put("evaluation.update", Long.toString(evaluation.update()));
             texts.put("evaluation.epoch", Double.toString(evaluation.epoch()));
@@ -97,7 +117,7 @@ record RunState(
                 read(texts, "samples", Long::parseLong),
                 read(texts, "samplesPerEpoch", Long::parseLong),
                 read(texts, "updates", Long::parseLong),
-                new Announced(read(texts, "phaseBatch", Integer::parseInt), texts.getOrDefault("phasePieces", "")),
+                Announced.of(texts),
                 evaluated
                         ? new EvaluationRecord(
                                 read(texts, "evaluation.update", Long::parseLong),
@@ -122,6 +142,10 @@ record RunState(
                                 read(texts, "gradientNoise.variance", Double::parseDouble),
                                 read(texts, "gradientNoise.estimates", Long::parseLong))
                         : GradientNoiseMean.NONE);
+    }
+
+    private static List<Integer> numbers(String text) {
+        return Arrays.stream(text.split(" ", -1)).map(Integer::valueOf).toList();
     }
 
     private static <T> T read(Map<String, String> texts, String key, Function<String, T> parse) {

@@ -348,9 +348,7 @@ public final class Trainer implements AutoCloseable {
     private EvaluationRecord evaluate(Progress progress, RunState.Announced announced) {
         pending.settle(backend.metrics());
         // Of the phase, not of an update that the epoch's end cut short; the same in a run that goes on here.
-        long trainingBytes =
-                announced.batch() == 0 ? 0 : steps.forBatch(announced.batch()).workspaceBytes();
-        EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs(), trainingBytes);
+        EvaluationRecord record = evaluator.evaluate(progress.updates(), progress.epochs(), announced.workspaceBytes());
         listeners.forEach(l -> l.evaluated(record));
         return record;
     }

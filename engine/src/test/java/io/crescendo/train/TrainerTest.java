@@ -173,6 +173,18 @@ class TrainerTest {
     }
 
     @Test
+    void aBatchThatNeverComesWholeTakesNoMemory() {
+        TrainingPlan decaying = TrainingPlan.of(
+                        Schedule.staircase(0.1, 1.0 / 5, 0.97), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
+                .forEpochs(1, TRAINING.size())
+                .ragged(RaggedEpoch.KEEP);
+        TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
+        Run growing = train(decaying.growBatchInstead(40), options);
+        assertEquals(2, growing.updates.get(growing.updates.size() - 1).batch());
+        assertEquals(train(decaying, options).summary.peakWorkspaceBytes(), growing.summary.peakWorkspaceBytes());
+    }
+
+    @Test
     void aMemoryBudgetThatForcesMicroBatchesChangesNothing() {
         TrainingPlan plan = plan(RaggedEpoch.KEEP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);

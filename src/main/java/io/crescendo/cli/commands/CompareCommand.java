@@ -68,8 +68,8 @@ public final class CompareCommand implements Callable<Integer> {
     @Option(
             names = "--resume",
             paramLabel = "RUN_DIR",
-            description =
-                    "Goes on with a comparison that was interrupted; what is finished is not run again; device, threads, precision and memory budget stay unless given.")
+            description = "Goes on with a comparison that was interrupted; what is finished is not run again;"
+                    + " device, threads, precision and memory budget stay unless given.")
     private @Nullable Path resume;
 
     @Override

@@ -12,6 +12,7 @@ import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.function.Predicate;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /** The options that say what device computes, and how. */
@@ -73,6 +74,8 @@ final class DeviceOptions {
             description = "Only algorithms that give the same bits in every run; slower on cuda.")
     private boolean deterministic;
 
+    private Backends.@Nullable Choice choice;
+
     /**
      * Takes what an earlier run was asked for wherever the command line says nothing.
      *
@@ -110,28 +113,32 @@ final class DeviceOptions {
         if (!device.equals(AUTO) && !device.equals(GPU)) {
             requireFloat32(device, "");
         }
-        Backends.Choice choice = choose();
-        if (!choice.provider().name().equals(GPU)) {
-            requireFloat32(choice.provider().name(), " (" + String.join("; ", choice.passedOver()) + ")");
+        Backends.Choice chosen = choose();
+        if (!chosen.provider().name().equals(GPU)) {
+            requireFloat32(chosen.provider().name(), " (" + String.join("; ", chosen.passedOver()) + ")");
         }
         return new BackendOptions(threads, precision, !noGraphs, deterministic);
     }
 
     /** Why {@code auto} did not take what it tries first; a line each, usually none. */
     List<String> notes() {
-        Backends.Choice choice = choose();
+        Backends.Choice chosen = choose();
         List<String> notes = new ArrayList<>();
-        choice.passedOver().forEach(line -> notes.add(line + " (more: crescendo info)"));
-        if (noGraphs && !choice.provider().name().equals(GPU)) {
+        chosen.passedOver().forEach(line -> notes.add(line + " (more: crescendo info)"));
+        if (noGraphs && !chosen.provider().name().equals(GPU)) {
             notes.add("--no-graphs has no effect: the device '"
-                    + choice.provider().name() + "' records nothing");
+                    + chosen.provider().name() + "' records nothing");
         }
         return notes;
     }
 
+    /** Once: asking a GPU whether it can be opened takes a while. */
     private Backends.Choice choose() {
         try {
-            return Backends.choose(device);
+            if (choice == null) {
+                choice = Backends.choose(device);
+            }
+            return choice;
         } catch (IllegalStateException e) {
             throw UserError.failure(String.valueOf(e.getMessage()), e);
         }

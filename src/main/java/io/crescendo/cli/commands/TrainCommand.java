@@ -65,8 +65,8 @@ public final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--resume",
             paramLabel = "RUN_DIR",
-            description =
-                    "Goes on with a run that was interrupted, from its newest checkpoint or from the one named; device, threads, precision and memory budget stay unless given.")
+            description = "Goes on with a run that was interrupted, from its newest checkpoint or from the one named;"
+                    + " device, threads, precision and memory budget stay unless given.")
     private @Nullable Path resume;
 
     @Override

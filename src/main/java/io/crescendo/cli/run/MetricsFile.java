@@ -39,7 +39,8 @@ import java.time.temporal.ChronoUnit;
  *                ghostBatch, learningRate, momentum, noiseScale, workspaceBytes; timing: prepareNanos, switchNanos
  * memoryRefused  the device gave less than the plan asked for: update, batch, requestedBytes, budgetBytes
  * update         update, samples (of all updates so far), epoch, batch (the samples it really has), microBatch,
- *                microBatches, learningRate, momentum, noiseScale (for that batch), loss, accuracy, workspaceBytes; timing: nanos
+ *                microBatches, learningRate, momentum, noiseScale (for that batch), loss, accuracy, workspaceBytes;
+ *                timing: nanos
  * gradientNoise  update, epoch, batch, microBatches, squaredGradient, variance; meanSquaredGradient, meanVariance,
  *                estimates, scale (absent until it is finite)
  * evaluation     on the test set: update, epoch, samples, loss, accuracy
