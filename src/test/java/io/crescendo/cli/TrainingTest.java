@@ -375,16 +375,6 @@ class TrainingTest {
                 folder.resolve(name).toString());
     }
 
-    @Test
-    void aForecastForADeviceThatIsNotHereNamesOneThatIs() {
-        boolean cuda = Backends.providers().stream()
-                .anyMatch(provider -> provider.name().equals("cuda")
-                        && provider.availability().available());
-        Run run = Run.of("plan", "--memory", "--device", "cuda");
-        assertEquals(cuda ? 0 : 1, run.status(), run.err());
-        assertTrue(cuda || run.err().contains("--device reference"), run.err());
-    }
-
     /** The fast backend where it runs; the slow one gives the same evidence. */
     private static String device() {
         return Backends.providers().stream()

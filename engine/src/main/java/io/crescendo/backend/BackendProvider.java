@@ -1,5 +1,7 @@
 package io.crescendo.backend;
 
+import java.util.Optional;
+
 /** Finds and opens one kind of backend; registered for {@link java.util.ServiceLoader}. */
 public interface BackendProvider {
     /** What {@code --device} calls it: {@code cpu}, {@code cuda}, {@code reference}. */
@@ -13,6 +15,14 @@ public interface BackendProvider {
 
     /** Opens the device. */
     Backend open(BackendOptions options);
+
+    /**
+     * A backend for a device that is not here: it lowers programs, so that what they will take can be planned, and
+     * refuses everything else. Empty where that cannot be told without the device, or it is always here.
+     */
+    default Optional<Backend> forecast(BackendOptions options) {
+        return Optional.empty();
+    }
 
     /**
      * Whether a backend can be opened.

@@ -41,6 +41,26 @@ public final class Backends {
     }
 
     /**
+     * Opens a backend to plan with: the device if it can be used here, otherwise its
+     * {@linkplain BackendProvider#forecast forecast}.
+     *
+     * @param device a provider's name; {@code auto} for the first that is available, without forecasts
+     * @throws IllegalStateException if it cannot be used here and there is no forecast of it
+     * @throws IllegalArgumentException if there is no such name
+     */
+    public static Backend openToPlan(String device, BackendOptions options) {
+        try {
+            return open(device, options);
+        } catch (IllegalStateException e) {
+            return providers().stream()
+                    .filter(provider -> provider.name().equals(device))
+                    .findFirst()
+                    .flatMap(provider -> provider.forecast(options))
+                    .orElseThrow(() -> e);
+        }
+    }
+
+    /**
      * Finds what {@link #open} would open.
      *
      * @param device a provider's name, or {@code auto} for the first that is available

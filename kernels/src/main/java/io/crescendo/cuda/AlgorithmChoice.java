@@ -51,8 +51,8 @@ final class AlgorithmChoice {
     private final Map<String, Long> bounds = new HashMap<>();
     private @Nullable AlgorithmCache cache;
 
-    /** A convolution whose method is known, or will be when it is needed. */
-    final class Considered implements AutoCloseable {
+    /** A convolution on an open device. */
+    final class Considered implements Target.Method {
         private final CudaDevice device;
         private final Lane measuring;
         private final ConvolutionProblem problem;
@@ -66,8 +66,8 @@ final class AlgorithmChoice {
             this.workspaceBytes = workspaceBytes;
         }
 
-        /** What the method needs at most. */
-        long workspaceBytes() {
+        @Override
+        public long workspaceBytes() {
             return workspaceBytes;
         }
 
@@ -75,7 +75,8 @@ final class AlgorithmChoice {
          * The method; measures if need be. If it is decided already, this does not wait for what another thread
          * measures: a batch that was prepared begins while the next one is being prepared.
          */
-        synchronized ConvolutionMethod decide() {
+        @Override
+        public synchronized ConvolutionMethod decide() {
             ConvolutionMethod decided = method;
             if (decided == null) {
                 synchronized (AlgorithmChoice.this) {

@@ -14,7 +14,7 @@ final class Biases {
     static void appendGradient(CudaLowering lowering, OpPlan plan, Value outputGradient, Value biasGradient) {
         Nhwc dy = Nhwc.of(outputGradient);
         Grids grids = lowering.grids();
-        int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(GRADIENT));
+        int places = lowering.target().blocksOfMultiprocessor(lowering.named(GRADIENT));
         Grid grid =
                 new Grid(grids.splits(dy.rows(), dy.channels(), 1, Grids.AHEAD, places), grids.slabs(dy.channels()));
         long partials = plan.scratch((long) Float.BYTES * grid.x() * dy.channels());

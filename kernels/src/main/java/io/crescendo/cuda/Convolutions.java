@@ -54,7 +54,7 @@ final class Convolutions {
                         bias == null ? 0 : at.weights(bias),
                         addend == null ? 0 : layer.address(at, addend, piece),
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
+                Launch convolve = work.method(piece).bind(lowering.target().kernels(), operands);
                 return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
@@ -82,7 +82,7 @@ final class Convolutions {
                         0,
                         layer.padded && addend != null ? padded : others,
                         work.workspace(at));
-                Launch convolve = work.method(piece).bind(lowering.device().kernels(), operands);
+                Launch convolve = work.method(piece).bind(lowering.target().kernels(), operands);
                 if (!layer.padded) {
                     return convolve;
                 }
@@ -114,7 +114,7 @@ final class Convolutions {
                         0,
                         0,
                         work.workspace(at));
-                Launch convolve = method.bind(lowering.device().kernels(), operands);
+                Launch convolve = method.bind(lowering.target().kernels(), operands);
                 return layer.padded ? inOrder(pad(layer, piece, x, work.padded(at)), convolve) : convolve;
             });
         }
@@ -130,7 +130,7 @@ final class Convolutions {
         if (!narrow.isEmpty()) {
             OpPlan last = narrow.get(narrow.size() - 1).work.plan;
             last.launch(at -> NarrowGradients.launch(
-                    lowering.device().kernels(),
+                    lowering.target().kernels(),
                     lowering.grids(),
                     narrow.stream()
                             .filter(held -> held.work.method(held.piece).narrow())
@@ -261,7 +261,7 @@ final class Convolutions {
         ConvolutionProblem problem(Direction direction, Piece piece) {
             return new ConvolutionProblem(
                     direction,
-                    lowering.device().precision(),
+                    lowering.target().precision(),
                     piece.samples,
                     x.channels(),
                     height,
@@ -290,19 +290,17 @@ final class Convolutions {
     /** Methods and scratch memory of one operation. */
     private final class Work {
         final OpPlan plan;
-        final Map<Integer, AlgorithmChoice.Considered> choices = new HashMap<>(); // by samples of the piece
+        final Map<Integer, Target.Method> choices = new HashMap<>(); // by samples of the piece
         final long paddedOffset;
         final long workspaceOffset;
 
         Work(OpPlan plan, Layer layer, Direction direction, UnaryOperator<ConvolutionProblem> finish) {
             this.plan = plan;
-            CudaDevice device = lowering.device();
             long workspaceBytes = 0;
             for (Piece piece : layer.pieces) {
                 if (!choices.containsKey(piece.samples)) {
                     ConvolutionProblem problem = finish.apply(layer.problem(direction, piece));
-                    AlgorithmChoice.Considered choice =
-                            device.algorithms().consider(device, lowering.measuring(), problem);
+                    Target.Method choice = lowering.target().method(problem);
                     plan.onClose(choice::close);
                     plan.onPrepare(choice::decide);
                     choices.put(piece.samples, choice);
@@ -318,7 +316,7 @@ final class Convolutions {
         }
 
         ConvolutionMethod method(Piece piece) {
-            AlgorithmChoice.Considered choice = choices.get(piece.samples);
+            Target.Method choice = choices.get(piece.samples);
             if (choice == null) {
                 throw new IllegalStateException("nothing was considered for " + piece + " of " + plan);
             }

@@ -269,7 +269,7 @@ final class CudaBackend implements Backend {
         List<OpPlan> plans;
         try {
             synchronized (oneAtATime) {
-                plans = CudaLowering.lower(device, device.measuring(), program);
+                plans = CudaLowering.lower(device, program);
             }
         } catch (jcuda.CudaException e) {
             throw device.health().note(CudaCalls.failure("choose how " + describe(program) + " runs", e));

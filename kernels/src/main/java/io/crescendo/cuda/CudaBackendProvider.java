@@ -4,6 +4,7 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.BackendProvider;
 import java.util.List;
+import java.util.Optional;
 
 /** Opens an NVIDIA GPU as {@code --device cuda}. */
 public final class CudaBackendProvider implements BackendProvider {
@@ -56,6 +57,11 @@ public final class CudaBackendProvider implements BackendProvider {
                 .map(missing -> missing.library().title() + " " + missing.describe())
                 .findFirst()
                 .orElseGet(() -> String.join("; ", installation.problems()));
+    }
+
+    @Override
+    public Optional<Backend> forecast(BackendOptions options) {
+        return Optional.of(new CudaForecast(options));
     }
 
     @Override

@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * <p>Everything that computes is put on one stream, {@link #stream()}; nothing ever uses the default stream, which
  * would wait for all others and cannot be recorded.
  */
-final class CudaDevice implements AutoCloseable {
+final class CudaDevice implements Target, AutoCloseable {
     /** Which device; CUDA_VISIBLE_DEVICES says which one of the machine's that is. */
     static final int NUMBER = 0;
 
@@ -178,8 +178,8 @@ final class CudaDevice implements AutoCloseable {
         }
     }
 
-    /** A scope for something made on this device. */
-    CudaScope newScope() {
+    @Override
+    public CudaScope newScope() {
         return new CudaScope(health);
     }
 
@@ -196,7 +196,8 @@ final class CudaDevice implements AutoCloseable {
         return properties;
     }
 
-    Precision precision() {
+    @Override
+    public Precision precision() {
         return options.precision();
     }
 
@@ -214,8 +215,8 @@ final class CudaDevice implements AutoCloseable {
         return properties.multiprocessors();
     }
 
-    /** Launch shapes for activations of so many bytes an element. */
-    Grids grids(int elementBytes) {
+    @Override
+    public Grids grids(int elementBytes) {
         return new Grids(properties.multiprocessors(), properties.cacheBytes(), elementBytes);
     }
 
@@ -256,8 +257,25 @@ final class CudaDevice implements AutoCloseable {
         return uploadStream;
     }
 
-    Kernels kernels() {
+    @Override
+    public Kernels kernels() {
         return kernels;
+    }
+
+    @Override
+    public Kernels.Room room(String kernel) {
+        return kernels.room(kernel);
+    }
+
+    @Override
+    public int blocksOfMultiprocessor(String kernel) {
+        return kernels.blocksOfMultiprocessor(kernel);
+    }
+
+    /** Candidates are tried on a lane of their own: a step may be running on the compute stream meanwhile. */
+    @Override
+    public AlgorithmChoice.Considered method(ConvolutionProblem problem) {
+        return algorithms.consider(this, measuring, problem);
     }
 
     /** Names the method for each convolution. */

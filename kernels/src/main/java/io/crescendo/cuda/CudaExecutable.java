@@ -72,7 +72,10 @@ final class CudaExecutable implements Executable {
         this.scope = scope;
         for (Value value : program.kept()) {
             if (value.home() == Home.ARENA) {
-                kept.add(new Kept(value, scope.own(DeviceBlock.allocate("kept " + value, lowered.bytes(value)))));
+                kept.add(new Kept(
+                        value,
+                        scope.own(DeviceBlock.allocate(
+                                "kept " + value, lowered.requirements().bytes(value)))));
             }
         }
         scope.onClose(this::forgetRecordings);

@@ -1,6 +1,5 @@
 package io.crescendo.cuda;
 
-import io.crescendo.autograd.Home;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.backend.DeviceMemory;
@@ -19,13 +18,13 @@ import java.util.function.Consumer;
 import java.util.stream.Collectors;
 
 /** A program whose operations have chosen how to run, waiting for addresses. */
-final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
+final class CudaLoweredProgram implements LoweredProgram {
     private static final int LARGEST_NAMED = 5;
 
     private final CudaBackend backend;
     private final Program program;
     private final Plans plans;
-    private final long[] valueBytes;
+    private final Sizes sizes;
     private final CudaScope scope;
     private boolean closed;
 
@@ -61,43 +60,12 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
         this.program = program;
         this.plans = new Plans(ops);
         scope.onClose(plans::release);
-        this.valueBytes = new long[program.values().size()];
-        for (int i = 0; i < ops.size(); i++) {
-            for (Value output : program.ops().get(i).outputs()) {
-                if (output.home() == Home.ARENA) {
-                    int index = i;
-                    valueBytes[output.id()] = ops.get(i)
-                            .bytes(output)
-                            .orElseThrow(() -> new IllegalStateException("the plan of " + program.describe(index)
-                                    + " does not say how large " + output + " is"));
-                }
-            }
-        }
+        this.sizes = new Sizes(program, ops);
     }
 
     @Override
     public MemoryRequirements requirements() {
-        return this;
-    }
-
-    @Override
-    public long bytes(Value value) {
-        return valueBytes[value.id()];
-    }
-
-    @Override
-    public long scratchBytes(int opIndex) {
-        return plans.list().get(opIndex).scratchBytes();
-    }
-
-    @Override
-    public long heldBytes(int opIndex) {
-        return plans.list().get(opIndex).heldBytes();
-    }
-
-    @Override
-    public boolean mayOverwrite(int opIndex, Value input) {
-        return plans.list().get(opIndex).mayOverwrite(input);
+        return sizes;
     }
 
     /** Measures which methods are the fastest, where that is not known from an earlier time. */
@@ -174,7 +142,7 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
     }
 
     private void requireFit(WorkspacePlan plan, ModelMemory model) {
-        plan.requireFor(program, this);
+        plan.requireFor(program, sizes);
         model.requireFor(program, CudaDeviceMemory.class);
         requireOrder("weights", model.weights(), program.parameters());
         requireOrder("gradients", model.gradients(), program.parameters());
@@ -192,10 +160,10 @@ final class CudaLoweredProgram implements LoweredProgram, MemoryRequirements {
 
     private DeviceMemoryException outOfMemory(WorkspacePlan plan, CudaException cause) {
         String largest = program.values().stream()
-                .filter(value -> valueBytes[value.id()] > 0)
-                .sorted(Comparator.comparingLong((Value value) -> -valueBytes[value.id()]))
+                .filter(value -> sizes.bytes(value) > 0)
+                .sorted(Comparator.comparingLong((Value value) -> -sizes.bytes(value)))
                 .limit(LARGEST_NAMED)
-                .map(value -> value + " with " + Amounts.bytes(valueBytes[value.id()]))
+                .map(value -> value + " with " + Amounts.bytes(sizes.bytes(value)))
                 .collect(Collectors.joining("; "));
         return backend.workspace()
                 .refused(

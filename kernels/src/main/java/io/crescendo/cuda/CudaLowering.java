@@ -16,8 +16,7 @@ import java.util.List;
  * parameter is float32.
  */
 final class CudaLowering implements OpVisitor<OpPlan> {
-    private final CudaDevice device;
-    private final Lane measuring;
+    private final Target target;
     private final Program program;
     private final Grids grids;
     private final Convolutions convolutions = new Convolutions(this);
@@ -30,21 +29,15 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     private final List<OpPlan> plans = new ArrayList<>();
     private int index;
 
-    private CudaLowering(CudaDevice device, Lane measuring, Program program) {
-        this.device = device;
-        this.measuring = measuring;
+    private CudaLowering(Target target, Program program) {
+        this.target = target;
         this.program = program;
-        this.grids = device.grids(elementBytes());
+        this.grids = target.grids(elementBytes());
     }
 
-    /**
-     * Makes a plan for each operation, in the program's order.
-     *
-     * @param measuring for what must run now, algorithms that are tried for example: a step may be running on the
-     *     compute stream meanwhile
-     */
-    static List<OpPlan> lower(CudaDevice device, Lane measuring, Program program) {
-        return new CudaLowering(device, measuring, program).run();
+    /** Makes a plan for each operation, in the program's order. */
+    static List<OpPlan> lower(Target target, Program program) {
+        return new CudaLowering(target, program).run();
     }
 
     private List<OpPlan> run() {
@@ -56,7 +49,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
             convolutions.finish();
             return finished;
         } catch (RuntimeException e) {
-            CudaScope scope = device.newScope();
+            CudaScope scope = target.newScope();
             plans.forEach(scope::own); // one that was being made too
             throw scope.closeAfter(e);
         }
@@ -64,12 +57,9 @@ final class CudaLowering implements OpVisitor<OpPlan> {
 
     // What the families of operations build on.
 
-    CudaDevice device() {
-        return device;
-    }
-
-    Lane measuring() {
-        return measuring;
+    /** Where the program will run. */
+    Target target() {
+        return target;
     }
 
     Grids grids() {
@@ -77,7 +67,7 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     }
 
     boolean bf16() {
-        return device.precision() == Precision.BF16;
+        return target.precision() == Precision.BF16;
     }
 
     /** Bytes of an element of an activation. */
@@ -130,14 +120,14 @@ final class CudaLowering implements OpVisitor<OpPlan> {
     /** Appends a kernel whose blocks wait for each other, named without its type. */
     void launchTogether(OpPlan plan, String kernel, Grids.Teams teams, Arguments arguments) {
         plan.launch(at -> {
-            Kernels.Call call = device.kernels().together(named(kernel), teams, arguments.at(at));
+            Kernels.Call call = target.kernels().together(named(kernel), teams, arguments.at(at));
             return lane -> call.enqueue(lane.stream());
         });
     }
 
     /** A kernel with its arguments, named without its type. */
     Launch call(String kernel, Grid grid, Object... arguments) {
-        Kernels.Call call = device.kernels().call(named(kernel), grid.x(), grid.y(), arguments);
+        Kernels.Call call = target.kernels().call(named(kernel), grid.x(), grid.y(), arguments);
         return lane -> call.enqueue(lane.stream());
     }
 

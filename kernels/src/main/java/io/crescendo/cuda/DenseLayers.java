@@ -142,7 +142,7 @@ final class DenseLayers {
             DevicePointer cPointer = DevicePointer.at(c);
             DevicePointer workspacePointer = DevicePointer.at(workspace);
             int compute =
-                    lowering.device().precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+                    lowering.target().precision() == Precision.TF32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
             return lane -> {
                 cublasSetWorkspace(lane.cublas(), workspacePointer, workspaceBytes());
                 cublasGemmEx_new(

@@ -37,7 +37,7 @@ final class Norms {
 
         /** See {@link Grids#teams}. */
         Grids.Teams teams(String kernel, int ahead, int twice, int once) {
-            Kernels.Room room = lowering.device().kernels().room(lowering.named(kernel));
+            Kernels.Room room = lowering.target().room(lowering.named(kernel));
             Grids.Teams teams = lowering.grids()
                     .teams((long) ghostBatch * x.plane(), x.channels(), groups, ahead, twice, once, room);
             long tickets = lowering.grids().tickets(teams, x.channels());
@@ -166,7 +166,7 @@ final class Norms {
         }
         String kernel = addend == null ? "ghost_norm_apply" : "ghost_norm_apply_add";
         Grids grids = lowering.grids();
-        int places = lowering.device().kernels().blocksOfMultiprocessor(lowering.named(kernel));
+        int places = lowering.target().blocksOfMultiprocessor(lowering.named(kernel));
         int splits = grids.splits(x.rows(), x.channels(), 1, Grids.AHEAD, places);
         lowering.launch(
                 plan,

@@ -3,11 +3,13 @@
  *
  * <p>The road of a program: {@link io.crescendo.cuda.CudaLowering} visits the operations and lets each family
  * (convolutions, dense layers, norms, pools, pointwise operations, losses) make an {@link io.crescendo.cuda.OpPlan}:
- * how many bytes, which algorithm, what to launch. {@link io.crescendo.cuda.CudaLoweredProgram} gives the sizes to the
- * planner and turns places into {@link io.crescendo.cuda.Addresses}. {@link io.crescendo.cuda.CudaExecutable} puts the
- * launches on the compute stream once, records them, and from then on launches the graph:
- * {@link io.crescendo.cuda.Replay}. On images of the device a whole step is one graph, from the making of its batch to
- * its update; what differs from step to step comes through {@link io.crescendo.cuda.StepNumbers}.
+ * how many bytes, which algorithm, what to launch. Where there is no GPU, {@link io.crescendo.cuda.CudaForecast}
+ * answers what lowering asks of one, so that memory can be planned. {@link io.crescendo.cuda.CudaLoweredProgram} gives
+ * the sizes to the planner and turns places into {@link io.crescendo.cuda.Addresses}.
+ * {@link io.crescendo.cuda.CudaExecutable} puts the launches on the compute stream once, records them, and from then on
+ * launches the graph: {@link io.crescendo.cuda.Replay}. On images of the device a whole step is one graph, from the
+ * making of its batch to its update; what differs from step to step comes through
+ * {@link io.crescendo.cuda.StepNumbers}.
  *
  * <pre>
  * feed ─► pinned pieces ─► upload stream ─► slot 0 | 1 ─► NHWC input ─► graph of the program ─► gradients, sums

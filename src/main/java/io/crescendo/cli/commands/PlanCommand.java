@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
+import io.crescendo.backend.Precision;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
@@ -52,6 +53,7 @@ import picocli.CommandLine.Spec;
             "  crescendo plan --preset cifar10-figure1",
             "  crescendo plan --preset cifar10-figure5-momentum --ragged keep",
             "  crescendo plan --preset fashion-wrn --memory-budget 512MiB",
+            "  crescendo plan --preset imagenet-resnet50-large --memory-budget 70GiB --device cuda --precision bf16",
             "  crescendo plan --config my.yaml --schedule increasing --json"
         })
 public final class PlanCommand implements Callable<Integer> {
@@ -94,8 +96,17 @@ public final class PlanCommand implements Callable<Integer> {
             paramLabel = "DEVICE",
             completionCandidates = DeviceOptions.Names.class,
             defaultValue = "auto",
-            description = "The device that --memory is about (default: ${DEFAULT-VALUE}).")
+            description = "The device that --memory is about; a GPU (cuda) need not be here (default:"
+                    + " ${DEFAULT-VALUE}).")
     private String device = "auto";
+
+    @Option(
+            names = "--precision",
+            paramLabel = "fp32|tf32|bf16",
+            completionCandidates = DeviceOptions.Precisions.class,
+            defaultValue = "fp32",
+            description = "What --memory counts with; other than fp32 only for cuda (default: ${DEFAULT-VALUE}).")
+    private Precision precision = Precision.FP32;
 
     @Option(
             names = "--memory-budget",
@@ -175,18 +186,14 @@ public final class PlanCommand implements Callable<Integer> {
         }
     }
 
-    /** A forecast allocates nothing on the device, but sizes are what its libraries say. */
+    /** A forecast allocates nothing, and a GPU need not be here: then sizes are those of one like an H100. */
     private Backend open() {
         try {
-            return Backends.open(device, BackendOptions.DEFAULT);
+            return Backends.openToPlan(device, BackendOptions.DEFAULT.withPrecision(precision));
         } catch (IllegalStateException e) {
-            throw UserError.failure(
-                    e.getMessage()
-                            + "\nthe sizes of a workspace are those of the device's libraries; nearest to a GPU's"
-                            + " without them is --device reference: whole micro-batches in float32, without scratch"
-                            + " memory (bf16 halves the activations); --device cpu computes a few samples at a time"
-                            + " and needs far less",
-                    e);
+            throw UserError.failure(String.valueOf(e.getMessage()), e);
+        } catch (IllegalArgumentException e) {
+            throw UserError.usage("--precision: " + e.getMessage());
         }
     }
 

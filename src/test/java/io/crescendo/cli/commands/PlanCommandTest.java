@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.crescendo.backend.Backends;
 import io.crescendo.cli.Run;
 import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.Presets;
@@ -12,10 +13,10 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
@@ -124,10 +125,8 @@ class PlanCommandTest {
         }
     }
 
-    private static String[] with(String[] arguments, String last) {
-        String[] all = Arrays.copyOf(arguments, arguments.length + 1);
-        all[arguments.length] = last;
-        return all;
+    private static String[] with(String[] arguments, String... more) {
+        return Stream.of(arguments, more).flatMap(Stream::of).toArray(String[]::new);
     }
 
     private static List<String> names(JsonNode object) {
@@ -223,11 +222,41 @@ class PlanCommandTest {
         assertTrue(reference.contains("fullest at ") && !reference.contains("at a time"), reference);
     }
 
+    /** Whoever means to rent a GPU has none yet. */
     @Test
-    void withoutAGpuTheNearestForecastIsNamed() {
-        Run run = Run.of("plan", "--device", "cuda", "--memory");
-        Assumptions.assumeTrue(run.status() != 0, "a GPU is here");
-        assertTrue(run.err().contains("nearest to a GPU's without them is --device reference"), run.err());
+    void memoryOfAGpuIsForecastWithoutOne() {
+        Assumptions.assumeFalse(available("cuda"), "a GPU is here");
+        String[] plan = {"plan", "--preset", "cifar10-figure1", "--schedule", "increasing", "--device", "cuda"};
+        Run bf16 = Run.of(with(plan, "--precision", "bf16", "--memory-budget", "2GiB"));
+        assertEquals(0, bf16.status(), bf16.err());
+        assertTrue(bf16.out().contains("memory on a forecast of a GPU with the measures of an H100, bf16"), bf16.out());
+        assertTrue(bf16.out().contains("evaluation: "), bf16.out());
+        double tf32 =
+                firstPhase(Run.of(with(plan, "--precision", "tf32", "--memory")).out());
+        double half = firstPhase(bf16.out()) / tf32;
+        assertTrue(half > 0.5 && half < 0.52, half + " of tf32: all but masks and statistics are half as long");
+        Run share = Run.of(with(plan, "--memory-budget", "80%"));
+        assertEquals(UserError.USAGE, share.status());
+        assertTrue(share.err().contains("state an amount, such as 8GiB"), share.err());
+    }
+
+    @Test
+    void onlyAGpuHasAChoiceOfPrecision() {
+        Run run = Run.of("plan", "--device", "reference", "--precision", "bf16", "--memory");
+        assertEquals(UserError.USAGE, run.status());
+        assertTrue(run.err().contains("--precision: the device 'reference' computes in fp32 only"), run.err());
+    }
+
+    private static double firstPhase(String out) {
+        Matcher matcher = Pattern.compile("\\s128  ([\\d.]+) MiB").matcher(out);
+        assertTrue(matcher.find(), out);
+        return Double.parseDouble(matcher.group(1));
+    }
+
+    private static boolean available(String device) {
+        return Backends.providers().stream()
+                .anyMatch(provider -> provider.name().equals(device)
+                        && provider.availability().available());
     }
 
     /** Nobody has ImageNet at hand while choosing a device, and its form is known without it. */
