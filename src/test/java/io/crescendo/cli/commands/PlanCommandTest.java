@@ -168,6 +168,25 @@ class PlanCommandTest {
     }
 
     @Test
+    void whatPresetsSayOfTheirUpdatesIsSo() throws IOException {
+        int counted = 0;
+        for (String preset : Presets.names()) {
+            String yaml = Run.of("plan", "--preset", preset, "--yaml").out();
+            Matcher matcher =
+                    Pattern.compile("description: .*; ([\\d,]+) updates\\W*\n").matcher(yaml);
+            if (matcher.find()) {
+                String json = Run.of("plan", "--preset", preset, "--json").out();
+                assertEquals(
+                        Long.parseLong(matcher.group(1).replace(",", "")),
+                        new ObjectMapper().readTree(json).path("updates").asLong(),
+                        preset);
+                counted++;
+            }
+        }
+        assertEquals(4, counted, "presets that count their updates");
+    }
+
+    @Test
     void memoryIsForecastPerBatch() {
         Run run = Run.of("plan", "--schedule", "increasing", "--memory-budget", "1GiB");
         assertEquals(0, run.status(), run.err());
