@@ -35,15 +35,6 @@ public final class Dropouts {
      * @param kept receives the decision for elements {@code firstElement} to {@code firstElement + length − 1}
      * @param offset where in {@code kept} to start
      * @param length how many
-     */
-    public static void keeps(
-            long seed, long key, long sample, long firstElement, double rate, boolean[] kept, int offset, int length) {
-        keeps(seed, key, sample, firstElement, rate, kept, offset, length, new int[WORDS]);
-    }
-
-    /**
-     * The same without allocating anything.
-     *
      * @param words room for four numbers; what it holds afterwards means nothing
      */
     public static void keeps(

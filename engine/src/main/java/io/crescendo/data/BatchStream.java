@@ -90,11 +90,6 @@ public final class BatchStream implements AutoCloseable {
         return source;
     }
 
-    /** Samples in one epoch: the size of the data set. */
-    public long samplesPerEpoch() {
-        return dataset.size();
-    }
-
     /**
      * The samples at [samplesIntoEpoch, samplesIntoEpoch + count) of an epoch, valid until the next call.
      *

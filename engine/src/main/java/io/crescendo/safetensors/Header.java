@@ -43,11 +43,6 @@ record Header(Map<String, String> metadata, Map<String, Place> tensors) {
         return new Header(metadata, tensors);
     }
 
-    /** Bytes of all tensors. */
-    long dataBytes() {
-        return tensors.values().stream().mapToLong(p -> p.entry.bytes()).sum();
-    }
-
     // ---- Writing
 
     String toJson() {

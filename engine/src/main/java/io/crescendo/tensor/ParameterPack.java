@@ -44,23 +44,6 @@ public final class ParameterPack {
         return parameters.stream().mapToLong(p -> p.shape().elements()).sum();
     }
 
-    /** Two packs are equal if a buffer written for one can be read as the other: same names, shapes and offsets. */
-    public boolean sameLayout(ParameterPack other) {
-        if (parameters.size() != other.parameters.size() || elements != other.elements) {
-            return false;
-        }
-        for (int i = 0; i < parameters.size(); i++) {
-            Parameter mine = parameters.get(i);
-            Parameter theirs = other.parameters.get(i);
-            if (!mine.name().equals(theirs.name())
-                    || !mine.shape().equals(theirs.shape())
-                    || mine.offset() != theirs.offset()) {
-                return false;
-            }
-        }
-        return true;
-    }
-
     /** Collects tensors and assigns their offsets. */
     public static final class Builder {
         private final List<Parameter> parameters = new ArrayList<>();

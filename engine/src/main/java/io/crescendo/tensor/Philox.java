@@ -17,7 +17,6 @@ package io.crescendo.tensor;
  * <pre>{@code
  * long bits = Philox.bits(seed, Philox.ORDER, epoch, sample);
  * int other = Philox.below(bits, sample + 1);
- * float uniform = Philox.uniform((int) bits);
  * }</pre>
  *
  * <p>Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
@@ -29,8 +28,6 @@ public final class Philox {
     public static final int AUGMENTATION = 2;
     /** Stream of synthetic data; step = part of the data set, index = element. */
     public static final int DATA = 3;
-    /** Stream of initial weights; step = parameter, index = element. */
-    public static final int INITIALISATION = 4;
     /** Stream of dropout masks. */
     public static final int DROPOUT = 5;
 
@@ -97,11 +94,6 @@ public final class Philox {
         return (c1 & WORD) << 32 | (c0 & WORD);
     }
 
-    /** A float in [0, 1): the upper 24 bits of the word, times 2^-24, so that every value is exact. */
-    public static float uniform(int word) {
-        return (word >>> 8) * 0x1p-24f;
-    }
-
     /**
      * An integer in [0, bound): the upper 64 bits of the 96-bit product bits × bound (on CUDA {@code __umul64hi}).
      *
@@ -117,17 +109,5 @@ public final class Philox {
         long signedHigh = Math.multiplyHigh(bits, bound);
         // multiplyHigh reads bits as signed: a set top bit counted as -2^63 instead of +2^63, bound too little in all.
         return (int) (bits < 0 ? signedHigh + bound : signedHigh);
-    }
-
-    /**
-     * A draw from the standard normal distribution, by the Box-Muller transform of the two words in bits.
-     *
-     * <p>z = sqrt(−2 ln u) cos(2π t) with u in (0, 1] from the low word and t in [0, 1) from the high word. |z| ≤ 6.7.
-     * Elementary functions round differently on other devices, so there z agrees to rounding, not to the bit.
-     */
-    public static double normal(long bits) {
-        double u = ((bits & WORD) + 1) * 0x1p-32; // never zero, so the logarithm is finite
-        double turn = (bits >>> 32) * 0x1p-32;
-        return StrictMath.sqrt(-2 * StrictMath.log(u)) * StrictMath.cos(2 * Math.PI * turn);
     }
 }

@@ -106,14 +106,9 @@ public final class Step {
         run(stream, epoch, position, seed, null, prefetchNext);
     }
 
-    /** The same with batches that the device makes itself. */
-    public void run(ResidentImages images, long epoch, long position) {
-        run(images, epoch, position, null);
-    }
-
     /**
-     * {@link #run(ResidentImages, long, long)}, then {@code take} of the metrics, then the update; the last micro-batch
-     * and what follows it in one.
+     * {@link #run(ResidentImages, long, long, GradientNorms)}, then {@code take} of the metrics, then the update; the
+     * last micro-batch and what follows it in one.
      *
      * @return loss and hits of the batch
      */
@@ -150,7 +145,7 @@ public final class Step {
         }
     }
 
-    /** The same, and {@code norms} hears of every micro-batch. */
+    /** The same with batches that the device makes itself. */
     void run(ResidentImages images, long epoch, long position, @Nullable GradientNorms norms) {
         long at = position;
         for (int i = 0; i < parts.size(); i++) {

@@ -217,12 +217,11 @@ public final class Steps implements AutoCloseable {
         return Set.copyOf(executables.keySet());
     }
 
-    /** Samples of the first micro-batch of a batch; empty if the batch was not prepared yet. */
-    OptionalInt firstMicroBatch(int batch) {
-        return firstMicroBatch(batch, false);
-    }
-
-    /** The same, perhaps for an update at which the gradient's noise is measured. */
+    /**
+     * Samples of the first micro-batch of a batch; empty if the batch was not prepared yet.
+     *
+     * @param measured whether of an update at which the gradient's noise is measured
+     */
     OptionalInt firstMicroBatch(int batch, boolean measured) {
         Step step = steps.get(batch);
         if (step != null) {

@@ -20,7 +20,7 @@ class DropoutsTest {
             first = Math.abs(first);
             double rate = random.nextDouble();
             boolean[] kept = new boolean[random.nextInt(50) + 3];
-            Dropouts.keeps(seed, key, sample, first, rate, kept, 2, kept.length - 2);
+            Dropouts.keeps(seed, key, sample, first, rate, kept, 2, kept.length - 2, new int[4]);
             for (int i = 2; i < kept.length; i++) {
                 assertEquals(
                         Dropouts.keeps(seed, key, sample, first + i - 2, rate), kept[i], "seed " + seed + ", i " + i);
@@ -34,7 +34,7 @@ class DropoutsTest {
         int draws = 40_000;
         for (double rate : new double[] {0, 0.1, 0.5, 0.9}) {
             boolean[] kept = new boolean[draws];
-            Dropouts.keeps(seed, 3, 17, 0, rate, kept, 0, draws);
+            Dropouts.keeps(seed, 3, 17, 0, rate, kept, 0, draws, new int[4]);
             int dropped = 0;
             for (boolean keep : kept) {
                 dropped += keep ? 0 : 1;
@@ -67,7 +67,8 @@ class DropoutsTest {
                         .getMessage());
         assertTrue(key.contains("16777216"), key);
         String first = String.valueOf(assertThrows(
-                        IllegalArgumentException.class, () -> Dropouts.keeps(1, 0, 0, 6, 0.5, new boolean[1], 0, 1))
+                        IllegalArgumentException.class,
+                        () -> Dropouts.keeps(1, 0, 0, 6, 0.5, new boolean[1], 0, 1, new int[4]))
                 .getMessage());
         assertTrue(first.contains("multiple of 4"), first);
     }

@@ -247,7 +247,7 @@ class StepsTest {
         try (ModelMemory model = model(backend);
                 Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
             steps.expect(List.of(use(8, 0, 79), use(32, 80, 400), use(40, 401, 900)));
-            while (!steps.firstMicroBatch(40).equals(OptionalInt.of(40)) || !backend.compiled.contains(40)) {
+            while (!steps.firstMicroBatch(40, false).equals(OptionalInt.of(40)) || !backend.compiled.contains(40)) {
                 Thread.sleep(1); // as long as it takes; a thread that never prepares is found by the build's own limit
             }
             steps.forBatch(8);

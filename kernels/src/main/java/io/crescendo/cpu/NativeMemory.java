@@ -43,10 +43,6 @@ final class NativeMemory implements AutoCloseable {
         return address;
     }
 
-    long bytes() {
-        return bytes;
-    }
-
     /** A Java view of floats inside the block; valid until {@link #close}. */
     FloatBuffer floats(long firstElement, long elements) {
         requireOpen();

@@ -1,7 +1,6 @@
 package io.crescendo.cpu;
 
 import io.crescendo.backend.Feed;
-import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import org.jspecify.annotations.Nullable;
 
@@ -25,10 +24,6 @@ final class Shard {
             throw new IllegalStateException("a step ran without a feed");
         }
         return feed;
-    }
-
-    FloatBuffer images() {
-        return feed().images();
     }
 
     IntBuffer labels() {

@@ -44,9 +44,4 @@ record Nhwc(int samples, int channels, int height, int width) {
     int rows() {
         return samples * plane();
     }
-
-    /** All elements. */
-    long elements() {
-        return (long) rows() * channels;
-    }
 }

@@ -47,10 +47,6 @@ final class Standing {
         gradientNoise = noise.mean();
     }
 
-    synchronized double epoch() {
-        return epoch;
-    }
-
     /** All of it, with names. */
     synchronized String text() {
         return String.format(

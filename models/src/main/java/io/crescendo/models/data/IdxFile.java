@@ -172,11 +172,6 @@ public final class IdxFile {
         return text.toString();
     }
 
-    /** The name used in messages. */
-    public String file() {
-        return file;
-    }
-
     public int rank() {
         return sizes.length;
     }
