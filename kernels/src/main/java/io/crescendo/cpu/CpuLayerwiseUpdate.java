@@ -7,7 +7,6 @@ import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -25,16 +24,10 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     private static final int CHUNK = 2048;
 
     private final Workers workers;
-    private final FloatBuffer weights;
-    private final FloatBuffer gradients;
-    private final FloatBuffer[] stateViews;
-    private final List<CpuDeviceMemory> state;
-    private final List<CpuDeviceMemory> memories;
+    private final UpdatePacks packs;
     private final List<Piece> pieces;
     private final Tensors tensors;
     private final Rule rule;
-    private final GradientCheck check;
-    private final CpuDeviceMemory gradientMemory;
     private final Chunk[] chunkByPart;
     private final float[] zeros = new float[CHUNK];
     /** For each piece the squares of its weights, then of what they are compared with. */
@@ -43,33 +36,15 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
     private UpdateScalars scalars = new UpdateScalars(0, 0, 1, 0, 1);
     private boolean stepping;
 
-    private CpuLayerwiseUpdate(
-            CpuBackend backend,
-            Rule rule,
-            ModelMemory model,
-            List<CpuDeviceMemory> state,
-            List<Piece> pieces,
-            Tensors tensors) {
+    private CpuLayerwiseUpdate(CpuBackend backend, Rule rule, UpdatePacks packs, List<Piece> pieces, Tensors tensors) {
         this.workers = backend.workers();
         this.rule = rule;
-        this.state = state;
+        this.packs = packs;
         this.pieces = pieces;
         this.tensors = tensors;
         this.squares = new double[2 * pieces.size()];
-        this.memories = new ArrayList<>(state);
-        memories.add((CpuDeviceMemory) model.weights());
-        memories.add((CpuDeviceMemory) model.gradients());
-        this.weights = view((CpuDeviceMemory) model.weights());
-        this.gradients = view((CpuDeviceMemory) model.gradients());
-        this.gradientMemory = (CpuDeviceMemory) model.gradients();
-        this.check = new GradientCheck(backend, gradients);
-        this.stateViews = state.stream().map(CpuLayerwiseUpdate::view).toArray(FloatBuffer[]::new);
         this.chunkByPart = new Chunk[workers.count()];
         Arrays.setAll(chunkByPart, part -> new Chunk());
-    }
-
-    private static FloatBuffer view(CpuDeviceMemory memory) {
-        return memory.floats(0, memory.elements());
     }
 
     /**
@@ -83,10 +58,7 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
             ModelMemory model,
             ParameterPack parameters,
             Predicate<Parameter> decayed) {
-        List<CpuDeviceMemory> state = new ArrayList<>();
-        for (int i = 0; i < rule.stateSlots(); i++) {
-            state.add((CpuDeviceMemory) backend.allocate(parameters.elements()));
-        }
+        Rule arithmetic = Rule.of(rule);
         List<Piece> pieces = new ArrayList<>();
         Tensors tensors = new Tensors(parameters.parameters().size());
         for (int tensor = 0; tensor < tensors.adapts.length; tensor++) {
@@ -97,7 +69,8 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
                 pieces.add(new Piece(from, Math.min(CHUNK, end - from), tensor));
             }
         }
-        return new CpuLayerwiseUpdate(backend, Rule.of(rule), model, state, List.copyOf(pieces), tensors);
+        return new CpuLayerwiseUpdate(
+                backend, arithmetic, new UpdatePacks(backend, rule, model), List.copyOf(pieces), tensors);
     }
 
     /** Part of one tensor. */
@@ -128,14 +101,11 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
 
     @Override
     public void apply(UpdateScalars newScalars) {
-        for (int i = 0; i < memories.size(); i++) {
-            memories.get(i).requireOpen();
-        }
-        if (!check.allows(newScalars, true)) {
-            gradientMemory.clear();
+        UpdateScalars admitted = packs.admitted(newScalars, true);
+        if (admitted == null) {
             return;
         }
-        scalars = check.clipped(newScalars);
+        scalars = admitted;
         rule.set(scalars);
         stepping = false;
         workers.run(this);
@@ -163,23 +133,23 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
         for (int i = first; i < end; i++) {
             Piece piece = pieces.get(i);
             float decay = tensors.adapts[piece.tensor] ? (float) scalars.weightDecay() : 0;
-            weights.get(piece.from, chunk.w, 0, piece.count);
-            for (int slot = 0; slot < stateViews.length; slot++) {
-                stateViews[slot].get(piece.from, slot == 0 ? chunk.a : chunk.b, 0, piece.count);
+            packs.weights.get(piece.from, chunk.w, 0, piece.count);
+            for (int slot = 0; slot < packs.state.length; slot++) {
+                packs.state[slot].get(piece.from, slot == 0 ? chunk.a : chunk.b, 0, piece.count);
             }
-            gradients.get(piece.from, chunk.g, 0, piece.count);
+            packs.gradients.get(piece.from, chunk.g, 0, piece.count);
             if (stepping) {
                 rule.step(chunk, piece.count, decay, tensors.localRate[piece.tensor]);
-                weights.put(piece.from, chunk.w, 0, piece.count);
-                gradients.put(piece.from, zeros, 0, piece.count);
+                packs.weights.put(piece.from, chunk.w, 0, piece.count);
+                packs.gradients.put(piece.from, zeros, 0, piece.count);
             } else {
                 rule.compare(chunk, piece.count, decay);
                 squares[2 * i] = sumOfSquares(chunk.w, piece.count);
                 squares[2 * i + 1] = sumOfSquares(chunk.g, piece.count);
             }
             if (stepping == rule.stepWritesState()) {
-                for (int slot = 0; slot < stateViews.length; slot++) {
-                    stateViews[slot].put(piece.from, slot == 0 ? chunk.a : chunk.b, 0, piece.count);
+                for (int slot = 0; slot < packs.state.length; slot++) {
+                    packs.state[slot].put(piece.from, slot == 0 ? chunk.a : chunk.b, 0, piece.count);
                 }
             }
         }
@@ -364,11 +334,11 @@ final class CpuLayerwiseUpdate implements UpdateKernel, Workers.Task {
 
     @Override
     public List<DeviceMemory> state() {
-        return List.copyOf(state);
+        return packs.memories();
     }
 
     @Override
     public void close() {
-        state.forEach(CpuDeviceMemory::close);
+        packs.close();
     }
 }

@@ -35,14 +35,8 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
 
     private final Arithmetic arithmetic;
     private final List<Run> runs;
-    private final FloatBuffer weights;
-    private final FloatBuffer gradients;
-    private final List<CpuDeviceMemory> state;
-    private final List<CpuDeviceMemory> memories;
-    private final FloatBuffer[] stateViews;
+    private final UpdatePacks packs;
     private final Workers workers;
-    private final GradientCheck check;
-    private final CpuDeviceMemory gradientMemory;
     private final Arrays[] arraysByPart;
     private final float[] zeros = new float[CHUNK];
     private final int elements;
@@ -56,29 +50,16 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
         final float[] b = new float[CHUNK + GAP];
     }
 
-    private CpuUpdateKernel(
-            CpuBackend backend, Arithmetic arithmetic, List<Run> runs, ModelMemory model, List<CpuDeviceMemory> state) {
+    private CpuUpdateKernel(CpuBackend backend, Arithmetic arithmetic, List<Run> runs, UpdatePacks packs) {
         this.workers = backend.workers();
         this.arraysByPart = new Arrays[workers.count()];
         for (int i = 0; i < arraysByPart.length; i++) {
             arraysByPart[i] = new Arrays();
         }
-        this.elements = Math.toIntExact(model.weights().elements());
+        this.elements = packs.weights.limit();
         this.arithmetic = arithmetic;
         this.runs = runs;
-        this.state = state;
-        this.memories = new ArrayList<>(state);
-        memories.add((CpuDeviceMemory) model.weights());
-        memories.add((CpuDeviceMemory) model.gradients());
-        this.weights = view(model.weights());
-        this.gradients = view(model.gradients());
-        this.gradientMemory = (CpuDeviceMemory) model.gradients();
-        this.check = new GradientCheck(backend, gradients);
-        this.stateViews = state.stream().map(CpuUpdateKernel::view).toArray(FloatBuffer[]::new);
-    }
-
-    private static FloatBuffer view(DeviceMemory memory) {
-        return ((CpuDeviceMemory) memory).floats(0, memory.elements());
+        this.packs = packs;
     }
 
     static CpuUpdateKernel prepare(
@@ -87,11 +68,9 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
             ModelMemory model,
             ParameterPack parameters,
             Predicate<Parameter> decayed) {
-        List<CpuDeviceMemory> state = new ArrayList<>();
-        for (int i = 0; i < rule.stateSlots(); i++) {
-            state.add((CpuDeviceMemory) backend.allocate(parameters.elements()));
-        }
-        return new CpuUpdateKernel(backend, Arithmetic.of(rule), Run.of(parameters, decayed), model, state);
+        Arithmetic arithmetic = Arithmetic.of(rule);
+        return new CpuUpdateKernel(
+                backend, arithmetic, Run.of(parameters, decayed), new UpdatePacks(backend, rule, model));
     }
 
     /** Neighbouring parameters that are treated alike, alignment gaps between them included: those are all zero. */
@@ -116,15 +95,12 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
 
     @Override
     public void apply(UpdateScalars scalars) {
-        for (int i = 0; i < memories.size(); i++) {
-            memories.get(i).requireOpen();
-        }
         boolean shared = elements >= WORTH_SHARING;
-        if (!check.allows(scalars, shared)) {
-            gradientMemory.clear();
+        UpdateScalars admitted = packs.admitted(scalars, shared);
+        if (admitted == null) {
             return;
         }
-        arithmetic.set(check.clipped(scalars));
+        arithmetic.set(admitted);
         decay = (float) scalars.weightDecay();
         if (shared) {
             workers.run(this);
@@ -149,32 +125,33 @@ final class CpuUpdateKernel implements UpdateKernel, Workers.Task {
     }
 
     private void chunk(Arrays arrays, int from, int count, float chunkDecay) {
-        weights.get(from, arrays.w, 0, count);
-        gradients.get(from, arrays.g, 0, count);
-        if (stateViews.length > 0) {
-            stateViews[0].get(from, arrays.a, 0, count);
+        FloatBuffer[] state = packs.state;
+        packs.weights.get(from, arrays.w, 0, count);
+        packs.gradients.get(from, arrays.g, 0, count);
+        if (state.length > 0) {
+            state[0].get(from, arrays.a, 0, count);
         }
-        if (stateViews.length > 1) {
-            stateViews[1].get(from, arrays.b, 0, count);
+        if (state.length > 1) {
+            state[1].get(from, arrays.b, 0, count);
         }
         arithmetic.update(arrays.w, arrays.g, arrays.a, arrays.b, count, chunkDecay);
-        weights.put(from, arrays.w, 0, count);
-        gradients.put(from, zeros, 0, count);
-        if (stateViews.length > 0) {
-            stateViews[0].put(from, arrays.a, 0, count);
+        packs.weights.put(from, arrays.w, 0, count);
+        packs.gradients.put(from, zeros, 0, count);
+        if (state.length > 0) {
+            state[0].put(from, arrays.a, 0, count);
         }
-        if (stateViews.length > 1) {
-            stateViews[1].put(from, arrays.b, 0, count);
+        if (state.length > 1) {
+            state[1].put(from, arrays.b, 0, count);
         }
     }
 
     @Override
     public List<DeviceMemory> state() {
-        return List.copyOf(state);
+        return packs.memories();
     }
 
     @Override
     public void close() {
-        state.forEach(CpuDeviceMemory::close);
+        packs.close();
     }
 }
