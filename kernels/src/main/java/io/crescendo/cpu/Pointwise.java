@@ -4,6 +4,7 @@ import static io.crescendo.cpu.OpPlan.arg;
 import static org.bytedeco.dnnl.global.dnnl.*;
 
 import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
 import org.bytedeco.dnnl.dnnl_primitive_attr;
 import org.bytedeco.dnnl.dnnl_primitive_desc;
 
@@ -15,8 +16,7 @@ final class Pointwise {
         this.section = section;
     }
 
-    private dnnl_primitive_desc chooseForward(
-            OpPlan plan, String what, int algorithm, Layout layout, float alpha, float beta) {
+    private dnnl_primitive_desc chooseForward(OpPlan plan, String what, int algorithm, Layout layout, float alpha) {
         dnnl_primitive_attr attributes = plan.attributes();
         return plan.choose(
                 what,
@@ -28,21 +28,12 @@ final class Pointwise {
                         layout.descriptor(),
                         layout.descriptor(),
                         alpha,
-                        beta,
+                        0,
                         attributes));
     }
 
     OpPlan relu(Op.Relu op) {
-        OpPlan plan = section.plan();
-        Operand input = section.operand(op.input());
-        plan.allowOverwriting(op.input());
-        Operand output = section.define(op.output(), input.layout());
-        plan.primitive(
-                "ReLU",
-                chooseForward(plan, "ReLU", dnnl_eltwise_relu, input.layout(), 0, 0),
-                arg(DNNL_ARG_SRC, input),
-                arg(DNNL_ARG_DST, output));
-        return plan;
+        return each("ReLU", dnnl_eltwise_relu, 0, op.input(), op.output());
     }
 
     OpPlan reluGradient(Op.ReluGradient op) {
@@ -55,7 +46,7 @@ final class Pointwise {
         Operand dy = section.converted(plan, given, output.layout());
         Operand dx = section.define(op.inputGradient(), output.layout());
         dnnl_primitive_desc forward =
-                chooseForward(plan, "ReLU", dnnl_eltwise_relu_use_dst_for_bwd, output.layout(), 0, 0);
+                chooseForward(plan, "ReLU", dnnl_eltwise_relu_use_dst_for_bwd, output.layout(), 0);
         dnnl_primitive_attr attributes = plan.attributes();
         dnnl_primitive_desc chosen = plan.choose(
                 "ReLU's gradient",
@@ -118,13 +109,18 @@ final class Pointwise {
     }
 
     OpPlan scale(Op.Scale op) {
+        return each("scaling", dnnl_eltwise_linear, (float) op.factor(), op.input(), op.output());
+    }
+
+    /** A function of each element, which may take the place of its operand. */
+    private OpPlan each(String what, int algorithm, float alpha, Value operand, Value result) {
         OpPlan plan = section.plan();
-        Operand input = section.operand(op.input());
-        plan.allowOverwriting(op.input());
-        Operand output = section.define(op.output(), input.layout());
+        Operand input = section.operand(operand);
+        plan.allowOverwriting(operand);
+        Operand output = section.define(result, input.layout());
         plan.primitive(
-                "scaling",
-                chooseForward(plan, "scaling", dnnl_eltwise_linear, input.layout(), (float) op.factor(), 0),
+                what,
+                chooseForward(plan, what, algorithm, input.layout(), alpha),
                 arg(DNNL_ARG_SRC, input),
                 arg(DNNL_ARG_DST, output));
         return plan;

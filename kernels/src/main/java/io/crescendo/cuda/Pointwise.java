@@ -4,6 +4,8 @@ import static io.crescendo.cuda.CudaLowering.arguments;
 
 import io.crescendo.autograd.Dropouts;
 import io.crescendo.autograd.Op;
+import io.crescendo.autograd.Value;
+import java.util.List;
 
 /** Operations that treat every element alone: pointwise.cu and dropout.cu. All of them may work in place. */
 final class Pointwise {
@@ -14,57 +16,49 @@ final class Pointwise {
     }
 
     OpPlan relu(Op.Relu op) {
-        OpPlan plan = lowering.plan();
-        lowering.define(plan, op.output());
-        plan.allowOverwriting(op.input());
         long count = op.output().shape().elements();
-        lowering.launch(
-                plan,
+        return each(
                 "relu",
-                lowering.grids().packs(count),
+                op.output(),
+                List.of(op.input()),
                 at -> arguments(at.value(op.output()), at.value(op.input()), count));
-        return plan;
     }
 
     OpPlan reluGradient(Op.ReluGradient op) {
-        OpPlan plan = lowering.plan();
-        lowering.define(plan, op.inputGradient());
-        plan.allowOverwriting(op.outputGradient());
         long count = op.inputGradient().shape().elements();
-        lowering.launch(
-                plan,
+        return each(
                 "relu_gradient",
-                lowering.grids().packs(count),
+                op.inputGradient(),
+                List.of(op.outputGradient()),
                 at -> arguments(
                         at.value(op.inputGradient()), at.value(op.output()), at.value(op.outputGradient()), count));
-        return plan;
     }
 
     OpPlan add(Op.Add op) {
-        OpPlan plan = lowering.plan();
-        lowering.define(plan, op.output());
-        plan.allowOverwriting(op.left());
-        plan.allowOverwriting(op.right());
         long count = op.output().shape().elements();
-        lowering.launch(
-                plan,
+        return each(
                 "add",
-                lowering.grids().packs(count),
+                op.output(),
+                List.of(op.left(), op.right()),
                 at -> arguments(
                         at.value(op.output()), at.value(op.left()), at.value(op.right()), count, op.relu() ? 1 : 0));
-        return plan;
     }
 
     OpPlan scale(Op.Scale op) {
-        OpPlan plan = lowering.plan();
-        lowering.define(plan, op.output());
-        plan.allowOverwriting(op.input());
         long count = op.output().shape().elements();
-        lowering.launch(
-                plan,
+        return each(
                 "scale",
-                lowering.grids().packs(count),
+                op.output(),
+                List.of(op.input()),
                 at -> arguments(at.value(op.output()), at.value(op.input()), count, (float) op.factor()));
+    }
+
+    /** One kernel over all elements of a result that may lie where an operand does. */
+    private OpPlan each(String kernel, Value result, List<Value> overwritten, CudaLowering.Arguments arguments) {
+        OpPlan plan = lowering.plan();
+        lowering.define(plan, result);
+        overwritten.forEach(plan::allowOverwriting);
+        lowering.launch(plan, kernel, lowering.grids().packs(result.shape().elements()), arguments);
         return plan;
     }
 
