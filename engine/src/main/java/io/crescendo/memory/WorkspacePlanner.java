@@ -31,55 +31,46 @@ public final class WorkspacePlanner {
     /** Pairs of blocks looked at in the search for a better order: some tens of milliseconds. */
     private static final long MOST_COMPARISONS = 20_000_000;
 
+    /** Orders in which all blocks are placed, one after another. */
+    private static final List<Comparator<Block>> ORDERS = List.of(
+            Comparator.<Block>comparingLong(b -> -b.bytes).thenComparingInt(b -> b.first),
+            Comparator.<Block>comparingLong(b -> -b.bytes * (b.last - b.first + 1L))
+                    .thenComparingInt(b -> b.first),
+            Comparator.<Block>comparingInt(b -> b.first - b.last).thenComparingLong(b -> -b.bytes),
+            Comparator.<Block>comparingInt(b -> b.first).thenComparingLong(b -> -b.bytes));
+
+    /** Which block is to fill a place that several fit: the greatest. */
+    private static final List<Comparator<Block>> PREFERENCES = List.of(
+            Comparator.<Block>comparingLong(b -> b.bytes * (b.last - b.first + 1L)),
+            Comparator.<Block>comparingInt(b -> b.last - b.first).thenComparingLong(b -> b.bytes),
+            Comparator.<Block>comparingLong(b -> b.bytes).thenComparingInt(b -> b.last - b.first));
+
     private WorkspacePlanner() {}
 
     /** Plans one program. */
     public static WorkspacePlan plan(Program program, MemoryRequirements requirements) {
-        Liveness liveness = Liveness.of(program);
-        List<Block> blocks = blocks(program, requirements, liveness);
-        long lowerBound = lowerBound(blocks, program.ops().size());
-        long best = Long.MAX_VALUE;
-        long[] bestOffsets = {};
-        List<Comparator<Block>> orders = List.of(
-                Comparator.<Block>comparingLong(b -> -b.bytes).thenComparingInt(b -> b.first),
-                Comparator.<Block>comparingLong(b -> -b.bytes * (b.last - b.first + 1L))
-                        .thenComparingInt(b -> b.first),
-                Comparator.<Block>comparingInt(b -> b.first - b.last).thenComparingLong(b -> -b.bytes),
-                Comparator.<Block>comparingInt(b -> b.first).thenComparingLong(b -> -b.bytes));
-        for (Comparator<Block> order : orders) {
-            long total = place(blocks, order);
-            if (total < best) {
-                best = total;
-                bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
-            }
-            if (best == lowerBound) {
+        int ops = program.ops().size();
+        List<Block> blocks = blocks(program, requirements, Liveness.of(program));
+        Lowest lowest = new Lowest(blocks, lowerBound(blocks, ops));
+        for (Comparator<Block> order : ORDERS) {
+            lowest.offer(place(blocks, order));
+            if (lowest.total == lowest.bound) {
                 break;
             }
         }
-        List<Comparator<Block>> preferences = List.of(
-                Comparator.<Block>comparingLong(b -> b.bytes * (b.last - b.first + 1L)),
-                Comparator.<Block>comparingInt(b -> b.last - b.first).thenComparingLong(b -> b.bytes),
-                Comparator.<Block>comparingLong(b -> b.bytes).thenComparingInt(b -> b.last - b.first));
-        for (Comparator<Block> preferred : preferences) {
-            if (best > GOOD_ENOUGH * lowerBound) {
-                long total = fill(blocks, program.ops().size(), preferred);
-                if (total < best) {
-                    best = total;
-                    bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
-                }
+        for (Comparator<Block> preferred : PREFERENCES) {
+            if (!lowest.isGoodEnough()) {
+                lowest.offer(fill(blocks, ops, preferred));
             }
         }
         Random random = new Random(0); // always the same: a plan is a pure function of its arguments
-        for (Comparator<Block> order : orders) {
+        for (Comparator<Block> order : ORDERS) {
             // Blocks that end at the top were placed too late: they go first, and all is placed again.
             List<Block> sorted = new ArrayList<>(blocks);
             sorted.sort(order);
-            for (int round = rounds(blocks.size()); round > 0 && best > GOOD_ENOUGH * lowerBound; round--) {
+            for (int round = rounds(blocks.size()); round > 0 && !lowest.isGoodEnough(); round--) {
                 long total = place(sorted);
-                if (total < best) {
-                    best = total;
-                    bestOffsets = blocks.stream().mapToLong(b -> b.offset).toArray();
-                }
+                lowest.offer(total);
                 List<Block> top =
                         sorted.stream().filter(b -> b.offset + b.bytes == total).toList();
                 sorted.removeAll(top);
@@ -89,29 +80,52 @@ public final class WorkspacePlanner {
                 }
             }
         }
-        long[] valueOffsets = new long[program.values().size()];
-        long[] scratchOffsets = new long[program.ops().size()];
-        long[] heldOffsets = new long[program.ops().size()];
-        Arrays.fill(valueOffsets, -1);
-        for (int i = 0; i < blocks.size(); i++) {
-            for (Value value : blocks.get(i).values) {
-                valueOffsets[value.id()] = bestOffsets[i];
-            }
-            if (blocks.get(i).scratchOf >= 0) {
-                scratchOffsets[blocks.get(i).scratchOf] = bestOffsets[i];
-            }
-            if (blocks.get(i).heldBy >= 0) {
-                heldOffsets[blocks.get(i).heldBy] = bestOffsets[i];
+        return lowest.plan(program, requirements);
+    }
+
+    /** The lowest arrangement that was found. */
+    private static final class Lowest {
+        final List<Block> blocks;
+        final long bound;
+        long[] offsets = {};
+        long total = Long.MAX_VALUE;
+
+        Lowest(List<Block> blocks, long bound) {
+            this.blocks = blocks;
+            this.bound = bound;
+        }
+
+        /** Takes over where the blocks lie now, if that is lower. */
+        void offer(long height) {
+            if (height < total) {
+                total = height;
+                offsets = blocks.stream().mapToLong(b -> b.offset).toArray();
             }
         }
-        return new WorkspacePlan(
-                program,
-                requirements,
-                valueOffsets,
-                scratchOffsets,
-                heldOffsets,
-                blocks.isEmpty() ? 0 : best,
-                lowerBound);
+
+        boolean isGoodEnough() {
+            return total <= GOOD_ENOUGH * bound;
+        }
+
+        WorkspacePlan plan(Program program, MemoryRequirements requirements) {
+            long[] valueOffsets = new long[program.values().size()];
+            long[] scratchOffsets = new long[program.ops().size()];
+            long[] heldOffsets = new long[program.ops().size()];
+            Arrays.fill(valueOffsets, -1);
+            for (int i = 0; i < offsets.length; i++) {
+                Block block = blocks.get(i);
+                for (Value value : block.values) {
+                    valueOffsets[value.id()] = offsets[i];
+                }
+                if (block.scratchOf >= 0) {
+                    scratchOffsets[block.scratchOf] = offsets[i];
+                }
+                if (block.heldBy >= 0) {
+                    heldOffsets[block.heldBy] = offsets[i];
+                }
+            }
+            return new WorkspacePlan(program, requirements, valueOffsets, scratchOffsets, heldOffsets, total, bound);
+        }
     }
 
     /**
