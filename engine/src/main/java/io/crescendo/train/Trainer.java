@@ -191,40 +191,8 @@ public final class Trainer implements AutoCloseable {
                 announce(progress, planned, step, System.nanoTime() - updateStarted);
                 announced = present;
             }
-            Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
-            Step running = split == null ? step : split;
-            GradientNorms measuring = split == null ? null : norms;
             Progress next = plan.advance(progress, step.batch());
-            UpdateScalars scalars = scalars(planned, next);
-            StepMetrics.Reading reading;
-            PendingUpdates.Noise noise = null;
-            Runnable apply = () -> {};
-            if (resident.isPresent() && measuring == null) {
-                reading =
-                        running.update(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), update, scalars);
-            } else {
-                forwardAndBackward(progress, next, running, measuring);
-                if (measuring != null) {
-                    noise = new PendingUpdates.Noise(running.sizes(), measuring.take());
-                }
-                reading = backend.metrics().take();
-                apply = () -> update.apply(scalars);
-            }
-            if (switched) { // not before: a device computes while what it no longer needs is closed
-                steps.passed(progress.samples());
-            }
-            pending.add(
-                    new PendingUpdates.Update(
-                            planned,
-                            progress,
-                            next,
-                            running.microBatch(),
-                            running.microBatches(),
-                            backend.workspace().capacityBytes(),
-                            updateStarted,
-                            reading,
-                            noise),
-                    apply);
+            enqueue(planned, progress, next, step, switched, updateStarted);
             if (evaluationIsDue(progress, next)) {
                 evaluation = evaluate(next, announced);
             }
@@ -301,6 +269,43 @@ public final class Trainer implements AutoCloseable {
     /** Keyed by the update's number, so that a resumed run measures at the same ones. */
     private boolean measuresNoise(Progress progress) {
         return norms != null && progress.updates() % options.gradientNoiseEvery() == 0;
+    }
+
+    /** Hands one update to the device; what it was is known once it is settled. */
+    private void enqueue(
+            PlannedUpdate planned, Progress progress, Progress next, Step step, boolean switched, long started) {
+        Step split = measuresNoise(progress) ? step.measured().orElse(null) : null;
+        Step running = split == null ? step : split;
+        GradientNorms measuring = split == null ? null : norms;
+        UpdateScalars scalars = scalars(planned, next);
+        StepMetrics.Reading reading;
+        PendingUpdates.Noise noise = null;
+        Runnable apply = () -> {};
+        if (resident.isPresent() && measuring == null) {
+            reading = running.update(resident.get(), progress.epoch(), progress.samplesIntoEpoch(), update, scalars);
+        } else {
+            forwardAndBackward(progress, next, running, measuring);
+            if (measuring != null) {
+                noise = new PendingUpdates.Noise(running.sizes(), measuring.take());
+            }
+            reading = backend.metrics().take();
+            apply = () -> update.apply(scalars);
+        }
+        if (switched) { // not before: a device computes while what it no longer needs is closed
+            steps.passed(progress.samples());
+        }
+        pending.add(
+                new PendingUpdates.Update(
+                        planned,
+                        progress,
+                        next,
+                        running.microBatch(),
+                        running.microBatches(),
+                        backend.workspace().capacityBytes(),
+                        started,
+                        reading,
+                        noise),
+                apply);
     }
 
     private void forwardAndBackward(Progress progress, Progress next, Step step, @Nullable GradientNorms measuring) {
