@@ -1,8 +1,6 @@
 package io.crescendo.cli.run;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Precision;
@@ -67,16 +65,13 @@ public record Machine(String device, BackendOptions backend, MemoryBudget memory
      * @return null if there is none, or only such as do not say
      */
     public static @Nullable Machine last(Path folder) throws IOException {
-        ObjectMapper mapper = new ObjectMapper();
         @Nullable Machine last = null;
         String newest = "";
         for (Path file : files(folder)) {
             for (String text : Files.readAllLines(file)) {
-                JsonNode line;
-                try {
-                    line = mapper.readTree(text);
-                } catch (JsonProcessingException e) {
-                    break; // the machine failed while it was written
+                JsonNode line = MetricsFile.parsed(text);
+                if (line == null) {
+                    break;
                 }
                 String started = line.path("timing").path("started").asText();
                 if (line.has(KEY) && started.compareTo(newest) >= 0) {

@@ -22,6 +22,7 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The file {@code metrics.jsonl} of a run while it is written: one JSON object per line, each line flushed, so that the
@@ -56,7 +57,8 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     /** The file's name in a run's folder. */
     public static final String NAME = "metrics.jsonl";
 
-    private final ObjectMapper mapper = new ObjectMapper();
+    private static final ObjectMapper MAPPER = new ObjectMapper();
+
     private final Path path;
     private final BufferedWriter writer;
     /** Those recorded. */
@@ -78,14 +80,11 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
         if (!Files.exists(path)) {
             return create(folder, config, schedule, environment, machine);
         }
-        ObjectMapper mapper = new ObjectMapper();
         StringBuilder kept = new StringBuilder();
         for (String text : Files.readAllLines(path)) {
-            JsonNode line;
-            try {
-                line = mapper.readTree(text);
-            } catch (JsonProcessingException e) {
-                break; // the machine failed while it was written
+            JsonNode line = parsed(text);
+            if (line == null) {
+                break;
             }
             if (isBefore(line, from)) {
                 kept.append(text).append('\n');
@@ -104,6 +103,15 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
                 .put("started", Instant.now().truncatedTo(ChronoUnit.SECONDS).toString());
         file.append(line);
         return file;
+    }
+
+    /** A line that was read back, or null if it is not whole: the machine failed while it was written. */
+    static @Nullable JsonNode parsed(String line) {
+        try {
+            return MAPPER.readTree(line);
+        } catch (JsonProcessingException e) {
+            return null;
+        }
     }
 
     private static boolean isBefore(JsonNode line, Checkpoint checkpoint) {
@@ -237,12 +245,12 @@ public final class MetricsFile implements TrainingListener, AutoCloseable {
     }
 
     private ObjectNode line(String type) {
-        return mapper.createObjectNode().put("type", type);
+        return MAPPER.createObjectNode().put("type", type);
     }
 
     private synchronized void append(ObjectNode line) {
         try {
-            writer.write(mapper.writeValueAsString(line) + "\n");
+            writer.write(MAPPER.writeValueAsString(line) + "\n");
             writer.flush();
         } catch (IOException e) {
             throw new UncheckedIOException(path + " cannot be written", e);

@@ -1,8 +1,6 @@
 package io.crescendo.cli.run;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
 import io.crescendo.cli.UserError;
 import io.crescendo.memory.MicroBatches;
 import io.crescendo.memory.Recomputation;
@@ -97,7 +95,6 @@ public record RunLog(
     }
 
     private static RunLog read(Path file) throws IOException {
-        ObjectMapper mapper = new ObjectMapper();
         @Nullable JsonNode head = null;
         @Nullable JsonNode last = null;
         List<PhaseRecord> phases = new ArrayList<>();
@@ -107,17 +104,15 @@ public record RunLog(
         List<EvaluationRecord> evaluations = new ArrayList<>();
         List<String> lines = Files.readAllLines(file);
         for (int number = 0; number < lines.size(); number++) {
-            JsonNode line;
-            try {
-                line = mapper.readTree(lines.get(number));
-            } catch (JsonProcessingException e) {
+            JsonNode line = MetricsFile.parsed(lines.get(number));
+            if (line == null) {
                 if (number == lines.size() - 1) {
-                    break; // the machine failed while the line was written; what is before it counts
+                    break; // what is before it counts
                 }
                 throw UserError.failure(
                         file + ":" + (number + 1) + ": expected one JSON object per line, found '"
                                 + shortened(lines.get(number)) + "'",
-                        e);
+                        null);
             }
             switch (line.path("type").asText()) {
                 case "run" -> head = line;
