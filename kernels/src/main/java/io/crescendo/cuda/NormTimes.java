@@ -1,40 +1,13 @@
 package io.crescendo.cuda;
 
 import static jcuda.driver.JCudaDriver.cuMemcpyDtoDAsync;
-import static jcuda.jcudnn.JCudnn.cudnnBatchNormalizationBackward;
-import static jcuda.jcudnn.JCudnn.cudnnBatchNormalizationBackwardEx;
-import static jcuda.jcudnn.JCudnn.cudnnBatchNormalizationForwardTraining;
-import static jcuda.jcudnn.JCudnn.cudnnBatchNormalizationForwardTrainingEx;
-import static jcuda.jcudnn.JCudnn.cudnnCreateActivationDescriptor;
-import static jcuda.jcudnn.JCudnn.cudnnCreateTensorDescriptor;
-import static jcuda.jcudnn.JCudnn.cudnnDestroyActivationDescriptor;
-import static jcuda.jcudnn.JCudnn.cudnnDestroyTensorDescriptor;
-import static jcuda.jcudnn.JCudnn.cudnnGetBatchNormalizationBackwardExWorkspaceSize;
-import static jcuda.jcudnn.JCudnn.cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize;
-import static jcuda.jcudnn.JCudnn.cudnnGetBatchNormalizationTrainingExReserveSpaceSize;
-import static jcuda.jcudnn.JCudnn.cudnnSetActivationDescriptor;
-import static jcuda.jcudnn.JCudnn.cudnnSetTensor4dDescriptor;
-import static jcuda.jcudnn.cudnnActivationMode.CUDNN_ACTIVATION_RELU;
-import static jcuda.jcudnn.cudnnBatchNormMode.CUDNN_BATCHNORM_SPATIAL_PERSISTENT;
-import static jcuda.jcudnn.cudnnBatchNormOps.CUDNN_BATCHNORM_OPS_BN;
-import static jcuda.jcudnn.cudnnBatchNormOps.CUDNN_BATCHNORM_OPS_BN_ACTIVATION;
-import static jcuda.jcudnn.cudnnBatchNormOps.CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION;
-import static jcuda.jcudnn.cudnnDataType.CUDNN_DATA_BFLOAT16;
-import static jcuda.jcudnn.cudnnDataType.CUDNN_DATA_FLOAT;
-import static jcuda.jcudnn.cudnnNanPropagation.CUDNN_NOT_PROPAGATE_NAN;
-import static jcuda.jcudnn.cudnnTensorFormat.CUDNN_TENSOR_NHWC;
 
 import io.crescendo.backend.Precision;
 import io.crescendo.cuda.KernelTimes.Time;
 import io.crescendo.cuda.KernelTimes.Times;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Optional;
 import java.util.Random;
-import java.util.function.Consumer;
-import jcuda.Pointer;
-import jcuda.jcudnn.cudnnActivationDescriptor;
-import jcuda.jcudnn.cudnnTensorDescriptor;
 
 /**
  * Times ghost batch norm at any ghost size, and cuDNN's batch norm over the whole batch beside it.
@@ -44,8 +17,8 @@ import jcuda.jcudnn.cudnnTensorDescriptor;
  * device faster than real data does.
  */
 public final class NormTimes {
-    private static final double EPSILON = 1e-5;
-    private static final double MOMENTUM = 0.1;
+    static final double EPSILON = 1e-5;
+    static final double MOMENTUM = 0.1;
 
     private final KernelTimes times;
     private final CudaBackend backend;
@@ -75,17 +48,11 @@ public final class NormTimes {
     /** What is done in the same pass as the normalisation. */
     public enum Form {
         /** Nothing. */
-        PLAIN(CUDNN_BATCHNORM_OPS_BN),
+        PLAIN,
         /** A ReLU, whose gradient reads a mask. */
-        RELU(CUDNN_BATCHNORM_OPS_BN_ACTIVATION),
+        RELU,
         /** A residual is added, then the ReLU. */
-        ADD_RELU(CUDNN_BATCHNORM_OPS_BN_ADD_ACTIVATION);
-
-        private final int operations;
-
-        Form(int operations) {
-            this.operations = operations;
-        }
+        ADD_RELU;
 
         boolean rectified() {
             return this != PLAIN;
@@ -125,35 +92,24 @@ public final class NormTimes {
 
     /** cuDNN's batch norm over all samples: the faster of its two functions for that. */
     public Times plainForward(Activation x) {
-        Times classic = classicForward(x);
-        return plainForward(x, Form.PLAIN)
-                .map(extended -> faster(classic, extended))
-                .orElse(classic);
+        try (Normed n = new Normed(x, x.samples, Form.PLAIN)) {
+            CudnnNorm cudnn = new CudnnNorm(n, device, precision);
+            Times classic = times.time(n.floorBytes(2), cudnn::forward);
+            return cudnn.offers(cudnn::extendedForward)
+                    ? faster(classic, times.time(n.floorBytes(2), cudnn::extendedForward))
+                    : classic;
+        }
     }
 
     /** cuDNN's gradient of it, likewise. */
     public Times plainBackward(Activation x) {
-        Times classic = classicBackward(x);
-        return plainBackward(x, Form.PLAIN)
-                .map(extended -> faster(classic, extended))
-                .orElse(classic);
-    }
-
-    /** cuDNN's batch norm with what belongs to the form; nothing if it does not offer that for these activations. */
-    public Optional<Times> plainForward(Activation x, Form form) {
-        try (Normed n = new Normed(x, x.samples, form);
-                Extended e = new Extended(n)) {
-            return e.offered(e::forward) ? Optional.of(times.time(n.floorBytes(2), e::forward)) : Optional.empty();
-        }
-    }
-
-    /** Its gradient. */
-    public Optional<Times> plainBackward(Activation x, Form form) {
-        try (Normed n = new Normed(x, x.samples, form);
-                Extended e = new Extended(n)) {
-            return e.offered(e::forward) && e.offered(e::backward)
-                    ? Optional.of(times.time(n.floorBytes(3), e::backward))
-                    : Optional.empty();
+        try (Normed n = new Normed(x, x.samples, Form.PLAIN)) {
+            CudnnNorm cudnn = new CudnnNorm(n, device, precision);
+            cudnn.forward();
+            Times classic = times.time(n.floorBytes(3), cudnn::backward);
+            return cudnn.offers(cudnn::extendedForward) && cudnn.offers(cudnn::extendedBackward)
+                    ? faster(classic, times.time(n.floorBytes(3), cudnn::extendedBackward))
+                    : classic;
         }
     }
 
@@ -165,65 +121,8 @@ public final class NormTimes {
         return one.seconds() <= other.seconds() ? one : other;
     }
 
-    private Times classicForward(Activation x) {
-        try (Normed n = new Normed(x, x.samples, Form.PLAIN);
-                Descriptors d = new Descriptors(x)) {
-            return times.time(n.floorBytes(2), () -> classicForward(n, d));
-        }
-    }
-
-    private void classicForward(Normed n, Descriptors d) {
-        cudnnBatchNormalizationForwardTraining(
-                device.lane().cudnn(),
-                CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                d.one,
-                d.zero,
-                d.activation,
-                DevicePointer.at(n.x),
-                d.activation,
-                DevicePointer.at(n.y),
-                d.channels,
-                DevicePointer.at(n.scale),
-                DevicePointer.at(n.shift),
-                MOMENTUM,
-                DevicePointer.at(n.runningMean),
-                DevicePointer.at(n.runningVariance),
-                EPSILON,
-                DevicePointer.at(n.mean),
-                DevicePointer.at(n.variance));
-    }
-
-    private Times classicBackward(Activation x) {
-        try (Normed n = new Normed(x, x.samples, Form.PLAIN);
-                Descriptors d = new Descriptors(x)) {
-            classicForward(n, d);
-            return times.time(
-                    n.floorBytes(3),
-                    () -> cudnnBatchNormalizationBackward(
-                            device.lane().cudnn(),
-                            CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                            d.one,
-                            d.zero,
-                            d.one,
-                            d.zero,
-                            d.activation,
-                            DevicePointer.at(n.x),
-                            d.activation,
-                            DevicePointer.at(n.dy),
-                            d.activation,
-                            DevicePointer.at(n.dx),
-                            d.channels,
-                            DevicePointer.at(n.scale),
-                            DevicePointer.at(n.dscale),
-                            DevicePointer.at(n.dshift),
-                            EPSILON,
-                            DevicePointer.at(n.mean),
-                            DevicePointer.at(n.variance)));
-        }
-    }
-
     /** The buffers of a normalisation, and its launch each way. */
-    private final class Normed implements AutoCloseable {
+    final class Normed implements AutoCloseable {
         final CudaScope memory = device.newScope();
         final int elementBytes = backend.elementBytes();
         final Grids grids = device.grids(elementBytes);
@@ -392,176 +291,6 @@ public final class NormTimes {
         public void close() {
             device.await();
             memory.close();
-        }
-    }
-
-    /** What cuDNN wants to be told of an activation. */
-    private final class Descriptors implements AutoCloseable {
-        final cudnnTensorDescriptor activation = new cudnnTensorDescriptor();
-        final cudnnTensorDescriptor channels = new cudnnTensorDescriptor();
-        final cudnnActivationDescriptor relu = new cudnnActivationDescriptor();
-        final Pointer one = Pointer.to(new float[] {1});
-        final Pointer zero = Pointer.to(new float[] {0});
-
-        Descriptors(Activation x) {
-            cudnnCreateTensorDescriptor(activation);
-            cudnnCreateTensorDescriptor(channels);
-            cudnnCreateActivationDescriptor(relu);
-            int type = precision == Precision.BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_FLOAT;
-            cudnnSetTensor4dDescriptor(activation, CUDNN_TENSOR_NHWC, type, x.samples, x.channels, x.side, x.side);
-            cudnnSetTensor4dDescriptor(channels, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, x.channels, 1, 1);
-            cudnnSetActivationDescriptor(relu, CUDNN_ACTIVATION_RELU, CUDNN_NOT_PROPAGATE_NAN, 0);
-        }
-
-        @Override
-        public void close() {
-            cudnnDestroyActivationDescriptor(relu);
-            cudnnDestroyTensorDescriptor(channels);
-            cudnnDestroyTensorDescriptor(activation);
-        }
-    }
-
-    /**
-     * cuDNN's functions that have fused forms, too. What a form does not use is given nevertheless: JCuda takes no null
-     * for it, and cuDNN does not look at it.
-     */
-    private final class Extended implements AutoCloseable {
-        final Normed n;
-        final Descriptors d;
-        final DevicePointer added;
-        final DevicePointer addedGradient;
-        /** Bytes, and memory of so many, once they are asked for. */
-        DeviceBlock workspace = DeviceBlock.allocate("batch norm's workspace", 0);
-
-        DeviceBlock reserve = DeviceBlock.allocate("what batch norm keeps for its gradient", 0);
-
-        Extended(Normed n) {
-            this.n = n;
-            this.d = new Descriptors(n.shape);
-            this.added = DevicePointer.at(n.form.added() ? n.addend : n.x);
-            this.addedGradient = DevicePointer.at(n.form.added() ? n.daddend : n.dx);
-        }
-
-        /** Whether cuDNN takes this call; if so it has run once. */
-        boolean offered(Runnable call) {
-            try {
-                if (workspace.bytes() == 0) {
-                    long backward = size(bytes -> cudnnGetBatchNormalizationBackwardExWorkspaceSize(
-                            device.lane().cudnn(),
-                            CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                            n.form.operations,
-                            d.activation,
-                            d.activation,
-                            d.activation,
-                            d.activation,
-                            d.activation,
-                            d.channels,
-                            d.relu,
-                            bytes));
-                    long forward = size(bytes -> cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(
-                            device.lane().cudnn(),
-                            CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                            n.form.operations,
-                            d.activation,
-                            d.activation,
-                            d.activation,
-                            d.channels,
-                            d.relu,
-                            bytes));
-                    long reserved = size(bytes -> cudnnGetBatchNormalizationTrainingExReserveSpaceSize(
-                            device.lane().cudnn(),
-                            CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                            n.form.operations,
-                            d.relu,
-                            d.activation,
-                            bytes));
-                    workspace =
-                            n.memory.own(DeviceBlock.allocate("batch norm's workspace", Math.max(forward, backward)));
-                    reserve = n.memory.own(DeviceBlock.allocate("what batch norm keeps for its gradient", reserved));
-                }
-                call.run();
-                return true;
-            } catch (jcuda.CudaException e) {
-                if (CudaCalls.name(e).contains("NOT_SUPPORTED")) {
-                    return false;
-                }
-                throw device.health().note(CudaCalls.failure("run cuDNN's batch norm", e));
-            }
-        }
-
-        /** What one of cuDNN's questions answers, but at least a page, so that there is an address. */
-        private long size(Consumer<long[]> question) {
-            long[] bytes = new long[1];
-            question.accept(bytes);
-            return Math.max(4096, bytes[0]);
-        }
-
-        void forward() {
-            cudnnBatchNormalizationForwardTrainingEx(
-                    device.lane().cudnn(),
-                    CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                    n.form.operations,
-                    d.one,
-                    d.zero,
-                    d.activation,
-                    DevicePointer.at(n.x),
-                    d.activation,
-                    added,
-                    d.activation,
-                    DevicePointer.at(n.y),
-                    d.channels,
-                    DevicePointer.at(n.scale),
-                    DevicePointer.at(n.shift),
-                    MOMENTUM,
-                    DevicePointer.at(n.runningMean),
-                    DevicePointer.at(n.runningVariance),
-                    EPSILON,
-                    DevicePointer.at(n.mean),
-                    DevicePointer.at(n.variance),
-                    d.relu,
-                    workspace.pointer(),
-                    workspace.bytes(),
-                    reserve.pointer(),
-                    reserve.bytes());
-        }
-
-        void backward() {
-            cudnnBatchNormalizationBackwardEx(
-                    device.lane().cudnn(),
-                    CUDNN_BATCHNORM_SPATIAL_PERSISTENT,
-                    n.form.operations,
-                    d.one,
-                    d.zero,
-                    d.one,
-                    d.zero,
-                    d.activation,
-                    DevicePointer.at(n.x),
-                    d.activation,
-                    DevicePointer.at(n.y),
-                    d.activation,
-                    DevicePointer.at(n.dy),
-                    d.activation,
-                    addedGradient,
-                    d.activation,
-                    DevicePointer.at(n.dx),
-                    d.channels,
-                    DevicePointer.at(n.scale),
-                    DevicePointer.at(n.shift),
-                    DevicePointer.at(n.dscale),
-                    DevicePointer.at(n.dshift),
-                    EPSILON,
-                    DevicePointer.at(n.mean),
-                    DevicePointer.at(n.variance),
-                    d.relu,
-                    workspace.pointer(),
-                    workspace.bytes(),
-                    reserve.pointer(),
-                    reserve.bytes());
-        }
-
-        @Override
-        public void close() {
-            d.close();
         }
     }
 }
