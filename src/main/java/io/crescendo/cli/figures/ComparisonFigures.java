@@ -2,12 +2,15 @@ package io.crescendo.cli.figures;
 
 import io.crescendo.cli.run.PhaseTable;
 import io.crescendo.cli.run.RunLog;
-import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.UpdateRecord;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 
 /** The figures of one or several runs. */
 public final class ComparisonFigures {
@@ -28,6 +31,8 @@ public final class ComparisonFigures {
         }
         boolean logUpdates = logarithmic(trained);
         String updatesLabel = "parameter updates" + (logUpdates ? " (logarithmic)" : "");
+        Panel batch = new Panel(
+                "Batch", "epoch", "batch (samples per update)", false, true, steps(trained, UpdateRecord::batch));
         List<Figure> figures = new ArrayList<>();
         figures.add(Figure.of(
                 "schedules",
@@ -40,13 +45,7 @@ public final class ComparisonFigures {
                                 false,
                                 true,
                                 steps(trained, UpdateRecord::learningRate)),
-                        new Panel(
-                                "Batch",
-                                "epoch",
-                                "batch (samples per update)",
-                                false,
-                                true,
-                                steps(trained, UpdateRecord::batch)))));
+                        batch)));
         figures.add(Figure.of(
                 "training-loss",
                 "Training loss (running mean over one epoch) against epochs and against parameter updates.",
@@ -57,14 +56,14 @@ public final class ComparisonFigures {
                                 "training loss",
                                 false,
                                 true,
-                                loss(trained, false)),
+                                each(trained, run -> loss(run, false))),
                         new Panel(
                                 "Training loss against updates",
                                 updatesLabel,
                                 "training loss",
                                 logUpdates,
                                 true,
-                                loss(trained, true)))));
+                                each(trained, run -> loss(run, true))))));
         List<RunLog> evaluated =
                 trained.stream().filter(run -> !run.evaluations().isEmpty()).toList();
         if (!evaluated.isEmpty()) {
@@ -78,16 +77,18 @@ public final class ComparisonFigures {
                                     "test accuracy, %",
                                     false,
                                     false,
-                                    accuracy(evaluated, false)),
+                                    each(evaluated, run -> accuracy(run, false))),
                             new Panel(
                                     "Test accuracy against updates",
                                     updatesLabel,
                                     "test accuracy, %",
                                     logUpdates,
                                     false,
-                                    accuracy(evaluated, true)))));
+                                    each(evaluated, run -> accuracy(run, true))))));
         }
-        List<Curve> noise = gradientNoise(trained);
+        List<Curve> noise = each(trained, ComparisonFigures::gradientNoise).stream()
+                .filter(curve -> !curve.points().isEmpty())
+                .toList();
         if (!noise.isEmpty()) {
             figures.add(Figure.of(
                     "gradient-noise",
@@ -100,13 +101,7 @@ public final class ComparisonFigures {
                                     false,
                                     true,
                                     noise),
-                            new Panel(
-                                    "Batch",
-                                    "epoch",
-                                    "batch (samples per update)",
-                                    false,
-                                    true,
-                                    steps(trained, UpdateRecord::batch)))));
+                            batch)));
         }
         List<Curve> throughput = perBatch(trained, PhaseTable.Phase::imagesPerSecond);
         if (!throughput.isEmpty()) {
@@ -135,33 +130,36 @@ public final class ComparisonFigures {
         return figures;
     }
 
+    private static List<Curve> each(List<RunLog> runs, Function<RunLog, List<Curve.Point>> points) {
+        return runs.stream()
+                .map(run -> new Curve(run.schedule(), points.apply(run)))
+                .toList();
+    }
+
+    /** The first run of each schedule, for what is the same whatever the seed. */
+    private static List<RunLog> firstOfEach(List<RunLog> runs) {
+        Map<String, RunLog> first = new LinkedHashMap<>();
+        runs.forEach(run -> first.putIfAbsent(run.schedule(), run));
+        return List.copyOf(first.values());
+    }
+
     /** Where it is known and positive; a logarithmic axis has no place for anything else. */
-    private static List<Curve> gradientNoise(List<RunLog> runs) {
-        List<Curve> curves = new ArrayList<>();
-        for (RunLog run : runs) {
-            List<Curve.Point> points = run.gradientNoise().stream()
-                    .filter(noise -> noise.mean().scale() > 0
-                            && Double.isFinite(noise.mean().scale()))
-                    .map(noise -> new Curve.Point(noise.epoch(), noise.mean().scale()))
-                    .toList();
-            if (!points.isEmpty()) {
-                curves.add(new Curve(run.schedule(), points));
-            }
-        }
-        return curves;
+    private static List<Curve.Point> gradientNoise(RunLog run) {
+        return run.gradientNoise().stream()
+                .filter(noise ->
+                        noise.mean().scale() > 0 && Double.isFinite(noise.mean().scale()))
+                .map(noise -> new Curve.Point(noise.epoch(), noise.mean().scale()))
+                .toList();
     }
 
     /** Which seeds {@link #perBatch} shows where there are others. */
     private static String shownSeeds(List<RunLog> runs) {
-        List<String> shown = new ArrayList<>();
-        List<String> schedules = new ArrayList<>();
-        for (RunLog run : runs) {
-            if (!schedules.contains(run.schedule())) {
-                schedules.add(run.schedule());
-                shown.add(run.schedule() + " with seed " + run.seed());
-            }
-        }
-        return schedules.size() == runs.size() ? "" : " Shown: " + String.join(", ", shown) + ".";
+        List<RunLog> shown = firstOfEach(runs);
+        return shown.size() == runs.size()
+                ? ""
+                : shown.stream()
+                        .map(run -> run.schedule() + " with seed " + run.seed())
+                        .collect(Collectors.joining(", ", " Shown: ", "."));
     }
 
     /** A quantity of each phase against its batch; phases without an update say nothing. One curve per schedule. */
@@ -192,81 +190,66 @@ public final class ComparisonFigures {
 
     /** A scheduled quantity, with corners where it jumps. Runs that differ only by their seed share one curve. */
     private static List<Curve> steps(List<RunLog> runs, ToDoubleFunction<UpdateRecord> quantity) {
-        List<Curve> curves = new ArrayList<>();
-        List<String> drawn = new ArrayList<>();
-        for (RunLog run : runs) {
-            if (drawn.contains(run.schedule())) {
-                continue;
-            }
-            drawn.add(run.schedule());
-            List<Curve.Point> points = new ArrayList<>();
-            double start = 0;
-            double previous = Double.NaN;
-            // A ragged end of an epoch is not a change of the schedule.
-            long scheduled = 0;
-            for (int i = 0; i < run.updates().size(); i++) {
-                UpdateRecord update = run.updates().get(i);
-                boolean ragged = update.batch() < scheduled;
-                if (!ragged) {
-                    scheduled = update.batch();
-                    double value = quantity.applyAsDouble(update);
-                    if (value != previous) {
-                        if (!points.isEmpty()) {
-                            points.add(new Curve.Point(start, previous));
-                        }
-                        points.add(new Curve.Point(start, value));
-                        previous = value;
+        return each(firstOfEach(runs), run -> steps(run, quantity));
+    }
+
+    private static List<Curve.Point> steps(RunLog run, ToDoubleFunction<UpdateRecord> quantity) {
+        List<Curve.Point> points = new ArrayList<>();
+        double start = 0;
+        double previous = Double.NaN;
+        // A ragged end of an epoch is not a change of the schedule.
+        long scheduled = 0;
+        for (int i = 0; i < run.updates().size(); i++) {
+            UpdateRecord update = run.updates().get(i);
+            boolean ragged = update.batch() < scheduled;
+            if (!ragged) {
+                scheduled = update.batch();
+                double value = quantity.applyAsDouble(update);
+                if (value != previous) {
+                    if (!points.isEmpty()) {
+                        points.add(new Curve.Point(start, previous));
                     }
+                    points.add(new Curve.Point(start, value));
+                    previous = value;
                 }
-                start = update.epoch();
             }
-            points.add(new Curve.Point(start, previous));
-            curves.add(new Curve(run.schedule(), points));
+            start = update.epoch();
         }
-        return curves;
+        points.add(new Curve.Point(start, previous));
+        return points;
     }
 
     /** Mean loss over the last epoch's worth of samples, a few times per epoch. */
-    private static List<Curve> loss(List<RunLog> runs, boolean againstUpdates) {
-        List<Curve> curves = new ArrayList<>();
-        for (RunLog run : runs) {
-            List<Curve.Point> points = new ArrayList<>();
-            List<UpdateRecord> updates = run.updates();
-            double sum = 0;
-            long samples = 0;
-            int oldest = 0;
-            long nextPoint = 1;
-            for (int i = 0; i < updates.size(); i++) {
-                UpdateRecord update = updates.get(i);
-                sum += update.loss() * update.batch();
-                samples += update.batch();
-                // Shorter at the start, where the loss falls so fast that a mean over an epoch says little.
-                double window = Math.min(1, update.epoch() / 2);
-                while (updates.get(oldest).epoch() <= update.epoch() - window) {
-                    sum -= updates.get(oldest).loss() * updates.get(oldest).batch();
-                    samples -= updates.get(oldest).batch();
-                    oldest++;
-                }
-                if (update.epoch() * POINTS_PER_EPOCH >= nextPoint || i == updates.size() - 1) {
-                    points.add(new Curve.Point(againstUpdates ? update.update() : update.epoch(), sum / samples));
-                    nextPoint = (long) Math.floor(update.epoch() * POINTS_PER_EPOCH) + 1;
-                }
+    private static List<Curve.Point> loss(RunLog run, boolean againstUpdates) {
+        List<Curve.Point> points = new ArrayList<>();
+        List<UpdateRecord> updates = run.updates();
+        double sum = 0;
+        long samples = 0;
+        int oldest = 0;
+        long nextPoint = 1;
+        for (int i = 0; i < updates.size(); i++) {
+            UpdateRecord update = updates.get(i);
+            sum += update.loss() * update.batch();
+            samples += update.batch();
+            // Shorter at the start, where the loss falls so fast that a mean over an epoch says little.
+            double window = Math.min(1, update.epoch() / 2);
+            while (updates.get(oldest).epoch() <= update.epoch() - window) {
+                sum -= updates.get(oldest).loss() * updates.get(oldest).batch();
+                samples -= updates.get(oldest).batch();
+                oldest++;
             }
-            curves.add(new Curve(run.schedule(), points));
+            if (update.epoch() * POINTS_PER_EPOCH >= nextPoint || i == updates.size() - 1) {
+                points.add(new Curve.Point(againstUpdates ? update.update() : update.epoch(), sum / samples));
+                nextPoint = (long) Math.floor(update.epoch() * POINTS_PER_EPOCH) + 1;
+            }
         }
-        return curves;
+        return points;
     }
 
-    private static List<Curve> accuracy(List<RunLog> runs, boolean againstUpdates) {
-        List<Curve> curves = new ArrayList<>();
-        for (RunLog run : runs) {
-            List<Curve.Point> points = new ArrayList<>();
-            for (EvaluationRecord evaluation : run.evaluations()) {
-                points.add(new Curve.Point(
-                        againstUpdates ? evaluation.update() : evaluation.epoch(), 100 * evaluation.accuracy()));
-            }
-            curves.add(new Curve(run.schedule(), points));
-        }
-        return curves;
+    private static List<Curve.Point> accuracy(RunLog run, boolean againstUpdates) {
+        return run.evaluations().stream()
+                .map(evaluation -> new Curve.Point(
+                        againstUpdates ? evaluation.update() : evaluation.epoch(), 100 * evaluation.accuracy()))
+                .toList();
     }
 }
