@@ -4,6 +4,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.tensor.ParameterPack;
+import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -81,13 +82,18 @@ public final class Rig implements AutoCloseable {
     /** Random images and labels for {@code batch} samples. */
     public static Feed feed(Random random, NetworkCase network, int batch) {
         int perSample = network.channels() * network.height() * network.width();
+        return feed(random, perSample, network.classes(), batch);
+    }
+
+    /** The same for images of so many numbers. */
+    public static Feed feed(Random random, int perSample, int classes, int batch) {
         FloatBuffer images = direct(batch * perSample).asFloatBuffer();
         IntBuffer labels = direct(batch).asIntBuffer();
         for (int i = 0; i < images.capacity(); i++) {
             images.put(i, (float) random.nextGaussian());
         }
         for (int i = 0; i < batch; i++) {
-            labels.put(i, random.nextInt(network.classes()));
+            labels.put(i, random.nextInt(classes));
         }
         return new Feed(images, labels, batch, random.nextInt(1_000_000), random.nextLong());
     }
@@ -106,8 +112,27 @@ public final class Rig implements AutoCloseable {
         return new Feed(images, labels, samples, feed.firstSample() + first, feed.seed());
     }
 
-    private static ByteBuffer direct(int elements) {
+    /** Memory outside of the heap for elements of four bytes. */
+    public static ByteBuffer direct(int elements) {
         return ByteBuffer.allocateDirect(4 * elements).order(ByteOrder.nativeOrder());
+    }
+
+    /**
+     * Bytes that some steps allocate on the heap. The virtual machine itself may allocate on this thread once in a
+     * while, so one clean round proves that they allocate nothing.
+     */
+    public static long allocatedBytes(Runnable steps) {
+        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
+        long thread = Thread.currentThread().getId();
+        long least = Long.MAX_VALUE;
+        for (int round = 0; round < 50 && least > 0; round++) {
+            long before = threads.getThreadAllocatedBytes(thread);
+            long overhead = threads.getThreadAllocatedBytes(thread) - before;
+            before = threads.getThreadAllocatedBytes(thread);
+            steps.run();
+            least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - overhead);
+        }
+        return least;
     }
 
     /** The parameter in which an element of a pack lies, for messages. */

@@ -21,9 +21,6 @@ import io.crescendo.backend.UpdateScalars;
 import io.crescendo.tensor.Initializer;
 import io.crescendo.tensor.Role;
 import io.crescendo.tensor.Shape;
-import java.lang.management.ManagementFactory;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
@@ -101,46 +98,25 @@ class CpuExecutableTest {
     }
 
     private Feed feed() {
-        Random random = new Random(seed);
-        FloatBuffer images = direct(BATCH * CHANNELS * SIZE * SIZE).asFloatBuffer();
-        for (int i = 0; i < images.capacity(); i++) {
-            images.put(i, (float) random.nextGaussian());
-        }
-        IntBuffer labels = direct(BATCH).asIntBuffer();
-        for (int i = 0; i < BATCH; i++) {
-            labels.put(i, random.nextInt(CLASSES));
-        }
-        return new Feed(images, labels, BATCH, 0, seed);
-    }
-
-    private static ByteBuffer direct(int elements) {
-        return ByteBuffer.allocateDirect(4 * elements).order(ByteOrder.nativeOrder());
+        return Rig.feed(new Random(seed), CHANNELS * SIZE * SIZE, CLASSES, BATCH);
     }
 
     @ParameterizedTest
     @ValueSource(doubles = {DIRECT, TILES})
     void replayAndUpdateAllocateNothing(double winogradBelow) {
-        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         try (Backend backend = open(winogradBelow);
                 Rig rig = new Rig(backend, program(backend), seed);
                 UpdateKernel update = backend.prepareUpdate(
                         new UpdateRule.Momentum(), rig.model, rig.program.parameters(), p -> true)) {
             Feed feed = feed();
             UpdateScalars scalars = new UpdateScalars(0.01, 0.9, 1.0 / BATCH, 1e-4, 1);
-            long thread = Thread.currentThread().getId();
-            long least = Long.MAX_VALUE;
-            // The virtual machine itself may allocate on this thread once in a while, so one clean round proves it.
-            for (int round = 0; round < 50 && least > 0; round++) {
-                long before = threads.getThreadAllocatedBytes(thread);
-                long overhead = threads.getThreadAllocatedBytes(thread) - before;
-                before = threads.getThreadAllocatedBytes(thread);
+            long bytes = Rig.allocatedBytes(() -> {
                 for (int i = 0; i < 10; i++) {
                     rig.executable.run(feed);
                     update.apply(scalars);
                 }
-                least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - overhead);
-            }
-            assertEquals(0, least, "bytes allocated on the Java heap by ten steps");
+            });
+            assertEquals(0, bytes, "bytes allocated on the Java heap by ten steps");
         }
     }
 
@@ -197,9 +173,9 @@ class CpuExecutableTest {
             assertMessage("10 samples, but the feed has 9", () -> rig.executable.run(tooFew));
             Feed onHeap = new Feed(FloatBuffer.allocate(good.images().capacity()), good.labels(), BATCH, 0, seed);
             assertMessage("direct buffer", () -> rig.executable.run(onHeap));
-            Feed tooShort = new Feed(direct(7).asFloatBuffer(), good.labels(), BATCH, 0, seed);
+            Feed tooShort = new Feed(Rig.direct(7).asFloatBuffer(), good.labels(), BATCH, 0, seed);
             assertMessage("images hold 7 numbers, but the program reads 4320", () -> rig.executable.run(tooShort));
-            IntBuffer labels = direct(BATCH).asIntBuffer().put(3, CLASSES);
+            IntBuffer labels = Rig.direct(BATCH).asIntBuffer().put(3, CLASSES);
             Feed badLabel = new Feed(good.images(), labels, BATCH, 0, seed);
             assertMessage("sample 3 of the feed has label 5", () -> rig.executable.run(badLabel));
         }

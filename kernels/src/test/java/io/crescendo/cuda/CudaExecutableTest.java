@@ -15,7 +15,6 @@ import io.crescendo.backend.Rig;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateRule;
 import io.crescendo.backend.UpdateScalars;
-import java.lang.management.ManagementFactory;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -52,7 +51,6 @@ class CudaExecutableTest {
 
     @Test
     void replayAndUpdateAllocateNothing() {
-        com.sun.management.ThreadMXBean threads = (com.sun.management.ThreadMXBean) ManagementFactory.getThreadMXBean();
         try (CudaBackend backend = open();
                 Rig rig = new Rig(backend, network.training(backend.fusions()), seed);
                 UpdateKernel update = backend.prepareUpdate(
@@ -60,20 +58,13 @@ class CudaExecutableTest {
             Feed feed = Rig.feed(random, network, network.batch());
             UpdateScalars scalars = new UpdateScalars(1e-3, 0.9, 1.0 / network.batch(), 1e-4, 1);
             rig.executable.run(feed); // records
-            long thread = Thread.currentThread().getId();
-            long least = Long.MAX_VALUE;
-            // The virtual machine itself may allocate on this thread once in a while, so one clean round proves it.
-            for (int round = 0; round < 50 && least > 0; round++) {
-                long before = threads.getThreadAllocatedBytes(thread);
-                long overhead = threads.getThreadAllocatedBytes(thread) - before;
-                before = threads.getThreadAllocatedBytes(thread);
+            long bytes = Rig.allocatedBytes(() -> {
                 for (int i = 0; i < 3; i++) {
                     rig.executable.run(feed);
                     update.apply(scalars);
                 }
-                least = Math.min(least, threads.getThreadAllocatedBytes(thread) - before - overhead);
-            }
-            assertEquals(0, least, "bytes allocated on the Java heap by three steps; seed " + seed);
+            });
+            assertEquals(0, bytes, "bytes allocated on the Java heap by three steps; seed " + seed);
         }
     }
 

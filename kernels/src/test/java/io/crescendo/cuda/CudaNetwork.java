@@ -6,13 +6,10 @@ import io.crescendo.autograd.Tape;
 import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.Rig;
 import io.crescendo.tensor.Initializer;
 import io.crescendo.tensor.Role;
 import io.crescendo.tensor.Shape;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
-import java.nio.IntBuffer;
 import java.util.Random;
 import java.util.Set;
 import org.jspecify.annotations.NullMarked;
@@ -70,19 +67,6 @@ final class CudaNetwork {
     }
 
     static Feed feed(int batch, long seed) {
-        Random random = new Random(seed);
-        FloatBuffer images = direct(batch * CHANNELS * SIZE * SIZE).asFloatBuffer();
-        for (int i = 0; i < images.capacity(); i++) {
-            images.put(i, (float) random.nextGaussian());
-        }
-        IntBuffer labels = direct(batch).asIntBuffer();
-        for (int i = 0; i < batch; i++) {
-            labels.put(i, random.nextInt(CLASSES));
-        }
-        return new Feed(images, labels, batch, 0, seed);
-    }
-
-    static ByteBuffer direct(int elements) {
-        return ByteBuffer.allocateDirect(Integer.BYTES * elements).order(ByteOrder.nativeOrder());
+        return Rig.feed(new Random(seed), CHANNELS * SIZE * SIZE, CLASSES, batch);
     }
 }
