@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
@@ -21,14 +20,7 @@ import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
-import io.crescendo.nn.BatchNorm;
-import io.crescendo.nn.Conv2d;
-import io.crescendo.nn.Dense;
-import io.crescendo.nn.Dropout;
-import io.crescendo.nn.GlobalAveragePool;
-import io.crescendo.nn.Layer;
 import io.crescendo.nn.Network;
-import io.crescendo.nn.Relu;
 import io.crescendo.optim.Optimizer;
 import io.crescendo.safetensors.SafetensorsFile;
 import io.crescendo.schedule.RaggedEpoch;
@@ -46,32 +38,10 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A run that was cut in two gives the same numbers as one that was not, to the last bit. */
 class CheckpointTest {
-    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
-    private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
     private static final TrainingOptions OPTIONS = new TrainingOptions(4, 0.1, Long.MAX_VALUE, 0.5, 7, 2);
 
     @TempDir
     Path folder;
-
-    private static Network network(int channels) {
-        return network(channels, 0.2);
-    }
-
-    private static Network network(int channels, double dropout) {
-        return new Network(
-                "toy",
-                2,
-                6,
-                5,
-                3,
-                Layer.sequence(
-                        new Conv2d("conv", channels, Window.square(3, 2, 1)),
-                        new BatchNorm("norm"),
-                        new Relu(),
-                        new Dropout(dropout),
-                        new GlobalAveragePool(),
-                        new Dense("logits", 3)));
-    }
 
     /** Batches 8, 32 and 40 from epochs 0, 2 and 3 on; an epoch of the first is 12 updates with a ragged one. */
     private static TrainingPlan plan(double rate) {
@@ -81,14 +51,22 @@ class CheckpointTest {
     private static TrainingPlan plan(double rate, double momentum) {
         return TrainingPlan.of(
                         Schedule.staircase(rate, 1.0 / 4, 2, 3), TrainingPlan.batch(8), TrainingPlan.momentum(momentum))
-                .forEpochs(4, TRAINING.size())
+                .forEpochs(4, ToyRun.TRAINING.size())
                 .ragged(RaggedEpoch.KEEP)
                 .growBatchInstead(40);
     }
 
     private static Trainer trainer(Backend backend, Optimizer optimizer) {
         TrainingPlan plan = plan(0.1, optimizer.rule() instanceof UpdateRule.Sgd ? 0 : 0.9);
-        return new Trainer(backend, network(5), plan, optimizer, TRAINING, TEST, new Augmentation(true, 1), OPTIONS);
+        return new Trainer(
+                backend,
+                ToyRun.network(),
+                plan,
+                optimizer,
+                ToyRun.TRAINING,
+                ToyRun.TEST,
+                new Augmentation(true, 1),
+                OPTIONS);
     }
 
     /** Everything that a run says and is, timings aside. */
@@ -207,11 +185,11 @@ class CheckpointTest {
             try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
                     Trainer trainer = new Trainer(
                             backend,
-                            network(5),
+                            ToyRun.network(),
                             plan(0.1),
                             Optimizer.momentum(1e-3),
-                            TRAINING,
-                            TEST,
+                            ToyRun.TRAINING,
+                            ToyRun.TEST,
                             Augmentation.NONE,
                             OPTIONS.withMemoryBudget(budget))) {
                 if (share < 1) {
@@ -332,30 +310,58 @@ class CheckpointTest {
         }
         Augmentation augmentation = new Augmentation(true, 1);
         Optimizer momentum = Optimizer.momentum(1e-3);
-        refused("plan is '0.0,2.0,8,0.1,", network(5), plan(0.2), momentum, TRAINING, augmentation, OPTIONS);
-        refused("network is 'operation 0, Conv2d", network(6), plan(0.1), momentum, TRAINING, augmentation, OPTIONS);
-        refused("rate 0.2', this run's is '", network(5, 0.3), plan(0.1), momentum, TRAINING, augmentation, OPTIONS);
+        refused(
+                "plan is '0.0,2.0,8,0.1,",
+                ToyRun.network(),
+                plan(0.2),
+                momentum,
+                ToyRun.TRAINING,
+                augmentation,
+                OPTIONS);
+        refused(
+                "network is 'operation 0, Conv2d",
+                ToyRun.network(6, 0.2),
+                plan(0.1),
+                momentum,
+                ToyRun.TRAINING,
+                augmentation,
+                OPTIONS);
+        refused(
+                "rate 0.2', this run's is '",
+                ToyRun.network(5, 0.3),
+                plan(0.1),
+                momentum,
+                ToyRun.TRAINING,
+                augmentation,
+                OPTIONS);
         Optimizer nesterov = Optimizer.nesterov(1e-3);
         refused(
                 "Momentum[]', this run's is 'Nesterov[]",
-                network(5),
+                ToyRun.network(),
                 plan(0.1),
                 nesterov,
-                TRAINING,
+                ToyRun.TRAINING,
                 augmentation,
                 OPTIONS);
         Optimizer decay = Optimizer.momentum(2e-3);
-        refused("weight decay is '0.001", network(5), plan(0.1), decay, TRAINING, augmentation, OPTIONS);
+        refused("weight decay is '0.001", ToyRun.network(), plan(0.1), decay, ToyRun.TRAINING, augmentation, OPTIONS);
         Dataset other = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 12);
-        refused("normalization", network(5), plan(0.1), momentum, other, augmentation, OPTIONS);
-        refused("augmentation", network(5), plan(0.1), momentum, TRAINING, Augmentation.NONE, OPTIONS);
-        refused("seed is '7'", network(5), plan(0.1), momentum, TRAINING, augmentation, OPTIONS.withSeed(8));
+        refused("normalization", ToyRun.network(), plan(0.1), momentum, other, augmentation, OPTIONS);
+        refused("augmentation", ToyRun.network(), plan(0.1), momentum, ToyRun.TRAINING, Augmentation.NONE, OPTIONS);
         refused(
-                "ghost batch is '4'",
-                network(5),
+                "seed is '7'",
+                ToyRun.network(),
                 plan(0.1),
                 momentum,
-                TRAINING,
+                ToyRun.TRAINING,
+                augmentation,
+                OPTIONS.withSeed(8));
+        refused(
+                "ghost batch is '4'",
+                ToyRun.network(),
+                plan(0.1),
+                momentum,
+                ToyRun.TRAINING,
                 augmentation,
                 OPTIONS.withGhostBatch(8));
     }
@@ -373,7 +379,7 @@ class CheckpointTest {
         Checkpoint checkpoint = Checkpoint.read(file);
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
                 Trainer trainer =
-                        new Trainer(backend, network, plan, optimizer, training, TEST, augmentation, options)) {
+                        new Trainer(backend, network, plan, optimizer, training, ToyRun.TEST, augmentation, options)) {
             List<Double> before = read(trainer.model().weights());
             IllegalArgumentException refusal =
                     assertThrows(IllegalArgumentException.class, () -> trainer.resume(checkpoint));

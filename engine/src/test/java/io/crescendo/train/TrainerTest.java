@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
@@ -20,137 +19,55 @@ import io.crescendo.data.Augmentation;
 import io.crescendo.data.Dataset;
 import io.crescendo.data.ImageShape;
 import io.crescendo.data.RandomDataset;
-import io.crescendo.metrics.EvaluationRecord;
 import io.crescendo.metrics.GradientNoiseMean;
 import io.crescendo.metrics.GradientNoiseRecord;
 import io.crescendo.metrics.PhaseRecord;
 import io.crescendo.metrics.RunSummary;
 import io.crescendo.metrics.UpdateRecord;
-import io.crescendo.nn.BatchNorm;
-import io.crescendo.nn.Conv2d;
-import io.crescendo.nn.Dense;
-import io.crescendo.nn.Dropout;
-import io.crescendo.nn.GlobalAveragePool;
-import io.crescendo.nn.Layer;
-import io.crescendo.nn.Network;
-import io.crescendo.nn.Relu;
 import io.crescendo.optim.Optimizer;
 import io.crescendo.schedule.RaggedEpoch;
 import io.crescendo.schedule.Schedule;
 import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
-import java.nio.FloatBuffer;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Predicate;
 import org.junit.jupiter.api.Test;
 
 /** Whole runs of the training loop on the reference backend, where a sum is a sum. */
 class TrainerTest {
-    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
-    private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
-
-    private static Network network() {
-        return new Network(
-                "toy",
-                2,
-                6,
-                5,
-                3,
-                Layer.sequence(
-                        new Conv2d("conv", 5, Window.square(3, 2, 1)),
-                        new BatchNorm("norm"),
-                        new Relu(),
-                        new Dropout(0.2),
-                        new GlobalAveragePool(),
-                        new Dense("logits", 3)));
-    }
-
     private static TrainingPlan plan(RaggedEpoch ragged) {
         return TrainingPlan.of(
                         Schedule.staircase(0.1, 1.0 / 4, 2, 3), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
-                .forEpochs(4, TRAINING.size())
+                .forEpochs(4, ToyRun.TRAINING.size())
                 .ragged(ragged)
                 .growBatchInstead(40);
     }
 
-    private record Run(
-            RunSummary summary,
-            FloatBuffer weights,
-            List<UpdateRecord> updates,
-            List<PhaseRecord> phases,
-            List<GradientNoiseRecord> noise,
-            int evaluations) {}
-
-    private static Run train(TrainingPlan plan, TrainingOptions options) {
-        return train(Backends.open("reference", BackendOptions.DEFAULT), plan, options);
-    }
-
-    private static Run train(Backend opened, TrainingPlan plan, TrainingOptions options) {
-        try (Backend backend = opened;
-                Trainer trainer = new Trainer(
-                        backend,
-                        network(),
-                        plan,
-                        Optimizer.momentum(1e-3),
-                        TRAINING,
-                        TEST,
-                        new Augmentation(true, 1),
-                        options)) {
-            List<UpdateRecord> updates = new ArrayList<>();
-            List<PhaseRecord> phases = new ArrayList<>();
-            List<EvaluationRecord> evaluations = new ArrayList<>();
-            List<GradientNoiseRecord> noise = new ArrayList<>();
-            trainer.listen(new TrainingListener() {
-                @Override
-                public void updated(UpdateRecord update) {
-                    updates.add(update);
-                }
-
-                @Override
-                public void phaseStarted(PhaseRecord phase) {
-                    phases.add(phase);
-                }
-
-                @Override
-                public void gradientNoiseMeasured(GradientNoiseRecord measured) {
-                    assertEquals(updates.get(updates.size() - 1).update(), measured.update(), "behind its update");
-                    noise.add(measured);
-                }
-
-                @Override
-                public void evaluated(EvaluationRecord evaluation) {
-                    evaluations.add(evaluation);
-                }
-            });
-            RunSummary summary = trainer.run("test");
-            float[] weights =
-                    new float[Math.toIntExact(trainer.model().weights().elements())];
-            trainer.model().weights().read(0, weights);
-            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, noise, evaluations.size());
-        }
+    private static ToyRun train(TrainingPlan plan, TrainingOptions options) {
+        return ToyRun.train(Backends.open("reference", BackendOptions.DEFAULT), plan, options);
     }
 
     @Test
     void makesExactlyTheUpdatesThePlanPredictsAndLearns() {
         for (RaggedEpoch ragged : RaggedEpoch.values()) {
             TrainingPlan plan = plan(ragged);
-            Run run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
-            assertEquals(plan.updates(), run.updates.size());
-            assertEquals(plan.updates(), run.summary.updates());
+            ToyRun run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
+            assertEquals(plan.updates(), run.updates().size());
+            assertEquals(plan.updates(), run.summary().updates());
             assertEquals(
                     List.of(8, 32, 40),
-                    run.phases.stream().map(PhaseRecord::batch).toList());
-            assertEquals(4, run.evaluations);
+                    run.phases().stream().map(PhaseRecord::batch).toList());
+            assertEquals(4, run.evaluations().size());
             assertTrue(
-                    run.summary.trainLoss() < run.updates.get(0).loss(),
-                    "loss went from " + run.updates.get(0).loss() + " to " + run.summary.trainLoss());
-            for (UpdateRecord update : run.updates) {
-                double noiseScale = update.learningRate() * TRAINING.size() / (update.batch() * (1 - 0.9));
+                    run.summary().trainLoss() < run.updates().get(0).loss(),
+                    "loss went from " + run.updates().get(0).loss() + " to "
+                            + run.summary().trainLoss());
+            for (UpdateRecord update : run.updates()) {
+                double noiseScale = update.learningRate() * ToyRun.TRAINING.size() / (update.batch() * (1 - 0.9));
                 assertEquals(noiseScale, update.noiseScale(), 1e-12 * noiseScale, "of the samples it really has");
             }
-            long samples = run.updates.stream().mapToLong(UpdateRecord::batch).sum();
+            long samples = run.updates().stream().mapToLong(UpdateRecord::batch).sum();
             assertTrue(ragged == RaggedEpoch.DROP ? samples < 360 : samples == 360, ragged + " trained on " + samples);
         }
     }
@@ -160,44 +77,47 @@ class TrainerTest {
     void aPhaseOfOneRaggedUpdateIsAnnounced() {
         TrainingPlan plan = TrainingPlan.of(
                         Schedule.staircase(0.1, 1.0 / 4, 0.97, 1), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
-                .forEpochs(2, TRAINING.size())
+                .forEpochs(2, ToyRun.TRAINING.size())
                 .ragged(RaggedEpoch.KEEP)
                 .growBatchInstead(40);
-        Run run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
+        ToyRun run = train(plan, TrainingOptions.DEFAULT.withGhostBatch(4));
         assertEquals(
-                List.of(8, 2, 40), run.phases.stream().map(PhaseRecord::batch).toList());
+                List.of(8, 2, 40), run.phases().stream().map(PhaseRecord::batch).toList());
         assertEquals(
                 List.of(0L, 11L, 12L),
-                run.phases.stream().map(PhaseRecord::update).toList());
-        assertEquals(run.updates.get(11).noiseScale(), run.phases.get(1).noiseScale());
+                run.phases().stream().map(PhaseRecord::update).toList());
+        assertEquals(run.updates().get(11).noiseScale(), run.phases().get(1).noiseScale());
     }
 
     @Test
     void aBatchThatNeverComesWholeTakesNoMemory() {
         TrainingPlan decaying = TrainingPlan.of(
                         Schedule.staircase(0.1, 1.0 / 5, 0.97), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
-                .forEpochs(1, TRAINING.size())
+                .forEpochs(1, ToyRun.TRAINING.size())
                 .ragged(RaggedEpoch.KEEP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run growing = train(decaying.growBatchInstead(40), options);
-        assertEquals(2, growing.updates.get(growing.updates.size() - 1).batch());
-        assertEquals(train(decaying, options).summary.peakWorkspaceBytes(), growing.summary.peakWorkspaceBytes());
+        ToyRun growing = train(decaying.growBatchInstead(40), options);
+        assertEquals(2, growing.updates().get(growing.updates().size() - 1).batch());
+        assertEquals(
+                train(decaying, options).summary().peakWorkspaceBytes(),
+                growing.summary().peakWorkspaceBytes());
     }
 
     @Test
     void aMemoryBudgetThatForcesMicroBatchesChangesNothing() {
         TrainingPlan plan = plan(RaggedEpoch.KEEP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run whole = train(plan, options);
-        long needed = whole.phases.get(2).workspaceBytes();
+        ToyRun whole = train(plan, options);
+        long needed = whole.phases().get(2).workspaceBytes();
         for (double share : new double[] {0.6, 0.35, 0.2}) {
-            Run split = train(plan, options.withMemoryBudget((long) (needed * share)));
-            assertTrue(split.phases.get(2).microBatches() > 1, "a share of " + share + " should force a split");
-            assertTrue(split.summary.peakWorkspaceBytes() <= needed * share);
+            ToyRun split = train(plan, options.withMemoryBudget((long) (needed * share)));
+            assertTrue(split.phases().get(2).microBatches() > 1, "a share of " + share + " should force a split");
+            assertTrue(split.summary().peakWorkspaceBytes() <= needed * share);
             // The reference backend adds samples in the same order either way, in double; weights are read as float.
-            assertArrayEquals(whole.weights.array(), split.weights.array(), 1e-6f);
-            for (int i = 0; i < whole.updates.size(); i++) {
-                assertEquals(whole.updates.get(i).loss(), split.updates.get(i).loss(), 1e-9);
+            assertArrayEquals(whole.weights().array(), split.weights().array(), 1e-6f);
+            for (int i = 0; i < whole.updates().size(); i++) {
+                assertEquals(
+                        whole.updates().get(i).loss(), split.updates().get(i).loss(), 1e-9);
             }
         }
     }
@@ -207,43 +127,46 @@ class TrainerTest {
         // The first phase's batch is one ghost batch, which cannot be halved; the budget splits the others anyway.
         TrainingPlan plan = plan(RaggedEpoch.DROP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(8);
-        long needed = train(plan, options).phases.get(2).workspaceBytes();
+        long needed = train(plan, options).phases().get(2).workspaceBytes();
         TrainingOptions tight = options.withMemoryBudget((long) (needed * 0.45));
-        Run silent = train(plan, tight);
-        Run measured = train(plan, tight.withGradientNoise(1));
-        assertArrayEquals(silent.weights.array(), measured.weights.array());
+        ToyRun silent = train(plan, tight);
+        ToyRun measured = train(plan, tight.withGradientNoise(1));
+        assertArrayEquals(silent.weights().array(), measured.weights().array());
         assertEquals(untimed(silent), untimed(measured));
-        assertEquals(List.of(), silent.noise);
+        assertEquals(List.of(), silent.noise());
         assertEquals(
-                silent.updates.stream()
+                silent.updates().stream()
                         .filter(update -> update.microBatches() > 1)
                         .map(UpdateRecord::update)
                         .toList(),
-                measured.noise.stream().map(GradientNoiseRecord::update).toList());
-        assertTrue(measured.noise.size() >= 4 && measured.noise.size() < measured.updates.size(), "some are split");
+                measured.noise().stream().map(GradientNoiseRecord::update).toList());
+        assertTrue(
+                measured.noise().size() >= 4
+                        && measured.noise().size() < measured.updates().size(),
+                "some are split");
     }
 
     @Test
     void batchesThatRunWholeAreHalvedWhereTheirNoiseIsMeasured() {
         TrainingPlan plan = plan(RaggedEpoch.KEEP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run whole = train(plan, options);
-        Run measured = train(plan, options.withGradientNoise(3));
+        ToyRun whole = train(plan, options);
+        ToyRun measured = train(plan, options.withGradientNoise(3));
         // The reference backend adds samples in the same order either way, in double; weights are read as float.
-        assertArrayEquals(whole.weights.array(), measured.weights.array(), 1e-6f);
-        for (UpdateRecord update : measured.updates) {
+        assertArrayEquals(whole.weights().array(), measured.weights().array(), 1e-6f);
+        for (UpdateRecord update : measured.updates()) {
             boolean due = update.update() % 3 == 1 && update.batch() > 4;
             assertEquals(due ? 2 : 1, update.microBatches(), "update " + update.update());
             assertTrue(update.microBatch() == update.batch() || update.microBatch() % 4 == 0, "whole ghost batches");
         }
         assertEquals(
-                measured.updates.stream()
+                measured.updates().stream()
                         .filter(update -> update.microBatches() == 2)
                         .map(UpdateRecord::update)
                         .toList(),
-                measured.noise.stream().map(GradientNoiseRecord::update).toList());
+                measured.noise().stream().map(GradientNoiseRecord::update).toList());
         GradientNoiseMean mean = GradientNoiseMean.NONE;
-        for (GradientNoiseRecord record : measured.noise) {
+        for (GradientNoiseRecord record : measured.noise()) {
             mean = mean.with(record.estimate());
             assertEquals(mean, record.mean());
             assertEquals(2, record.microBatches());
@@ -251,32 +174,34 @@ class TrainerTest {
         }
         assertTrue(mean.variance() > 0, "random images have different gradients");
         DelayedBackend late = new DelayedBackend(3);
-        assertEquals(measured.noise, train(late, plan, options.withGradientNoise(3)).noise);
+        assertEquals(
+                measured.noise(),
+                ToyRun.train(late, plan, options.withGradientNoise(3)).noise());
     }
 
     @Test
     void oneSeedGivesOneResultAndAnotherSeedAnother() {
         TrainingPlan plan = plan(RaggedEpoch.DROP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run first = train(plan, options);
-        Run again = train(plan, options);
-        Run other = train(plan, options.withSeed(2));
-        assertArrayEquals(first.weights.array(), again.weights.array());
-        assertEquals(first.summary.testLoss(), again.summary.testLoss());
-        assertTrue(first.summary.trainLoss() != other.summary.trainLoss());
+        ToyRun first = train(plan, options);
+        ToyRun again = train(plan, options);
+        ToyRun other = train(plan, options.withSeed(2));
+        assertArrayEquals(first.weights().array(), again.weights().array());
+        assertEquals(first.summary().testLoss(), again.summary().testLoss());
+        assertTrue(first.summary().trainLoss() != other.summary().trainLoss());
     }
 
     @Test
     void aDeviceThatAnswersLaterGivesTheSameRecords() {
         TrainingPlan plan = plan(RaggedEpoch.KEEP);
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run atOnce = train(plan, options);
+        ToyRun atOnce = train(plan, options);
         for (int delay : new int[] {0, 1, 3, 1000}) {
             DelayedBackend backend = new DelayedBackend(delay);
-            Run later = train(backend, plan, options);
-            assertArrayEquals(atOnce.weights.array(), later.weights.array(), "delay " + delay);
+            ToyRun later = ToyRun.train(backend, plan, options);
+            assertArrayEquals(atOnce.weights().array(), later.weights().array(), "delay " + delay);
             assertEquals(untimed(atOnce), untimed(later), "delay " + delay);
-            assertEquals(atOnce.summary.trainLoss(), later.summary.trainLoss(), "delay " + delay);
+            assertEquals(atOnce.summary().trainLoss(), later.summary().trainLoss(), "delay " + delay);
             assertEquals(0, backend.underWay(), "delay " + delay);
             // With a short delay only the four evaluations wait, each for at most so many updates.
             assertTrue(delay > PendingUpdates.MOST || backend.waits() <= 4 * delay, delay + ": " + backend.waits());
@@ -290,11 +215,11 @@ class TrainerTest {
         try (backend;
                 Trainer trainer = new Trainer(
                         backend,
-                        network(),
+                        ToyRun.network(),
                         plan(RaggedEpoch.DROP),
                         Optimizer.momentum(0),
-                        TRAINING,
-                        TEST,
+                        ToyRun.TRAINING,
+                        ToyRun.TEST,
                         Augmentation.NONE,
                         TrainingOptions.DEFAULT)) {
             trainer.listen(new TrainingListener() {
@@ -311,7 +236,7 @@ class TrainerTest {
     @Test
     void aDivergingRunOnADeviceThatAnswersLaterStopsWithTheSameMessageAndWeights() {
         TrainingPlan plan = TrainingPlan.of(Schedule.constant(1e30), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
-                .forEpochs(4, TRAINING.size());
+                .forEpochs(4, ToyRun.TRAINING.size());
         Diverged atOnce = diverge(Backends.open("reference", BackendOptions.DEFAULT), plan);
         for (int delay : new int[] {0, 1, 2, 1000}) {
             Diverged later = diverge(new DelayedBackend(delay), plan);
@@ -325,8 +250,8 @@ class TrainerTest {
     @Test
     void aGradientThatIsNotFiniteStopsTheRunAndNamesTheUpdate() {
         TrainingPlan plan = TrainingPlan.of(Schedule.constant(0.01), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
-                .forEpochs(2, TRAINING.size());
-        int updatesOfEpoch = Math.toIntExact((TRAINING.size() + 29) / 30);
+                .forEpochs(2, ToyRun.TRAINING.size());
+        int updatesOfEpoch = Math.toIntExact((ToyRun.TRAINING.size() + 29) / 30);
         for (int broken : new int[] {2, updatesOfEpoch}) {
             String message = diverge(new NonFiniteGradient(broken), plan).message;
             int named = broken == updatesOfEpoch ? broken : broken + 1;
@@ -376,11 +301,11 @@ class TrainerTest {
         try (Backend backend = opened;
                 Trainer trainer = new Trainer(
                         backend,
-                        network(),
+                        ToyRun.network(),
                         plan,
                         Optimizer.momentum(1e-3),
-                        TRAINING,
-                        TEST,
+                        ToyRun.TRAINING,
+                        ToyRun.TEST,
                         Augmentation.NONE,
                         TrainingOptions.DEFAULT)) {
             trainer.listen(new TrainingListener() {
@@ -397,8 +322,8 @@ class TrainerTest {
         }
     }
 
-    private static List<UpdateRecord> untimed(Run run) {
-        return run.updates.stream()
+    private static List<UpdateRecord> untimed(ToyRun run) {
+        return run.updates().stream()
                 .map(r -> new UpdateRecord(
                         r.update(),
                         r.samples(),
@@ -419,7 +344,7 @@ class TrainerTest {
     @Test
     void aDivergingRunStopsAndSaysWhere() {
         TrainingPlan plan = TrainingPlan.of(Schedule.constant(1e30), TrainingPlan.batch(30), TrainingPlan.momentum(0.9))
-                .forEpochs(4, TRAINING.size());
+                .forEpochs(4, ToyRun.TRAINING.size());
         String message =
                 String.valueOf(assertThrows(NonFiniteLossException.class, () -> train(plan, TrainingOptions.DEFAULT))
                         .getMessage());
@@ -431,11 +356,11 @@ class TrainerTest {
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
                 Trainer trainer = new Trainer(
                         backend,
-                        network(),
+                        ToyRun.network(),
                         plan(RaggedEpoch.KEEP),
                         Optimizer.momentum(1e-3),
-                        TRAINING,
-                        TEST,
+                        ToyRun.TRAINING,
+                        ToyRun.TEST,
                         Augmentation.NONE,
                         TrainingOptions.DEFAULT)) {
             trainer.listen(new TrainingListener() {
@@ -448,7 +373,7 @@ class TrainerTest {
             });
             RunSummary summary = trainer.run("stopped");
             assertEquals(3, summary.updates());
-            assertEquals(24.0 / TRAINING.size(), summary.epochs());
+            assertEquals(24.0 / ToyRun.TRAINING.size(), summary.epochs());
             assertTrue(Double.isFinite(summary.testLoss()), "evaluated once more at the end");
             assertThrows(IllegalStateException.class, () -> trainer.run("again"));
         }
@@ -460,11 +385,11 @@ class TrainerTest {
                             IllegalArgumentException.class,
                             () -> new Trainer(
                                     backend,
-                                    network(),
+                                    ToyRun.network(),
                                     plan(RaggedEpoch.DROP),
                                     optimizer,
                                     training,
-                                    TEST,
+                                    ToyRun.TEST,
                                     Augmentation.NONE,
                                     TrainingOptions.DEFAULT))
                     .getMessage());
@@ -473,7 +398,7 @@ class TrainerTest {
 
     @Test
     void aMomentumThatTheOptimizerLacksIsRefused() {
-        String message = refusal(Optimizer.sgd(0), TRAINING);
+        String message = refusal(Optimizer.sgd(0), ToyRun.TRAINING);
         assertTrue(message.contains("momentum 0.9") && message.contains("momentum(0)"), message);
     }
 

@@ -9,7 +9,6 @@ import static org.junit.jupiter.api.Assertions.fail;
 
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
-import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceMemoryException;
@@ -28,12 +27,7 @@ import io.crescendo.data.RandomDataset;
 import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.memory.WorkspacePlanner;
 import io.crescendo.metrics.PhaseRecord;
-import io.crescendo.metrics.RunSummary;
-import io.crescendo.metrics.UpdateRecord;
-import io.crescendo.nn.BatchNorm;
-import io.crescendo.nn.Conv2d;
 import io.crescendo.nn.Dense;
-import io.crescendo.nn.Dropout;
 import io.crescendo.nn.GlobalAveragePool;
 import io.crescendo.nn.Layer;
 import io.crescendo.nn.Network;
@@ -44,11 +38,10 @@ import io.crescendo.schedule.RaggedEpoch;
 import io.crescendo.schedule.Schedule;
 import io.crescendo.schedule.TrainingPlan;
 import io.crescendo.train.Steps;
+import io.crescendo.train.ToyRun;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingListener;
 import io.crescendo.train.TrainingOptions;
-import java.nio.FloatBuffer;
-import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
@@ -67,8 +60,6 @@ import org.junit.jupiter.api.Test;
 @Tag("cuda")
 class CudaTrainingTest {
     private static final int OUT_OF_MEMORY = 2;
-    private static final Dataset TRAINING = new RandomDataset(90, 3, new ImageShape(2, 6, 5), 11);
-    private static final Dataset TEST = new RandomDataset(31, 3, new ImageShape(2, 6, 5), 11);
 
     private final long seed = Long.getLong("crescendo.seed", new Random().nextLong());
     private CudaTestEnvironment cuda = CudaTestEnvironment.open();
@@ -84,115 +75,58 @@ class CudaTrainingTest {
         cuda.requireClean(seed);
     }
 
-    private static Network network() {
-        return new Network(
-                "toy",
-                2,
-                6,
-                5,
-                3,
-                Layer.sequence(
-                        new Conv2d("conv", 5, Window.square(3, 2, 1)),
-                        new BatchNorm("norm"),
-                        new Relu(),
-                        new Dropout(0.2),
-                        new GlobalAveragePool(),
-                        new Dense("logits", 3)));
-    }
-
-    private record Run(
-            RunSummary summary,
-            FloatBuffer weights,
-            List<UpdateRecord> updates,
-            List<PhaseRecord> phases,
-            List<Steps.Refusal> refusals) {}
-
-    private static Run train(Backend opened, TrainingOptions options) {
+    private static ToyRun train(Backend backend, TrainingOptions options) {
         TrainingPlan plan = TrainingPlan.of(
                         Schedule.staircase(0.05, 1.0 / 4, 1, 2), TrainingPlan.batch(8), TrainingPlan.momentum(0.9))
-                .forEpochs(3, TRAINING.size())
+                .forEpochs(3, ToyRun.TRAINING.size())
                 .ragged(RaggedEpoch.KEEP)
                 .growBatchInstead(40);
-        List<UpdateRecord> updates = new ArrayList<>();
-        List<PhaseRecord> phases = new ArrayList<>();
-        List<Steps.Refusal> refusals = new ArrayList<>();
-        try (Backend backend = opened;
-                Trainer trainer = new Trainer(
-                        backend,
-                        network(),
-                        plan,
-                        Optimizer.momentum(1e-3),
-                        TRAINING,
-                        TEST,
-                        new Augmentation(true, 1),
-                        options)) {
-            trainer.listen(new TrainingListener() {
-                @Override
-                public void updated(UpdateRecord update) {
-                    updates.add(update);
-                }
-
-                @Override
-                public void phaseStarted(PhaseRecord phase) {
-                    phases.add(phase);
-                }
-
-                @Override
-                public void memoryRefused(Steps.Refusal refusal) {
-                    refusals.add(refusal);
-                }
-            });
-            RunSummary summary = trainer.run("test");
-            float[] weights =
-                    new float[Math.toIntExact(trainer.model().weights().elements())];
-            trainer.model().weights().read(0, weights);
-            return new Run(summary, FloatBuffer.wrap(weights), updates, phases, refusals);
-        }
+        return ToyRun.train(backend, plan, options);
     }
 
-    private static Run reference(TrainingOptions options) {
+    private static ToyRun reference(TrainingOptions options) {
         return train(new ReferenceBackend(EnumSet.noneOf(Fusion.class), true), options);
     }
 
-    private Run onCuda(BackendOptions backend, TrainingOptions options) {
+    private ToyRun onCuda(BackendOptions backend, TrainingOptions options) {
         return train(new CudaBackend(cuda.machine(), backend), options);
     }
 
     /** Float32 against double: some 20 updates let roundings of 6e-8 grow, but not to the fourth digit. */
-    private void assertAgree(Run expected, Run actual) {
-        assertEquals(expected.updates.size(), actual.updates.size());
-        for (int i = 0; i < expected.updates.size(); i++) {
+    private void assertAgree(ToyRun expected, ToyRun actual) {
+        assertEquals(expected.updates().size(), actual.updates().size());
+        for (int i = 0; i < expected.updates().size(); i++) {
             assertEquals(
-                    expected.updates.get(i).loss(),
-                    actual.updates.get(i).loss(),
+                    expected.updates().get(i).loss(),
+                    actual.updates().get(i).loss(),
                     1e-4,
                     "seed " + seed + ", update " + i);
         }
-        assertArrayEquals(expected.weights.array(), actual.weights.array(), 1e-4f, "seed " + seed);
-        assertEquals(expected.summary.testLoss(), actual.summary.testLoss(), 1e-4);
-        assertEquals(expected.summary.testAccuracy(), actual.summary.testAccuracy(), 0.04); // one of 31 may tip
+        assertArrayEquals(expected.weights().array(), actual.weights().array(), 1e-4f, "seed " + seed);
+        assertEquals(expected.summary().testLoss(), actual.summary().testLoss(), 1e-4);
+        assertEquals(expected.summary().testAccuracy(), actual.summary().testAccuracy(), 0.04); // one of 31 may tip
     }
 
     @Test
     void aRunWithGrowingBatchesIsTheReferencesRun() {
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run expected = reference(options);
-        Run recorded = onCuda(BackendOptions.DEFAULT, options);
+        ToyRun expected = reference(options);
+        ToyRun recorded = onCuda(BackendOptions.DEFAULT, options);
         assertAgree(expected, recorded);
         assertEquals(
                 List.of(8, 32, 40),
-                recorded.phases.stream().map(PhaseRecord::batch).toList());
+                recorded.phases().stream().map(PhaseRecord::batch).toList());
         assertAgree(expected, onCuda(BackendOptions.DEFAULT.withGraphs(false), options));
     }
 
     @Test
     void aBudgetThatForcesMicroBatchesChangesNothing() {
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run whole = onCuda(BackendOptions.DEFAULT.withDeterministic(true), options);
-        long needed = whole.phases.get(2).workspaceBytes();
-        Run split =
+        ToyRun whole = onCuda(BackendOptions.DEFAULT.withDeterministic(true), options);
+        long needed = whole.phases().get(2).workspaceBytes();
+        ToyRun split =
                 onCuda(BackendOptions.DEFAULT.withDeterministic(true), options.withMemoryBudget((long) (needed * 0.4)));
-        assertTrue(split.phases.get(2).microBatches() > 1, "the budget should force a split");
+        assertTrue(split.phases().get(2).microBatches() > 1, "the budget should force a split");
         assertAgree(whole, split);
     }
 
@@ -200,22 +134,22 @@ class CudaTrainingTest {
     void deterministicRunsGiveTheSameBits() {
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
         BackendOptions deterministic = BackendOptions.DEFAULT.withDeterministic(true);
-        Run first = onCuda(deterministic, options);
-        Run second = onCuda(deterministic, options);
-        assertArrayEquals(first.weights.array(), second.weights.array());
-        assertEquals(first.summary.trainLoss(), second.summary.trainLoss());
+        ToyRun first = onCuda(deterministic, options);
+        ToyRun second = onCuda(deterministic, options);
+        assertArrayEquals(first.weights().array(), second.weights().array());
+        assertEquals(first.summary().trainLoss(), second.summary().trainLoss());
     }
 
     @Test
     void runsWithoutMemoryForTheWholeBatchGoOnWithSmallerPieces() {
         StandIns standIns = cuda.standIns();
         TrainingOptions options = TrainingOptions.DEFAULT.withGhostBatch(4);
-        Run expected = reference(options);
+        ToyRun expected = reference(options);
         // The workspace is refused once, as if another process had the memory.
         standIns.fail("cuMemCreate", 2, OUT_OF_MEMORY); // the first is a trial whether memory can be mapped
-        Run actual = onCuda(BackendOptions.DEFAULT, options);
+        ToyRun actual = onCuda(BackendOptions.DEFAULT, options);
         assertTrue(standIns.failed());
-        assertEquals(1, actual.refusals.size(), "the refusal is said");
+        assertEquals(1, actual.refusals().size(), "the refusal is said");
         assertAgree(expected, actual);
     }
 
@@ -224,9 +158,9 @@ class CudaTrainingTest {
     void whereNoPieceFitsItIsSaidWhatThereIs() {
         StandIns standIns = cuda.standIns();
         try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
-                ModelMemory model =
-                        ModelMemory.allocate(backend, network().inferenceProgram(1, 0, backend.fusions()), seed);
-                Steps steps = new Steps(backend, network(), model, 4, 0, Long.MAX_VALUE)) {
+                ModelMemory model = ModelMemory.allocate(
+                        backend, ToyRun.network().inferenceProgram(1, 0, backend.fusions()), seed);
+                Steps steps = new Steps(backend, ToyRun.network(), model, 4, 0, Long.MAX_VALUE)) {
             standIns.memory(standIns.usedBytes() + 1000);
             String message = String.valueOf(assertThrows(DeviceMemoryException.class, () -> steps.forBatch(40))
                     .getMessage());
@@ -296,12 +230,13 @@ class CudaTrainingTest {
     void recordedGraphsStayValidWhenTheBatchGrows() {
         StandIns standIns = cuda.standIns();
         BackendOptions deterministic = BackendOptions.DEFAULT.withDeterministic(true);
-        Network network = network();
+        Network network = ToyRun.network();
         try (CudaBackend backend = new CudaBackend(cuda.machine(), deterministic);
                 ModelMemory model =
                         ModelMemory.allocate(backend, network.inferenceProgram(1, 0, backend.fusions()), seed);
                 Steps steps = new Steps(backend, network, model, 4, 0, Long.MAX_VALUE);
-                BatchStream stream = new BatchStream(TRAINING, Normalization.of(TRAINING), Augmentation.NONE, 1)) {
+                BatchStream stream =
+                        new BatchStream(ToyRun.TRAINING, Normalization.of(ToyRun.TRAINING), Augmentation.NONE, 1)) {
             float[] first = gradients(backend, model, steps, stream, 8);
             long address = backend.workspace().address();
             backend.workspace().shrink(0); // so that growing maps memory anew, however small the programs are
@@ -320,11 +255,12 @@ class CudaTrainingTest {
     @Test
     void aStepOnImagesOfTheDeviceIsOneLaunch() {
         StandIns standIns = cuda.standIns();
-        Network network = network();
+        Network network = ToyRun.network();
         Optimizer optimizer = Optimizer.momentum(1e-3);
         int batch = 8;
         try (CudaBackend backend = new CudaBackend(cuda.machine(), BackendOptions.DEFAULT);
-                BatchStream stream = new BatchStream(TRAINING, Normalization.of(TRAINING), Augmentation.NONE, 1);
+                BatchStream stream =
+                        new BatchStream(ToyRun.TRAINING, Normalization.of(ToyRun.TRAINING), Augmentation.NONE, 1);
                 ResidentImages images = backend.residentImages(stream.source()).orElseThrow()) {
             Program program = network.trainingProgram(batch, batch, 0, backend.fusions());
             try (ModelMemory model = ModelMemory.allocate(backend, program, seed);
