@@ -1,6 +1,5 @@
 package io.crescendo.backend;
 
-import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.autograd.Value;
 import io.crescendo.memory.MemoryRequirements;
@@ -10,12 +9,20 @@ import io.crescendo.reference.ReferenceMemory;
 import io.crescendo.tensor.Parameter;
 import io.crescendo.tensor.ParameterPack;
 import java.util.List;
-import java.util.Set;
 import java.util.function.Predicate;
 
 /** A correct backend with one mistake built in; subclasses override the step that goes wrong. */
-class TamperedBackend implements Backend {
-    final ReferenceBackend honest = new ReferenceBackend();
+class TamperedBackend extends ForwardingBackend {
+    final ReferenceBackend honest;
+
+    TamperedBackend() {
+        this(new ReferenceBackend());
+    }
+
+    private TamperedBackend(ReferenceBackend honest) {
+        super(honest);
+        this.honest = honest;
+    }
 
     /** Called instead of each run. */
     void run(Executable executable, Feed feed, ModelMemory model) {
@@ -45,21 +52,6 @@ class TamperedBackend implements Backend {
     @Override
     public String description() {
         return "a reference backend with one mistake";
-    }
-
-    @Override
-    public Set<Fusion> fusions() {
-        return honest.fusions();
-    }
-
-    @Override
-    public DeviceMemory allocate(long elements) {
-        return honest.allocate(elements);
-    }
-
-    @Override
-    public Workspace workspace() {
-        return honest.workspace();
     }
 
     @Override
@@ -124,20 +116,5 @@ class TamperedBackend implements Backend {
                 kernel.close();
             }
         };
-    }
-
-    @Override
-    public GradientNorms gradientNorms(ModelMemory model) {
-        return honest.gradientNorms(model);
-    }
-
-    @Override
-    public StepMetrics metrics() {
-        return honest.metrics();
-    }
-
-    @Override
-    public void close() {
-        honest.close();
     }
 }

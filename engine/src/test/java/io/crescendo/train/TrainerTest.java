@@ -48,6 +48,18 @@ class TrainerTest {
         return ToyRun.train(Backends.open("reference", BackendOptions.DEFAULT), plan, options);
     }
 
+    private static Trainer trainer(Backend backend, TrainingPlan plan, Optimizer optimizer, Dataset training) {
+        return new Trainer(
+                backend,
+                ToyRun.network(),
+                plan,
+                optimizer,
+                training,
+                ToyRun.TEST,
+                Augmentation.NONE,
+                TrainingOptions.DEFAULT);
+    }
+
     @Test
     void makesExactlyTheUpdatesThePlanPredictsAndLearns() {
         for (RaggedEpoch ragged : RaggedEpoch.values()) {
@@ -213,15 +225,7 @@ class TrainerTest {
         DelayedBackend backend = new DelayedBackend(1000);
         long[] most = {0};
         try (backend;
-                Trainer trainer = new Trainer(
-                        backend,
-                        ToyRun.network(),
-                        plan(RaggedEpoch.DROP),
-                        Optimizer.momentum(0),
-                        ToyRun.TRAINING,
-                        ToyRun.TEST,
-                        Augmentation.NONE,
-                        TrainingOptions.DEFAULT)) {
+                Trainer trainer = trainer(backend, plan(RaggedEpoch.DROP), Optimizer.momentum(0), ToyRun.TRAINING)) {
             trainer.listen(new TrainingListener() {
                 @Override
                 public void updated(UpdateRecord update) {
@@ -299,15 +303,7 @@ class TrainerTest {
     private static Diverged diverge(Backend opened, TrainingPlan plan) {
         int[] records = {0};
         try (Backend backend = opened;
-                Trainer trainer = new Trainer(
-                        backend,
-                        ToyRun.network(),
-                        plan,
-                        Optimizer.momentum(1e-3),
-                        ToyRun.TRAINING,
-                        ToyRun.TEST,
-                        Augmentation.NONE,
-                        TrainingOptions.DEFAULT)) {
+                Trainer trainer = trainer(backend, plan, Optimizer.momentum(1e-3), ToyRun.TRAINING)) {
             trainer.listen(new TrainingListener() {
                 @Override
                 public void updated(UpdateRecord update) {
@@ -354,15 +350,7 @@ class TrainerTest {
     @Test
     void stopEndsTheRunAfterThePresentUpdateAndARunCannotBeRepeated() {
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT);
-                Trainer trainer = new Trainer(
-                        backend,
-                        ToyRun.network(),
-                        plan(RaggedEpoch.KEEP),
-                        Optimizer.momentum(1e-3),
-                        ToyRun.TRAINING,
-                        ToyRun.TEST,
-                        Augmentation.NONE,
-                        TrainingOptions.DEFAULT)) {
+                Trainer trainer = trainer(backend, plan(RaggedEpoch.KEEP), Optimizer.momentum(1e-3), ToyRun.TRAINING)) {
             trainer.listen(new TrainingListener() {
                 @Override
                 public void updated(UpdateRecord update) {
@@ -383,15 +371,7 @@ class TrainerTest {
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
             return String.valueOf(assertThrows(
                             IllegalArgumentException.class,
-                            () -> new Trainer(
-                                    backend,
-                                    ToyRun.network(),
-                                    plan(RaggedEpoch.DROP),
-                                    optimizer,
-                                    training,
-                                    ToyRun.TEST,
-                                    Augmentation.NONE,
-                                    TrainingOptions.DEFAULT))
+                            () -> trainer(backend, plan(RaggedEpoch.DROP), optimizer, training))
                     .getMessage());
         }
     }
