@@ -106,9 +106,14 @@ public final class Step {
         run(stream, epoch, position, seed, null, prefetchNext);
     }
 
+    /** The same with batches that the device makes itself. */
+    public void run(ResidentImages images, long epoch, long position) {
+        run(images, epoch, position, null);
+    }
+
     /**
-     * {@link #run(ResidentImages, long, long, GradientNorms)}, then {@code take} of the metrics, then the update; the
-     * last micro-batch and what follows it in one.
+     * {@link #run(ResidentImages, long, long)}, then {@code take} of the metrics, then the update; the last micro-batch
+     * and what follows it in one.
      *
      * @return loss and hits of the batch
      */
@@ -145,7 +150,7 @@ public final class Step {
         }
     }
 
-    /** The same with batches that the device makes itself. */
+    /** The same, and {@code norms} hears of every micro-batch. */
     void run(ResidentImages images, long epoch, long position, @Nullable GradientNorms norms) {
         long at = position;
         for (int i = 0; i < parts.size(); i++) {
