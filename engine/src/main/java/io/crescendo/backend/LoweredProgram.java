@@ -6,7 +6,10 @@ import java.util.Optional;
 
 /** A program with its layouts and algorithms chosen, waiting for memory. */
 public interface LoweredProgram extends AutoCloseable {
-    /** Sizes for the planner. */
+    /**
+     * Sizes for the planner. After {@link #compile} some may be smaller, never larger: a plan that was made before
+     * stays valid, one that is made then may take less.
+     */
     MemoryRequirements requirements();
 
     /**

@@ -193,13 +193,11 @@ final class Preparation implements AutoCloseable {
             StepPlan plan = planner.plan(batch);
             for (int size : plan.sizes()) {
                 if (claimed.add(size)) {
-                    PlannedProgram program = planner.training(size);
-                    planner.compile(program);
-                    compiled.put(size, program);
+                    compiled.put(size, planner.compile(planner.training(size)));
                 }
             }
             planner.discardCandidates();
-            return new Prepared(plan, System.nanoTime() - started);
+            return new Prepared(planner.refined(plan), System.nanoTime() - started);
         }
     }
 

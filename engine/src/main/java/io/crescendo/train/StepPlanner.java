@@ -6,6 +6,7 @@ import io.crescendo.backend.LoweredProgram;
 import io.crescendo.data.Batch;
 import io.crescendo.data.ImageShape;
 import io.crescendo.memory.MemoryBudgetException;
+import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.MicroBatches;
@@ -21,6 +22,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -162,17 +164,21 @@ public final class StepPlanner implements AutoCloseable {
         if (sizes.stream().anyMatch(size -> !fits(size))) {
             sizes = split(batch); // the cover took it for granted that a smaller micro-batch never needs more
         }
-        List<Integer> measured = measuresNoise && sizes.size() == 1 ? halves(batch) : sizes;
-        return new StepPlan(
-                batch,
-                sizes,
-                measured,
-                Stream.of(sizes, measured)
-                        .flatMap(List::stream)
-                        .mapToLong(this::trainingBytes)
-                        .max()
-                        .orElseThrow(),
-                way(sizes.get(0)));
+        return plan(batch, sizes, measuresNoise && sizes.size() == 1 ? halves(batch) : sizes);
+    }
+
+    /** The same plan with the memory that is known to be enough by now. */
+    synchronized StepPlan refined(StepPlan plan) {
+        return plan(plan.batch(), plan.microBatches(), plan.measured());
+    }
+
+    private StepPlan plan(int batch, List<Integer> sizes, List<Integer> measured) {
+        long bytes = Stream.of(sizes, measured)
+                .flatMap(List::stream)
+                .mapToLong(this::trainingBytes)
+                .max()
+                .orElseThrow();
+        return new StepPlan(batch, sizes, measured, bytes, way(sizes.get(0)));
     }
 
     /**
@@ -376,9 +382,28 @@ public final class StepPlanner implements AutoCloseable {
         return new PlannedProgram(program, lowered, plan);
     }
 
-    /** Runs something that prepares on the backend, so that no other thread does the same. */
-    synchronized void compile(PlannedProgram program) {
-        program.lowered().compile();
+    /** Compiles a program, and plans it anew if it turns out to need less memory than was reckoned with. */
+    synchronized PlannedProgram compile(PlannedProgram planned) {
+        Program program = planned.program();
+        MemoryRequirements requirements = planned.lowered().requirements();
+        long reckoned = scratchBytes(program, requirements);
+        planned.lowered().compile();
+        if (scratchBytes(program, requirements) == reckoned) {
+            return planned;
+        }
+        WorkspacePlan plan = WorkspacePlanner.plan(program, requirements);
+        if (plan.totalBytes() >= planned.plan().totalBytes()) {
+            return planned;
+        }
+        int microBatch = program.microBatch();
+        trainingBytes.put(new Variant(microBatch, way(microBatch)), plan.totalBytes());
+        return new PlannedProgram(program, planned.lowered(), plan);
+    }
+
+    private static long scratchBytes(Program program, MemoryRequirements requirements) {
+        return IntStream.range(0, program.ops().size())
+                .mapToLong(requirements::scratchBytes)
+                .sum();
     }
 
     @Override

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.crescendo.autograd.Program;
+import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.DeviceMemoryException;
@@ -25,6 +26,7 @@ import io.crescendo.data.ImageShape;
 import io.crescendo.data.Normalization;
 import io.crescendo.data.RandomDataset;
 import io.crescendo.memory.MemoryBudgetException;
+import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.MicroBatchCosts;
 import io.crescendo.memory.MicroBatchCover;
 import io.crescendo.memory.WorkspacePlan;
@@ -56,6 +58,7 @@ import java.util.OptionalLong;
 import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
@@ -108,6 +111,70 @@ class StepsTest {
 
     private static BatchUse use(int samples, long from, long to) {
         return new BatchUse(samples, 10, from, to);
+    }
+
+    /** What a backend reckoned with before it knew better is neither planned nor held. */
+    @Test
+    void memoryThatACompiledProgramDoesNotNeedIsNotTaken() throws InterruptedException {
+        long exact;
+        try (Backend backend = new ForwardingBackend();
+                ModelMemory model = model(backend);
+                Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+            exact = steps.forBatch(32).workspaceBytes();
+        }
+        try (Backend backend = new Cautious();
+                ModelMemory model = model(backend);
+                Steps steps = new Steps(backend, NETWORK, model, 4, 0, Long.MAX_VALUE)) {
+            try (StepPlanner planner = new StepPlanner(backend, NETWORK, 4, 0, Long.MAX_VALUE)) {
+                assertTrue(planner.plan(32).workspaceBytes() > exact + Cautious.MARGIN / 2);
+            }
+            steps.expect(List.of(use(8, 0, 79), use(32, 80, 400)));
+            while (!steps.isPrepared(32)) {
+                Thread.sleep(1);
+            }
+            steps.forBatch(8);
+            assertEquals(exact, steps.forBatch(32).workspaceBytes());
+            assertEquals(exact, backend.workspace().peakBytes());
+        }
+    }
+
+    /** Reckons with scratch memory for each operation until a program is compiled. */
+    private static final class Cautious extends ForwardingBackend {
+        static final long MARGIN = 1 << 20;
+
+        @Override
+        public LoweredProgram lower(Program program) {
+            AtomicLong margin = new AtomicLong(MARGIN);
+            LoweredProgram inner = super.lower(program);
+            return new ForwardingLoweredProgram(inner) {
+                @Override
+                public MemoryRequirements requirements() {
+                    MemoryRequirements known = inner.requirements();
+                    return new MemoryRequirements() {
+                        @Override
+                        public long bytes(Value value) {
+                            return known.bytes(value);
+                        }
+
+                        @Override
+                        public long scratchBytes(int opIndex) {
+                            return known.scratchBytes(opIndex) + margin.get();
+                        }
+
+                        @Override
+                        public boolean mayOverwrite(int opIndex, Value input) {
+                            return known.mayOverwrite(opIndex, input);
+                        }
+                    };
+                }
+
+                @Override
+                public void compile() {
+                    margin.set(0);
+                    super.compile();
+                }
+            };
+        }
     }
 
     @Test

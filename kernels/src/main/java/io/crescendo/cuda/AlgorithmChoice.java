@@ -56,7 +56,7 @@ final class AlgorithmChoice {
         private final CudaDevice device;
         private final Lane measuring;
         private final ConvolutionProblem problem;
-        private final long workspaceBytes;
+        private volatile long workspaceBytes;
         private @Nullable ConvolutionMethod method;
 
         private Considered(CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
@@ -83,6 +83,7 @@ final class AlgorithmChoice {
                     decided = choose(device, measuring, problem, workspaceBytes);
                 }
                 method = decided;
+                workspaceBytes = decided.workspaceBytes();
             }
             return decided;
         }

@@ -292,11 +292,9 @@ final class Convolutions {
         final OpPlan plan;
         final Map<Integer, Target.Method> choices = new HashMap<>(); // by samples of the piece
         final long paddedOffset;
-        final long workspaceOffset;
 
         Work(OpPlan plan, Layer layer, Direction direction, UnaryOperator<ConvolutionProblem> finish) {
             this.plan = plan;
-            long workspaceBytes = 0;
             for (Piece piece : layer.pieces) {
                 if (!choices.containsKey(piece.samples)) {
                     ConvolutionProblem problem = finish.apply(layer.problem(direction, piece));
@@ -304,10 +302,12 @@ final class Convolutions {
                     plan.onClose(choice::close);
                     plan.onPrepare(choice::decide);
                     choices.put(piece.samples, choice);
-                    workspaceBytes = Math.max(workspaceBytes, choice.workspaceBytes());
                 }
             }
-            workspaceOffset = plan.scratch(workspaceBytes);
+            plan.workspace(() -> choices.values().stream()
+                    .mapToLong(Target.Method::workspaceBytes)
+                    .max()
+                    .orElse(0));
             long samples = layer.pieces.get(0).samples; // the first is the largest
             paddedOffset = plan.scratch(
                     layer.padded
@@ -324,7 +324,7 @@ final class Convolutions {
         }
 
         long workspace(Addresses at) {
-            return at.scratch(plan, workspaceOffset);
+            return at.scratch(plan, plan.workspaceOffset());
         }
 
         long padded(Addresses at) {

@@ -8,6 +8,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.function.LongSupplier;
 
 /**
  * How one operation runs: its sizes for the planner, then its launches.
@@ -34,6 +35,7 @@ final class OpPlan implements AutoCloseable {
     private final Map<Value, Long> bytes = new HashMap<>();
     private final CudaScope scope = new CudaScope();
     private long scratchBytes;
+    private LongSupplier workspaceBytes = () -> 0;
     private long heldBytes;
 
     /**
@@ -69,8 +71,18 @@ final class OpPlan implements AutoCloseable {
         return offset;
     }
 
-    long scratchBytes() {
+    /** Reserves scratch memory behind all other, which may be less once the operation is prepared. */
+    void workspace(LongSupplier size) {
+        workspaceBytes = size;
+    }
+
+    /** The offset of {@link #workspace}, when everything else is reserved. */
+    long workspaceOffset() {
         return scratchBytes;
+    }
+
+    long scratchBytes() {
+        return scratchBytes + aligned(workspaceBytes.getAsLong());
     }
 
     /** Reserves memory that this operation fills and that stays until the program has ended; gives its offset. */

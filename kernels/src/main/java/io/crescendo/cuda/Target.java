@@ -30,7 +30,7 @@ interface Target {
 
     /** A convolution whose method is known, or will be when it is needed. */
     interface Method extends AutoCloseable {
-        /** What the method needs at most. */
+        /** What the method needs at most; exactly that, once it is decided. */
         long workspaceBytes();
 
         /** The method; measures if need be. */

@@ -15,6 +15,7 @@ import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Executable;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
+import io.crescendo.backend.NetworkCase;
 import io.crescendo.backend.ResidentImages;
 import io.crescendo.backend.UpdateKernel;
 import io.crescendo.backend.UpdateScalars;
@@ -42,6 +43,7 @@ import io.crescendo.train.ToyRun;
 import io.crescendo.train.Trainer;
 import io.crescendo.train.TrainingListener;
 import io.crescendo.train.TrainingOptions;
+import java.nio.file.Path;
 import java.util.EnumSet;
 import java.util.HashMap;
 import java.util.List;
@@ -49,11 +51,14 @@ import java.util.Map;
 import java.util.Random;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Whole runs in which the batch grows: on CUDA as on the reference backend, update by update. */
 @NullMarked
@@ -128,6 +133,42 @@ class CudaTrainingTest {
                 onCuda(BackendOptions.DEFAULT.withDeterministic(true), options.withMemoryBudget((long) (needed * 0.4)));
         assertTrue(split.phases().get(2).microBatches() > 1, "the budget should force a split");
         assertAgree(whole, split);
+    }
+
+    /** Methods are measured by then, so the first run on a machine needs no more memory than the next one. */
+    @Test
+    void whatIsCompiledNeedsWhatTheNextRunWillNeed(@TempDir Path empty) {
+        Machine here = cuda.machine();
+        Map<String, String> environment = new HashMap<>(here.environment());
+        environment.put("XDG_CACHE_HOME", empty.toString());
+        Machine unknown = new Machine(here.root(), environment, here.home(), here.platform());
+        long reckoned = 0;
+        long needed = 0;
+        try (CudaBackend backend = new CudaBackend(unknown, BackendOptions.DEFAULT)) {
+            for (NetworkCase network : NetworkCase.networks(new Random(seed))) {
+                Program program = network.training(backend.fusions());
+                try (LoweredProgram first = backend.lower(program)) {
+                    long[] before = scratchBytes(program, first);
+                    first.compile();
+                    long[] after = scratchBytes(program, first);
+                    try (LoweredProgram next = backend.lower(program)) {
+                        assertArrayEquals(scratchBytes(program, next), after, "seed " + seed);
+                    }
+                    for (int i = 0; i < after.length; i++) {
+                        assertTrue(after[i] <= before[i], program.describe(i) + ", seed " + seed);
+                    }
+                    reckoned += LongStream.of(before).sum();
+                    needed += LongStream.of(after).sum();
+                }
+            }
+        }
+        assertTrue(cuda.realDevice() || needed < reckoned, needed + " of " + reckoned + " bytes, seed " + seed);
+    }
+
+    private static long[] scratchBytes(Program program, LoweredProgram lowered) {
+        return IntStream.range(0, program.ops().size())
+                .mapToLong(lowered.requirements()::scratchBytes)
+                .toArray();
     }
 
     @Test
