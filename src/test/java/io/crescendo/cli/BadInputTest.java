@@ -35,6 +35,10 @@ class BadInputTest {
                 Arguments.of(List.of("plan", "--epochs", "1e-9"), "--epochs: learningRate is not possible"),
                 Arguments.of(List.of("plan", "--memory", "--json"), "--memory is for people"),
                 Arguments.of(List.of("profile", "--batch", "0"), "--batch 0: must be at least 1 sample"),
+                Arguments.of(
+                        List.of("profile", "--batch", "100000000", "--device", "cpu"),
+                        "--batch 100000000: a step runs in one piece here, which holds less than 2 GiB of images, 684784"
+                                + " of 1x28x28; ask for fewer"),
                 Arguments.of(List.of("profile", "--seconds", "-1"), "--seconds -1.0: must be positive"),
                 Arguments.of(List.of("plan", "--presset", "x"), "did you mean '--preset'?"),
                 Arguments.of(List.of("plan", "--preset", "cifar10-figur1"), "did you mean 'cifar10-figure1'?"),

@@ -8,6 +8,8 @@ import io.crescendo.cli.UserError;
 import io.crescendo.cli.config.RunConfig;
 import io.crescendo.cli.run.Experiment;
 import io.crescendo.cli.run.ProfileTable;
+import io.crescendo.data.Batch;
+import io.crescendo.data.ImageShape;
 import io.crescendo.models.data.DataSearch;
 import io.crescendo.nn.Network;
 import io.crescendo.train.StepProfile;
@@ -63,14 +65,15 @@ public final class ProfileCommand implements Callable<Integer> {
     @Override
     public Integer call() {
         RunConfig run = experiment.source().load();
-        int samples = batch != null ? batch : Math.toIntExact(run.batch());
-        if (samples < 1) {
-            throw UserError.usage("--batch " + samples + ": must be at least 1 sample");
+        long wanted = batch != null ? batch : run.batch();
+        if (wanted < 1) {
+            throw UserError.usage("--batch " + wanted + ": must be at least 1 sample");
         }
         if (!(seconds > 0 && seconds < Double.POSITIVE_INFINITY)) {
             throw UserError.usage("--seconds " + seconds + ": must be positive");
         }
         Network network = Experiment.network(run, DataSearch.standard(data));
+        int samples = inOnePiece(wanted, network);
         BackendOptions options = device.backend();
         PrintWriter out = Commands.out(spec);
         device.notes().forEach(out::println);
@@ -86,5 +89,18 @@ public final class ProfileCommand implements Callable<Integer> {
         }
         out.flush();
         return 0;
+    }
+
+    /** As many samples as the host can hand over at once. */
+    private int inOnePiece(long samples, Network network) {
+        ImageShape images = new ImageShape(network.channels(), network.height(), network.width());
+        int most = Batch.mostSamples(images);
+        if (samples > most) {
+            throw UserError.usage((batch != null ? "--batch " : "the experiment's batch of ") + samples
+                    + ": a step runs in one piece here, which holds less than 2 GiB of images, " + most + " of "
+                    + network.channels() + "x" + network.height() + "x" + network.width() + "; "
+                    + (batch != null ? "ask for fewer" : "ask for fewer with --batch"));
+        }
+        return (int) samples;
     }
 }
