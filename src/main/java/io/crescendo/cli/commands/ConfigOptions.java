@@ -23,7 +23,10 @@ final class ConfigOptions {
     @Option(names = "--epochs", paramLabel = "E", description = "Length of training; the schedule is stretched to it.")
     private @Nullable Double epochs;
 
-    @Option(names = "--seed", paramLabel = "SEED", description = "Decides weights, order of samples and augmentation.")
+    @Option(
+            names = "--seed",
+            paramLabel = "SEED",
+            description = "Decides weights, order of samples, augmentation and dropout.")
     private @Nullable Long seed;
 
     @Option(

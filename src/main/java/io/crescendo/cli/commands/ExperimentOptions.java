@@ -25,13 +25,15 @@ final class ExperimentOptions {
             paramLabel = "PRESET",
             completionCandidates = PresetNames.class,
             description = "An experiment that comes with the program; 'crescendo info' lists them (default: "
-                    + DEFAULT_PRESET + ").")
+                    + DEFAULT_PRESET + ", or with --config none).")
     private @Nullable String preset;
 
     @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "A YAML file; with --preset, its keys replace the preset's.")
+            description =
+                    "A YAML file; with --preset, its keys replace the preset's. 'crescendo plan --yaml' says which there"
+                            + " are.")
     private @Nullable Path config;
 
     /** Preset or file. */

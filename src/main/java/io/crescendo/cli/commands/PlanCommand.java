@@ -82,7 +82,9 @@ public final class PlanCommand implements Callable<Integer> {
         @Option(names = "--json", description = "Keys 'phases' and 'updates'.")
         private boolean json;
 
-        @Option(names = "--yaml", description = "The configuration itself, every key; a start for a file of your own.")
+        @Option(
+                names = "--yaml",
+                description = "The configuration itself and what every key means; a start for a file of your own.")
         private boolean yaml;
     }
 
@@ -130,7 +132,7 @@ public final class PlanCommand implements Callable<Integer> {
         PrintWriter out = Commands.out(spec);
         remark(run);
         if (format.yaml) {
-            out.print(run.toYaml());
+            out.print(run.toExplainedYaml());
         } else if (format.csv || format.json) {
             TrainingPlan plan = plan(source, run, run.variant());
             out.print(format.csv ? plan.table().csv() : json(plan) + "\n");

@@ -82,6 +82,9 @@ public final class ConfigSource {
             // "momentum:" without a value would be read as zero, and train.
             for (RecordComponent component : RunConfig.class.getRecordComponents()) {
                 JsonNode stated = merged.path(component.getName());
+                if (component.getType().isPrimitive() && stated.isMissingNode()) {
+                    RunConfig.require(component.getName(), null);
+                }
                 boolean empty = stated.isNull()
                         || (stated.isTextual() && stated.asText().isBlank());
                 if (component.getType().isPrimitive() && empty) {

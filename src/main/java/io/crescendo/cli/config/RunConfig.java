@@ -28,7 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param clipNorm longest the averaged gradient may be; any length if absent
  * @param labelSmoothing in [0, 1)
  * @param augmentation of training images
- * @param schedule what {@code train} and {@code plan --json} use: decaying, hybrid or increasing
+ * @param schedule what {@code train}, {@code plan --csv} and {@code plan --json} use: decaying, hybrid or increasing
  * @param batchCap largest batch that growth may reach; a tenth of the training set if absent
  * @param hybridSteps how many decays the hybrid schedule turns into growth
  * @param quantum grown batches are multiples of this; the engine's choice if absent
@@ -198,7 +198,12 @@ public record RunConfig(
         return Yaml.write(this);
     }
 
-    private static void require(String key, @Nullable Object value) {
+    /** {@link #toYaml}, and behind it, as comments, what every key means, absent ones included. */
+    public String toExplainedYaml() {
+        return toYaml() + "\n" + Yaml.keys();
+    }
+
+    static void require(String key, @Nullable Object value) {
         if (value == null) {
             throw new InvalidKeyException(key, "is missing; state it, or start from a preset with --preset NAME");
         }

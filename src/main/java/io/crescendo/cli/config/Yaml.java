@@ -7,7 +7,12 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.dataformat.yaml.YAMLFactory;
 import com.fasterxml.jackson.dataformat.yaml.YAMLGenerator;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import java.io.IOException;
+import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /** How this program reads and writes YAML: unknown and repeated keys are errors, absent values are left out. */
 final class Yaml {
@@ -31,6 +36,21 @@ final class Yaml {
         try {
             return mapper().writeValueAsString(value);
         } catch (JsonProcessingException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    /** What every key means, as comments that may stand in a file. */
+    static String keys() {
+        try (@Nullable InputStream input = Yaml.class.getResourceAsStream("keys.txt")) {
+            if (input == null) {
+                throw new IllegalStateException("the program is incomplete: no keys.txt on the class path");
+            }
+            return new String(input.readAllBytes(), StandardCharsets.UTF_8)
+                    .lines()
+                    .map(line -> ("# " + line).stripTrailing() + "\n")
+                    .collect(Collectors.joining());
+        } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
     }

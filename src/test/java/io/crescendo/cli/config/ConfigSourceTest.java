@@ -2,10 +2,14 @@ package io.crescendo.cli.config;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.crescendo.cli.UserError;
 import io.crescendo.schedule.PlanVariant;
 import io.crescendo.schedule.Progress;
 import java.io.IOException;
+import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -72,6 +76,29 @@ class ConfigSourceTest {
         double end = whole.learningRate().toSchedule(12).at(Progress.atEpoch(12, 8000));
         // One root and one power: a few roundings of doubles.
         assertEquals(end, third.learningRate().toSchedule(4).at(Progress.atEpoch(4, 8000)), 1e-12 * end);
+    }
+
+    @Test
+    void aFileThatDoesNotSayHowLongIsToldSo() throws IOException {
+        Path file = folder.resolve("mine.yaml");
+        Files.writeString(file, "dataset: fashion-mini\nbatch: 16\nlearningRate: {schedule: constant, initial: 1}\n");
+        UserError error = assertThrows(UserError.class, ConfigSource.of(null, file)::load);
+        assertTrue(String.valueOf(error.getMessage()).contains("epochs is missing"), error::getMessage);
+    }
+
+    @Test
+    void everyKeyIsExplainedWithItsDefault() {
+        for (Class<?> type : List.of(RunConfig.class, LearningRateConfig.class)) {
+            for (RecordComponent component : type.getRecordComponents()) {
+                String line = "# {1,3}(\\w+, )*" + component.getName() + "\\b.*";
+                assertTrue(Yaml.keys().lines().anyMatch(each -> each.matches(line)), component::getName);
+            }
+        }
+        RunConfig plain = ConfigSource.of("fashion-mini-quick", null).load();
+        assertTrue(Yaml.keys().contains("(" + plain.momentum() + ")"), "momentum");
+        assertTrue(Yaml.keys().contains("(" + plain.optimizer() + ")"), "optimizer");
+        assertTrue(Yaml.keys().contains("(" + plain.decay() + ")"), "decay");
+        assertTrue(Yaml.keys().contains("(" + plain.ragged() + ")"), "ragged");
     }
 
     @Test
