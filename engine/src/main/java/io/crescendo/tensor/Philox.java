@@ -28,7 +28,7 @@ public final class Philox {
     public static final int AUGMENTATION = 2;
     /** Stream of synthetic data; step = part of the data set, index = element. */
     public static final int DATA = 3;
-    /** Stream of dropout masks. */
+    /** Stream of dropout masks, with 256 times the number of the dropout; step = element / 4, index = sample. */
     public static final int DROPOUT = 5;
 
     private static final int ROUNDS = 10;
