@@ -39,10 +39,14 @@ public sealed interface UpdateRule {
      * a ← β₁·a + (1−β₁)·g; b ← β₂·b + (1−β₂)·g²; w ← w − ε · (a / (1−β₁ᵗ)) / (√(b / (1−β₂ᵗ)) + epsilon) (Kingma and Ba
      * 2014, arXiv 1412.6980). β₁ is the momentum of the {@link UpdateScalars}.
      *
-     * @param beta2 β₂
-     * @param epsilon keeps the quotient finite
+     * @param beta2 β₂, in [0, 1)
+     * @param epsilon keeps the quotient finite; at least 0
      */
     record Adam(double beta2, double epsilon) implements UpdateRule {
+        public Adam {
+            requireMoments(beta2, epsilon);
+        }
+
         @Override
         public int stateSlots() {
             return 2;
@@ -53,10 +57,14 @@ public sealed interface UpdateRule {
      * Adam on the bare gradient with decoupled decay: first w ← w − ε·λ·w, then Adam's step (Loshchilov and Hutter
      * 2017, arXiv 1711.05101).
      *
-     * @param beta2 β₂
-     * @param epsilon keeps the quotient finite
+     * @param beta2 β₂, in [0, 1)
+     * @param epsilon keeps the quotient finite; at least 0
      */
     record AdamW(double beta2, double epsilon) implements UpdateRule {
+        public AdamW {
+            requireMoments(beta2, epsilon);
+        }
+
         @Override
         public int stateSlots() {
             return 2;
@@ -89,13 +97,27 @@ public sealed interface UpdateRule {
      *
      * <p>r = 1 and λ = 0 for tensors that do not decay, and r = 1 where |w| or |u| is zero.
      *
-     * @param beta2 β₂
-     * @param epsilon keeps the quotient finite
+     * @param beta2 β₂, in [0, 1)
+     * @param epsilon keeps the quotient finite; at least 0
      */
     record Lamb(double beta2, double epsilon) implements UpdateRule {
+        public Lamb {
+            requireMoments(beta2, epsilon);
+        }
+
         @Override
         public int stateSlots() {
             return 2;
+        }
+    }
+
+    /** A beta2 of 1 would divide by 1 − β₂ᵗ = 0, and the weights would be NaN without a word. */
+    private static void requireMoments(double beta2, double epsilon) {
+        if (!(beta2 >= 0 && beta2 < 1)) {
+            throw new IllegalArgumentException("beta2 must be in [0, 1), but is " + beta2);
+        }
+        if (!(epsilon >= 0 && epsilon < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException("epsilon must be finite and at least 0, but is " + epsilon);
         }
     }
 

@@ -52,6 +52,10 @@ class OptimizerTest {
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(-1));
         assertThrows(IllegalArgumentException.class, () -> Optimizer.momentum(Double.NaN));
         assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Lars(0));
+        assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Adam(1, 1e-8));
+        assertThrows(IllegalArgumentException.class, () -> new UpdateRule.AdamW(Double.NaN, 1e-8));
+        assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Lamb(-0.1, 1e-6));
+        assertThrows(IllegalArgumentException.class, () -> new UpdateRule.Lamb(0.999, -1e-6));
         assertThrows(IllegalArgumentException.class, () -> Optimizer.sgd(0).withClipping(0));
     }
 }
