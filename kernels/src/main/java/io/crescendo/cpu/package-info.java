@@ -21,8 +21,8 @@
  *
  * <p>A 3×3 convolution of stride 1 over enough channels and pixels takes a quarter of the multiplications: images and
  * filters go through {@link io.crescendo.cpu.WinogradTransforms}, oneDNN multiplies, and the sums go back
- * ({@link io.crescendo.cpu.WinogradConvolutions}). Whether it does depends on the layer's shape alone, so that batches
- * and micro-batches of all sizes are computed alike.
+ * ({@link io.crescendo.cpu.WinogradConvolutions}). Whether it does depends on the layer's shape, and on what no split
+ * of a batch changes, so that batches and micro-batches of all sizes are computed alike.
  *
  * <p>Nothing here decides where a value lies in the arena (the planner does), when a weight is updated or how large a
  * batch is. Only this package names {@code org.bytedeco}.
