@@ -18,13 +18,13 @@ import org.jspecify.annotations.Nullable;
  * </pre>
  *
  * @param schedule one of the names above
- * @param initial ε at the start, after the warm-up if there is one
+ * @param initial ε at epoch 0 by these formulas, in whose place a warm-up begins lower
  * @param last for linear, polynomial and cosine, ε at the end; 0 if absent
  * @param factor for staircase and exponential
  * @param epochs for staircase, where it steps
  * @param fractions for staircase, where it steps, as shares of the run; instead of epochs
  * @param power for polynomial
- * @param warmUp a linear rise first, or null
+ * @param warmUp a straight line first, to what the formula gives at its end, or null
  */
 public record LearningRateConfig(
         String schedule,
