@@ -14,8 +14,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * Records the forward operations of a network on symbolic values.
  *
- * <p>Every method checks shapes at once and names the layer in its error, because {@link #name} was told who is
- * speaking. Nothing is computed.
+ * <p>Every method checks shapes at once and names the layer in its {@link IllegalArgumentException}, because
+ * {@link #name} was told who is speaking. Nothing is computed.
  */
 public final class Tape {
     private final Mode mode;
@@ -81,13 +81,19 @@ public final class Tape {
         return labels;
     }
 
-    /** A learned tensor of the current layer, stored in the parameter pack as {@code layer.name}. */
+    /**
+     * A learned tensor of the current layer, stored in the parameter pack as {@code layer.name}, which must be new
+     * there.
+     */
     public Value parameter(String name, Shape shape, Role role, Initializer initializer) {
         Parameter parameter = parameters.add(layer + "." + name, shape, role, initializer);
         return define(parameter.name(), shape, DType.FLOAT32, Home.WEIGHTS, parameter.offset());
     }
 
-    /** A running average of the current layer, stored in the statistics pack as {@code layer.name}. */
+    /**
+     * A running average of the current layer, stored in the statistics pack as {@code layer.name}, which must be new
+     * there.
+     */
     public Value statistic(String name, Shape shape, Role role, Initializer initializer) {
         Parameter parameter = statistics.add(layer + "." + name, shape, role, initializer);
         return define(parameter.name(), shape, DType.FLOAT32, Home.STATISTICS, parameter.offset());

@@ -14,12 +14,12 @@ import java.util.function.Predicate;
  *
  * <p>One thread, the training thread, uses a backend and everything it made, with one exception: so that the next batch
  * size is ready before it is needed, <em>preparing</em> may happen on another thread while the training thread runs
- * programs. Preparing is {@link #lower}, and {@link LoweredProgram#requirements} and {@link LoweredProgram#compile} of
- * what came of it. The engine prepares on one thread at a time, which need not always be the same; a backend must only
- * keep apart what preparing and the training thread's calls both touch. {@link LoweredProgram#bind} belongs to the
- * training thread and comes between two runs, so whatever is slow (compiling, measuring algorithms) goes into
- * {@code lower} or {@code compile}, and {@code bind} sets addresses. {@link LoweredProgram#close} may come from either
- * thread at any time.
+ * programs. Preparing is {@link #lower}, and {@link LoweredProgram#requirements}, {@link LoweredProgram#compile} and
+ * {@link LoweredProgram#bindAhead} of what came of it, and {@link Workspace#prepare}. The engine prepares on one thread
+ * at a time, which need not always be the same; a backend must only keep apart what preparing and the training thread's
+ * calls both touch. {@link LoweredProgram#bind} belongs to the training thread and comes between two runs, so whatever
+ * is slow (compiling, measuring algorithms) goes into {@code lower} or {@code compile}, and {@code bind} sets
+ * addresses. {@link LoweredProgram#close} may come from either thread at any time.
  *
  * <p>Closing a backend closes what it made.
  */
@@ -82,6 +82,7 @@ public interface Backend extends AutoCloseable {
      * @param model weights and gradients
      * @param parameters layout of both
      * @param decayed which parameters weight decay applies to
+     * @throws IllegalArgumentException if the model is another backend's or has another layout
      */
     UpdateKernel prepareUpdate(
             UpdateRule rule,

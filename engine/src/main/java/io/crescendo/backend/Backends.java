@@ -35,6 +35,8 @@ public final class Backends {
      * Opens a backend.
      *
      * @param device a provider's name, or {@code auto} for the first that is available
+     * @throws IllegalStateException if it cannot be used here; the message says what was searched and what helps
+     * @throws IllegalArgumentException if there is no such name, or the device has not what the options ask for
      */
     public static Backend open(String device, BackendOptions options) {
         return choose(device).provider().open(options);

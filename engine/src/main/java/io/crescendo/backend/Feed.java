@@ -28,6 +28,7 @@ public record Feed(FloatBuffer images, IntBuffer labels, int samples, long first
      * @param samples N
      * @param elementsPerImage C · H · W
      * @param classes labels are below it
+     * @throws ArithmeticException if the images take 2 GiB or more
      */
     public static Feed noise(int samples, int elementsPerImage, int classes, long seed) {
         SplittableRandom random = new SplittableRandom(seed);

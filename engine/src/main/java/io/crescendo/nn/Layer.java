@@ -7,7 +7,11 @@ import java.util.List;
 /** A function from a value to a value, recorded on a tape. */
 @FunctionalInterface
 public interface Layer {
-    /** Records this layer. */
+    /**
+     * Records this layer.
+     *
+     * @throws IllegalArgumentException if the input has not the shape that the layer takes; the message names both
+     */
     Value apply(Tape tape, Value input);
 
     /** The layers one after another. */

@@ -24,6 +24,7 @@ public record Network(String name, int channels, int height, int width, int clas
      * @param ghostBatch samples per batch-norm statistic
      * @param labelSmoothing of the softmax cross-entropy
      * @param fusions what the backend can fuse
+     * @throws IllegalArgumentException if shapes do not fit, or the body does not end in (N, classes)
      */
     public Program trainingProgram(int microBatch, int ghostBatch, double labelSmoothing, Set<Fusion> fusions) {
         return trace(Tape.training(microBatch, ghostBatch), labelSmoothing, fusions);

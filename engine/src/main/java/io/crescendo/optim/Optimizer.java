@@ -62,7 +62,11 @@ public record Optimizer(UpdateRule rule, double weightDecay, DecayPolicy decay, 
         return new Optimizer(new UpdateRule.Lamb(0.999, 1e-6), weightDecay, DecayPolicy.WEIGHTS);
     }
 
-    /** The optimizer of this name: sgd, momentum, nesterov, adam, adamw, lars or lamb. */
+    /**
+     * The optimizer of this name: sgd, momentum, nesterov, adam, adamw, lars or lamb.
+     *
+     * @throws IllegalArgumentException if there is none of this name
+     */
     public static Optimizer named(String name, double weightDecay) {
         return switch (name.toLowerCase(Locale.ROOT)) {
             case "sgd" -> sgd(weightDecay);

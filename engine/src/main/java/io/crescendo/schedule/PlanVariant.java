@@ -16,7 +16,12 @@ public enum PlanVariant {
     /** The batch grows up to the cap in place of every decay. */
     INCREASING;
 
-    /** This variant of a plan that has a length. */
+    /**
+     * This variant of a plan that has a length.
+     *
+     * @param cap the largest batch that growth may reach, in samples
+     * @throws IllegalArgumentException if the cap is below the first batch of a plan whose batch is to grow
+     */
     public TrainingPlan of(TrainingPlan base, long cap) {
         TrainingPlan decaying = base.decaying();
         return switch (this) {
@@ -34,7 +39,11 @@ public enum PlanVariant {
         return name().toLowerCase(Locale.ROOT);
     }
 
-    /** The variant with this label. */
+    /**
+     * The variant with this label.
+     *
+     * @throws IllegalArgumentException if there is none
+     */
     public static PlanVariant named(String label) {
         return Arrays.stream(values())
                 .filter(variant -> variant.label().equals(label))

@@ -244,6 +244,8 @@ public final class TrainingPlan {
     /**
      * The next update: its phase, and its samples, which an epoch's end may cut under {@link RaggedEpoch#KEEP}. This is
      * the one place that decides the size of an update.
+     *
+     * @throws IllegalArgumentException if no update is left; ask {@link #finished} first
      */
     public PlannedUpdate nextUpdate(Progress progress) {
         Progress settled = settle(progress);
@@ -255,7 +257,11 @@ public final class TrainingPlan {
         return new PlannedUpdate(phase, Math.min(phase.batch(), settled.samplesLeftInEpoch()));
     }
 
-    /** The moment after an update of so many samples, with a dropped rest of the epoch skipped. */
+    /**
+     * The moment after an update of so many samples, with a dropped rest of the epoch skipped.
+     *
+     * @throws IllegalArgumentException if so many are not left in the epoch
+     */
     public Progress advance(Progress progress, long samplesUsed) {
         Progress settled = settle(progress);
         if (samplesUsed > settled.samplesLeftInEpoch()) {

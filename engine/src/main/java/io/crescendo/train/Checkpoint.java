@@ -39,6 +39,7 @@ public final class Checkpoint {
      * Reads a checkpoint's texts and checks that all of its bytes are as they were written.
      *
      * @throws SafetensorsException if the file is cut off, damaged or something else
+     * @throws IllegalArgumentException if it is no checkpoint, or of a version that this one cannot read
      */
     public static Checkpoint read(Path file) throws IOException {
         try (SafetensorsFile content = SafetensorsFile.open(file)) {

@@ -70,7 +70,7 @@ public final class StepPlanner implements AutoCloseable {
      * Creates a planner with the costs that are usual on the device for such a network.
      *
      * @param ghostBatch samples per batch-norm statistic; micro-batches are multiples of it if the network has norms
-     * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means most of the device's memory
+     * @param budgetBytes what the workspace may hold; {@link Long#MAX_VALUE} means nine tenths of the device's memory
      */
     public StepPlanner(Backend backend, Network network, int ghostBatch, double labelSmoothing, long budgetBytes) {
         this(backend, network, ghostBatch, labelSmoothing, budgetBytes, backend.microBatchCosts()::on);

@@ -67,6 +67,10 @@ public final class Trainer implements AutoCloseable {
      * @param training normalised with its own mean and standard deviation
      * @param test normalised the same way, never augmented
      * @param augmentation of the training images
+     * @throws IllegalArgumentException if network, plan, optimizer, augmentation and data sets do not fit each other;
+     *     the message says which two
+     * @throws IllegalStateException if the plan has no length
+     * @throws io.crescendo.data.DataException if the training images cannot be read
      */
     public Trainer(
             Backend backend,
@@ -142,6 +146,7 @@ public final class Trainer implements AutoCloseable {
      * @throws IllegalArgumentException naming the difference if the checkpoint belongs to another model, plan, data
      *     set, optimizer or seed; nothing was changed then
      * @throws IOException if it cannot be read
+     * @throws IllegalStateException if {@link #run} was called
      */
     public void resume(Checkpoint checkpoint) throws IOException {
         requireNotRun();
@@ -168,6 +173,10 @@ public final class Trainer implements AutoCloseable {
      * @throws NonFiniteLossException if the loss or a gradient becomes infinite or NaN; the weights are those before
      *     that update, the running statistics and gradients those of the failed one or, on a device that answers later,
      *     of one after it
+     * @throws io.crescendo.memory.MemoryBudgetException if not even the smallest micro-batch fits the memory budget
+     * @throws io.crescendo.backend.DeviceMemoryException if it fits the budget, but not what the device gives
+     * @throws io.crescendo.data.DataException if images cannot be read
+     * @throws UncheckedIOException if a checkpoint cannot be written
      * @throws IllegalStateException if it ran already: its weights and optimizer state are no longer a beginning
      */
     public RunSummary run(String schedule) {

@@ -6,8 +6,11 @@ package io.crescendo.train;
  * @param ghostBatch samples per batch-norm statistic; the last group of a batch takes what is left, so a batch that is
  *     smaller has one statistic over all of it
  * @param labelSmoothing of the softmax cross-entropy, in [0, 1)
- * @param memoryBudgetBytes what the workspace arena may hold; batches that need more are split into micro-batches
- * @param evaluateEveryEpochs the test set is evaluated after every so many epochs, and at the end
+ * @param memoryBudgetBytes what the workspace arena may hold; batches that need more are split into micro-batches.
+ *     {@link Long#MAX_VALUE} stands for nine tenths of the device's memory, and for no limit where it does not say how
+ *     much that is
+ * @param evaluateEveryEpochs the test set is evaluated after every so many epochs, and at the end; infinity for the end
+ *     alone
  * @param seed decides weights, order of samples, augmentation and dropout
  * @param gradientNoiseEvery updates from one measurement of the gradient's noise to the next, 0 for none; see
  *     {@link io.crescendo.metrics.GradientNoise}
@@ -19,7 +22,10 @@ public record TrainingOptions(
         double evaluateEveryEpochs,
         long seed,
         int gradientNoiseEvery) {
-    /** Ghost batch 128, no smoothing, no budget, evaluation after every epoch, seed 1, noise not measured. */
+    /**
+     * Ghost batch 128, no smoothing, most of the device as the budget, evaluation after every epoch, seed 1, noise not
+     * measured.
+     */
     public static final TrainingOptions DEFAULT = new TrainingOptions(128, 0, Long.MAX_VALUE, 1, 1, 0);
 
     public TrainingOptions {

@@ -49,6 +49,7 @@ public final class InceptionResNetV2 {
      * @param height rows of the images, at least 75
      * @param width columns of the images, at least 75
      * @param classes number of logits
+     * @throws IllegalArgumentException if the images are smaller
      */
     public static Network of(int channels, int height, int width, int classes) {
         if (height < SMALLEST || width < SMALLEST) {

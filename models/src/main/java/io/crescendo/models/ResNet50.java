@@ -42,6 +42,7 @@ public final class ResNet50 {
      * @param height rows of the images, at least 32
      * @param width columns of the images, at least 32
      * @param classes number of logits
+     * @throws IllegalArgumentException if the images are smaller
      */
     public static Network of(int channels, int height, int width, int classes) {
         if (height < SMALLEST || width < SMALLEST) {

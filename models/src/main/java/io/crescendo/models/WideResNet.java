@@ -34,6 +34,7 @@ public final class WideResNet {
      * @param height rows of the images
      * @param imageWidth columns of the images
      * @param classes number of logits
+     * @throws IllegalArgumentException if the depth is not 6 k + 4, or the width below 1
      */
     public static Network of(int depth, int width, int channels, int height, int imageWidth, int classes) {
         if (depth < 10 || (depth - 4) % 6 != 0) {
