@@ -4,7 +4,8 @@
  * <p>Decides: what the page shows and in which order. Draws nothing itself.
  *
  * <pre>{@code
- * Report.write(folder, "fashion-mini-quick", runs, figures, plans, config.toYaml());
+ * Report report = new Report("fashion-mini-quick", config.description(), runs, figures, plans, config.toYaml());
+ * Path page = report.write(folder); // report.html
  * }</pre>
  */
 @NullMarked

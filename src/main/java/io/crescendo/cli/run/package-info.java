@@ -5,7 +5,9 @@
  * through a {@link io.crescendo.train.TrainingListener} and never touches tensors.
  *
  * <pre>{@code
- * try (MetricsFile metrics = MetricsFile.create(folder, config, "increasing", environment)) {
+ * Machine machine = new Machine("auto", BackendOptions.DEFAULT, MemoryBudget.NONE); // as it was asked for
+ * Environment environment = Environment.here(backend.description());                // as it was found
+ * try (MetricsFile metrics = MetricsFile.create(folder, config, "increasing", environment, machine)) {
  *     trainer.listen(metrics);
  *     metrics.finished(trainer.run("increasing"), false);
  * }
