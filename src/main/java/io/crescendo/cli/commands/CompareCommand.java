@@ -43,6 +43,7 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "Files: <out>/<schedule>/{config.yaml,metrics.jsonl,checkpoint-*.safetensors},",
+            "in <out>/<schedule>/seed-<seed> with several seeds, and",
             "<out>/{config.yaml,summary.csv,report.html} and figures",
             "",
             "Examples:",

@@ -38,7 +38,10 @@ final class RunOptions {
     @Option(names = "--data", paramLabel = "DIR", description = "Where data sets lie.")
     private @Nullable Path data;
 
-    @Option(names = "--out", paramLabel = "DIR", description = "Where files go (default: runs/<name>).")
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            description = "Where files go (default: runs/<name>, or where that is taken runs/<name>-2 and so on).")
     private @Nullable Path out;
 
     @Option(
