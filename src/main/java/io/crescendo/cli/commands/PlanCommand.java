@@ -90,7 +90,7 @@ public final class PlanCommand implements Callable<Integer> {
 
     @Option(
             names = "--memory",
-            description = "Add how each batch is split, its workspace on the device in fp32, and what fills it.")
+            description = "Add how each batch is split, its workspace on the device, and what fills it.")
     private boolean memory;
 
     @Option(
