@@ -2,8 +2,11 @@ package io.crescendo.cli.commands;
 
 import io.crescendo.cli.config.ConfigSource;
 import io.crescendo.cli.config.RunConfig;
+import io.crescendo.cli.run.ResultTable;
 import io.crescendo.cli.run.RunDirectory;
+import io.crescendo.cli.run.RunLabels;
 import io.crescendo.cli.run.RunLog;
+import io.crescendo.metrics.RunSummary;
 import io.crescendo.schedule.PlanVariant;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -12,6 +15,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -25,12 +29,14 @@ import picocli.CommandLine.Spec;
         name = "plot",
         mixinStandardHelpOptions = true,
         sortOptions = false,
-        description = "Draws the figures and the report of recorded runs again, also of interrupted ones.",
+        description = "Draws the figures and the report of recorded runs again, also of interrupted ones; of several"
+                + " experiments together, each under what its name or folder differs in.",
         footer = {
             "",
             "Examples:",
             "  crescendo plot runs/fashion-mini-quick",
-            "  crescendo plot runs/a/increasing runs/b/decaying --out runs/a-and-b"
+            "  crescendo plot runs/a/increasing runs/b/decaying --out runs/a-and-b",
+            "  crescendo plot runs/fashion-figure5-* --out runs/figure5"
         })
 public final class PlotCommand implements Callable<Integer> {
     @Spec
@@ -50,12 +56,18 @@ public final class PlotCommand implements Callable<Integer> {
         }
         Path target = out != null ? out : folders.get(0);
         RunDirectory.requireWritable(target, out != null);
-        @Nullable RunConfig run = configuration(folders.get(0));
+        @Nullable RunConfig run = folders.size() > 1 ? null : configuration(folders.get(0));
+        List<RunLog> labelled = RunLabels.apart(runs);
+        List<RunSummary> summaries =
+                labelled.stream().map(RunLog::summary).filter(Objects::nonNull).toList();
+        if (!summaries.isEmpty()) {
+            Commands.out(spec).println(ResultTable.text(summaries));
+        }
         Results.write(
                 target,
-                runs,
+                labelled,
                 run == null ? null : run.description(),
-                run == null ? Map.of() : plans(run, runs),
+                plans(labelled),
                 Commands.out(spec),
                 Commands.err(spec));
         return 0;
@@ -66,13 +78,16 @@ public final class PlotCommand implements Callable<Integer> {
         return Files.exists(file) ? ConfigSource.of(null, file).load() : null;
     }
 
-    /** The plans behind the runs, where the configuration says how large the training set is. */
-    private static Map<String, String> plans(RunConfig run, List<RunLog> runs) {
+    /** The plans behind the runs, where their configurations say how large the training set is. */
+    private static Map<String, String> plans(List<RunLog> runs) {
         Map<String, String> plans = new LinkedHashMap<>();
-        Long samples = run.trainingSamples();
-        for (PlanVariant variant : PlanVariant.values()) {
-            if (samples != null && runs.stream().anyMatch(log -> log.schedule().equals(variant.label()))) {
-                plans.put(variant.label(), Results.text(run.plan(variant, samples)));
+        for (RunLog run : runs) {
+            @Nullable RunConfig config = configuration(run.folder());
+            Long samples = config == null ? null : config.trainingSamples();
+            for (PlanVariant variant : PlanVariant.values()) {
+                if (config != null && samples != null && variant.label().equals(run.schedule())) {
+                    plans.putIfAbsent(run.label(), Results.text(config.plan(variant, samples)));
+                }
             }
         }
         return plans;

@@ -41,7 +41,13 @@ final class Results {
         List<Figure> figures = ComparisonFigures.of(runs);
         FigureFiles.Outcome drawn = new FigureFiles(folder).write(figures);
         Path configuration = folder.resolve("config.yaml");
-        String name = runs.get(0).head().path("name").asText(String.valueOf(folder.getFileName()));
+        List<String> names = runs.stream()
+                .map(run -> run.head().path("name").asText())
+                .distinct()
+                .toList();
+        String name = names.size() == 1 && !names.get(0).isEmpty()
+                ? names.get(0)
+                : String.valueOf(folder.toAbsolutePath().normalize().getFileName());
         Path report = new Report(
                         name,
                         description,

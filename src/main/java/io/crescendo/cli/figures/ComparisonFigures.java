@@ -132,14 +132,14 @@ public final class ComparisonFigures {
 
     private static List<Curve> each(List<RunLog> runs, Function<RunLog, List<Curve.Point>> points) {
         return runs.stream()
-                .map(run -> new Curve(run.schedule(), points.apply(run)))
+                .map(run -> new Curve(run.label(), points.apply(run)))
                 .toList();
     }
 
     /** The first run of each schedule, for what is the same whatever the seed. */
     private static List<RunLog> firstOfEach(List<RunLog> runs) {
         Map<String, RunLog> first = new LinkedHashMap<>();
-        runs.forEach(run -> first.putIfAbsent(run.schedule(), run));
+        runs.forEach(run -> first.putIfAbsent(run.label(), run));
         return List.copyOf(first.values());
     }
 
@@ -158,7 +158,7 @@ public final class ComparisonFigures {
         return shown.size() == runs.size()
                 ? ""
                 : shown.stream()
-                        .map(run -> run.schedule() + " with seed " + run.seed())
+                        .map(run -> run.label() + " with seed " + run.seed())
                         .collect(Collectors.joining(", ", " Shown: ", "."));
     }
 
@@ -172,9 +172,9 @@ public final class ComparisonFigures {
                     .map(phase -> new Curve.Point(phase.start().batch(), quantity.applyAsDouble(phase)))
                     .sorted(Comparator.comparingDouble(Curve.Point::x))
                     .toList();
-            if (!points.isEmpty() && !drawn.contains(run.schedule())) {
-                drawn.add(run.schedule());
-                curves.add(new Curve(run.schedule(), points));
+            if (!points.isEmpty() && !drawn.contains(run.label())) {
+                drawn.add(run.label());
+                curves.add(new Curve(run.label(), points));
             }
         }
         return curves;

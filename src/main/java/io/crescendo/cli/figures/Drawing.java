@@ -90,7 +90,9 @@ final class Drawing {
 
     private static String colour(String name, List<String> drawn) {
         int other = drawn.stream().filter(n -> !COLOURS.containsKey(n)).toList().indexOf(name);
-        return COLOURS.getOrDefault(name, OTHER_COLOURS.get(Math.floorMod(other, OTHER_COLOURS.size())));
+        List<String> free = new ArrayList<>(OTHER_COLOURS);
+        free.removeAll(drawn.stream().map(n -> COLOURS.getOrDefault(n, "")).toList());
+        return COLOURS.getOrDefault(name, free.get(Math.floorMod(other, free.size())));
     }
 
     private static Map<String, Object> layer(

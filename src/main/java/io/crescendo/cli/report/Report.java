@@ -22,7 +22,7 @@ import org.jspecify.annotations.Nullable;
  * @param description one line below it, or null
  * @param runs whose results and environment are shown
  * @param figures inlined
- * @param plans text of each schedule's plan, in order
+ * @param plans text of each plan under its run's label, in order
  * @param configuration as YAML, or null if unknown
  */
 public record Report(
@@ -116,7 +116,7 @@ public record Report(
         }
         List<String> interventions = runs.stream()
                 .flatMap(run ->
-                        run.interventions().stream().map(text -> run.schedule() + ", seed " + run.seed() + ": " + text))
+                        run.interventions().stream().map(text -> run.label() + ", seed " + run.seed() + ": " + text))
                 .toList();
         if (!interventions.isEmpty()) {
             html.append("<h2>Refused memory and resumptions</h2>\n<ul>\n");

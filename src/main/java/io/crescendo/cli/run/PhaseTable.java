@@ -41,9 +41,9 @@ public final class PhaseTable {
         lines.add(measured ? with(HEADER, "gradient noise scale") : HEADER);
         List<String> shown = new ArrayList<>();
         for (RunLog run : runs) {
-            if (!shown.contains(run.schedule())) {
-                shown.add(run.schedule());
-                String label = run.schedule() + shownSeed(runs, run);
+            if (!shown.contains(run.label())) {
+                shown.add(run.label());
+                String label = run.label() + shownSeed(runs, run);
                 Phase before = null;
                 for (Phase phase : of(run)) {
                     List<String> cells = with(cells(label, phase), surplus(phase, before));
@@ -57,10 +57,7 @@ public final class PhaseTable {
 
     /** Which seed is shown where there are several, in words behind a comma; otherwise nothing. */
     private static String shownSeed(List<RunLog> runs, RunLog shown) {
-        return runs.stream()
-                                .filter(run -> run.schedule().equals(shown.schedule()))
-                                .count()
-                        > 1
+        return runs.stream().filter(run -> run.label().equals(shown.label())).count() > 1
                 ? ", seed " + shown.seed()
                 : "";
     }

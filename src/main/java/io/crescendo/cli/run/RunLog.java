@@ -25,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * What a run recorded, read back from its {@code metrics.jsonl}.
  *
  * @param folder of the run
+ * @param label what figures and tables call it: its schedule, unless {@link RunLabels} found that this says too little
  * @param head the file's first line: environment and what was run
  * @param phases in order
  * @param interventions what the plan did not foresee: memory that was refused, and resumptions; in words, in order
@@ -36,6 +37,7 @@ import org.jspecify.annotations.Nullable;
  */
 public record RunLog(
         Path folder,
+        String label,
         JsonNode head,
         List<PhaseRecord> phases,
         List<String> interventions,
@@ -59,6 +61,34 @@ public record RunLog(
     /** Name of the schedule. */
     public String schedule() {
         return head.path("schedule").asText();
+    }
+
+    /** The same under another label, in its summary too. */
+    RunLog labelled(String newLabel) {
+        RunSummary s = summary;
+        return new RunLog(
+                folder,
+                newLabel,
+                head,
+                phases,
+                interventions,
+                updates,
+                gradientNoise,
+                evaluations,
+                s == null
+                        ? null
+                        : new RunSummary(
+                                newLabel,
+                                s.seed(),
+                                s.epochs(),
+                                s.updates(),
+                                s.trainLoss(),
+                                s.testLoss(),
+                                s.testAccuracy(),
+                                s.imagesPerSecond(),
+                                s.seconds(),
+                                s.peakWorkspaceBytes()),
+                interrupted);
     }
 
     public long seed() {
@@ -132,6 +162,7 @@ public record RunLog(
         }
         return new RunLog(
                 file.resolveSibling(""),
+                head.path("schedule").asText(),
                 head,
                 phases,
                 interventions,

@@ -161,6 +161,16 @@ class FiguresTest {
                 new PhaseRecord(0, 0, 32, List.of(32), "none", 8, 0.1, 0.9, 1, 1 << 20, 500, 400),
                 new PhaseRecord(
                         count / 2, count / 20.0, 160, List.of(80, 80), "none", 8, 0.1, 0.9, 1, 3 << 20, 500, 400));
-        return new RunLog(Path.of("nowhere"), head, phases, List.of(), updates, List.of(), evaluations, null, false);
+        return new RunLog(
+                Path.of("nowhere"),
+                head.path("schedule").asText(),
+                head,
+                phases,
+                List.of(),
+                updates,
+                List.of(),
+                evaluations,
+                null,
+                false);
     }
 }
