@@ -64,7 +64,7 @@ public record LearningRateConfig(
             throw new InvalidKeyException("learningRate.fractions", "must lie between 0 and 1, but are " + fractions);
         }
         if (warmUp != null) {
-            warmUp.validate();
+            warmUp.validate(initial, runEpochs);
         }
         try {
             toSchedule(runEpochs);

@@ -1,16 +1,26 @@
 package io.crescendo.cli.config;
 
 import java.util.Collection;
+import java.util.List;
 import java.util.Locale;
 
 /** Finds what a user probably meant. */
 public final class Suggestion {
+    /** Letters that say which word was begun. */
+    private static final int LEAST_BEGINNING = 3;
+
     private Suggestion() {}
 
     /** The end of a sentence: {@code "; did you mean 'x'?"}, or a full stop when nothing is near. */
     public static String didYouMean(String word, Collection<String> candidates) {
         String nearest = "";
         int least = Integer.MAX_VALUE;
+        List<String> longer = candidates.stream()
+                .filter(candidate -> candidate.toLowerCase(Locale.ROOT).startsWith(word.toLowerCase(Locale.ROOT)))
+                .toList();
+        if (word.replace("-", "").length() >= LEAST_BEGINNING && longer.size() == 1) {
+            return "; did you mean '" + longer.get(0) + "'?"; // who stops half-way has made no slip
+        }
         for (String candidate : candidates) {
             int distance = distance(word.toLowerCase(Locale.ROOT), candidate.toLowerCase(Locale.ROOT));
             if (distance < least) {

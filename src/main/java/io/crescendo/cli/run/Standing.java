@@ -51,8 +51,8 @@ final class Standing {
     synchronized String text() {
         return String.format(
                 Locale.ROOT,
-                "epoch %4.1f/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s%s  %s",
-                epoch,
+                "epoch %4s/%s  %,6d updates  batch %,5d  loss %s  accuracy %s  %s images/s%s  %s",
+                epochText(),
                 PlanTable.number(epochs),
                 updates,
                 batch,
@@ -65,19 +65,19 @@ final class Standing {
 
     /** The same in few columns. */
     synchronized String shortText() {
-        return text("ep %.1f/%s upd %d B %d loss %s acc %s %s/s %s", time());
+        return text("ep %s/%s upd %d B %d loss %s acc %s %s/s %s", time());
     }
 
     /** The same for narrow terminals; the percentage is the accuracy, the time what is left. */
     synchronized String shortestText() {
-        return text("%.1f/%s ep %,d upd B %d loss %s %s %s/s %s", time().replaceAll("[ a-z]", ""));
+        return text("%s/%s ep %,d upd B %d loss %s %s %s/s %s", time().replaceAll("[ a-z]", ""));
     }
 
     private String text(String pattern, String time) {
         return String.format(
                 Locale.ROOT,
                 pattern,
-                epoch,
+                epochText(),
                 PlanTable.number(epochs),
                 updates,
                 batch,
@@ -85,6 +85,11 @@ final class Standing {
                 known("%.1f%%", 100 * accuracy),
                 known("%.0f", imagesPerSecond),
                 time);
+    }
+
+    /** Short runs go by parts of an epoch. */
+    private String epochText() {
+        return String.format(Locale.ROOT, epochs < 1 ? "%.3f" : "%.1f", epoch);
     }
 
     private String time() {

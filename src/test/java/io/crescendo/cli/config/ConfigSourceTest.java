@@ -106,5 +106,24 @@ class ConfigSourceTest {
         List<String> known = List.of("epochs", "batch");
         assertEquals("; did you mean 'epochs'?", Suggestion.didYouMean("epocs", known));
         assertEquals(".", Suggestion.didYouMean("somethingElse", known));
+        List<String> options = List.of("--seed", "--schedule", "--memory", "--memory-budget");
+        assertEquals("; did you mean '--schedule'?", Suggestion.didYouMean("--sched", options));
+        assertEquals("; did you mean '--seed'?", Suggestion.didYouMean("--sed", options));
+        assertEquals(".", Suggestion.didYouMean("--mem", options));
+    }
+
+    @Test
+    void aWarmUpRisesAndEnds() throws IOException {
+        for (String warmUp : List.of("{epochs: 1, initial: 0.2}", "{epochs: 4, initial: 0.01}")) {
+            Path file = folder.resolve("mine.yaml");
+            Files.writeString(
+                    file,
+                    "dataset: fashion-mini\nepochs: 4\nbatch: 16\nlearningRate: {schedule: constant, initial: 0.1, warmUp: "
+                            + warmUp + "}\n");
+            UserError error = assertThrows(UserError.class, ConfigSource.of(null, file)::load);
+            String expected =
+                    warmUp.contains("0.2") ? "warmUp.initial is 0.2, above" : "warmUp.epochs is 4.0, but the run";
+            assertTrue(String.valueOf(error.getMessage()).contains(expected), error::getMessage);
+        }
     }
 }

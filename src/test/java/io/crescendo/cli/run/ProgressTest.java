@@ -34,6 +34,16 @@ class ProgressTest {
     }
 
     @Test
+    void aShortRunGoesByPartsOfAnEpoch() {
+        StringWriter out = new StringWriter();
+        try (PlainView view = new PlainView(new PrintWriter(out), "increasing", 0.05, 0)) {
+            view.updated(new UpdateRecord(3, 200, 0.025, 100, 100, 1, 0.1, 0.9, 1, 0.4321, 0.9, 50_000_000, 1));
+            view.evaluated(new EvaluationRecord(3, 0.025, 100, 0.5, 0.875));
+        }
+        assertTrue(out.toString().contains("epoch 0.025/0.05"), out::toString);
+    }
+
+    @Test
     void theBarSaysOnceWhenMemoryWasRefused() {
         ByteArrayOutputStream out = new ByteArrayOutputStream();
         try (BarView view = new BarView(new PrintStream(out, true, UTF_8), "increasing", 3, 0)) {
