@@ -54,14 +54,12 @@ final class AlgorithmChoice {
     /** A convolution on an open device. */
     final class Considered implements Target.Method {
         private final CudaDevice device;
-        private final Lane measuring;
         private final ConvolutionProblem problem;
         private volatile long workspaceBytes;
         private @Nullable ConvolutionMethod method;
 
-        private Considered(CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
+        private Considered(CudaDevice device, ConvolutionProblem problem, long workspaceBytes) {
             this.device = device;
-            this.measuring = measuring;
             this.problem = problem;
             this.workspaceBytes = workspaceBytes;
         }
@@ -80,7 +78,7 @@ final class AlgorithmChoice {
             ConvolutionMethod decided = method;
             if (decided == null) {
                 synchronized (AlgorithmChoice.this) {
-                    decided = choose(device, measuring, problem, workspaceBytes);
+                    decided = choose(device, problem, workspaceBytes);
                 }
                 method = decided;
                 workspaceBytes = decided.workspaceBytes();
@@ -98,24 +96,20 @@ final class AlgorithmChoice {
         }
     }
 
-    /**
-     * The first half.
-     *
-     * @param measuring where candidates will run
-     */
-    synchronized Considered consider(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
+    /** The first half. */
+    synchronized Considered consider(CudaDevice device, ConvolutionProblem problem) {
         String key = key(device, problem);
         AlgorithmCache.Entry remembered = cache(device).find(key);
         // The planner asks again for every program of the same convolution.
         long bytes = remembered != null
                 ? remembered.workspaceBytes()
-                : bounds.computeIfAbsent(key, unknown -> bound(device, measuring, problem));
-        return new Considered(device, measuring, problem, bytes);
+                : bounds.computeIfAbsent(key, unknown -> bound(device, problem));
+        return new Considered(device, problem, bytes);
     }
 
-    private long bound(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
-        try (ConvolutionMethod known = ofSmaller(device, measuring, problem, limit(problem))) {
-            return known != null ? known.workspaceBytes() : workspace(device, measuring, problem);
+    private long bound(CudaDevice device, ConvolutionProblem problem) {
+        try (ConvolutionMethod known = ofSmaller(device, problem, limit(problem))) {
+            return known != null ? known.workspaceBytes() : workspace(device, problem);
         }
     }
 
@@ -135,20 +129,20 @@ final class AlgorithmChoice {
     }
 
     /** The method that was chosen for the smaller problem, if it is known and fits this one; null if not. */
-    private @Nullable ConvolutionMethod ofSmaller(
-            CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
+    private @Nullable ConvolutionMethod ofSmaller(CudaDevice device, ConvolutionProblem problem, long workspaceBytes) {
         ConvolutionProblem smaller = smaller(problem);
         AlgorithmCache.Entry chosen =
                 smaller.equals(problem) ? null : cache(device).find(key(device, smaller));
-        return chosen == null ? null : named(device, measuring, problem, chosen.name(), workspaceBytes);
+        return chosen == null ? null : named(device, problem, chosen.name(), workspaceBytes);
     }
 
     /**
      * The method of a name, or null if it does not fit: chosen under another limit, or a file says what it must not.
      */
     private static @Nullable ConvolutionMethod named(
-            CudaDevice device, Lane measuring, ConvolutionProblem problem, String name, long workspaceBytes) {
-        ConvolutionMethod known = ConvolutionMethods.named(measuring.cudnn(), problem, grids(device, problem), name);
+            CudaDevice device, ConvolutionProblem problem, String name, long workspaceBytes) {
+        ConvolutionMethod known =
+                ConvolutionMethods.named(device.measuring().cudnn(), problem, grids(device, problem), name);
         if (known != null && !fits(known, workspaceBytes, device.deterministic())) {
             known.close();
             return null;
@@ -175,10 +169,10 @@ final class AlgorithmChoice {
     }
 
     /** The most that a method needs that is not known yet; where it has to be compiled first, room for it. */
-    private static long workspace(CudaDevice device, Lane measuring, ConvolutionProblem problem) {
+    private static long workspace(CudaDevice device, ConvolutionProblem problem) {
         long limit = limit(problem);
         List<ConvolutionMethod> ready = ConvolutionMethods.ready(
-                measuring.cudnn(),
+                device.measuring().cudnn(),
                 problem,
                 grids(device, problem),
                 method -> fits(method, limit, device.deterministic()));
@@ -204,32 +198,33 @@ final class AlgorithmChoice {
         return transformed + ROUNDING_BYTES;
     }
 
-    private ConvolutionMethod choose(
-            CudaDevice device, Lane measuring, ConvolutionProblem problem, long workspaceBytes) {
+    private ConvolutionMethod choose(CudaDevice device, ConvolutionProblem problem, long workspaceBytes) {
         Grids grids = grids(device, problem);
         String key = key(device, problem);
         AlgorithmCache.Entry remembered = cache(device).find(key);
-        ConvolutionMethod known =
-                remembered == null ? null : named(device, measuring, problem, remembered.name(), workspaceBytes);
+        ConvolutionMethod known = remembered == null ? null : named(device, problem, remembered.name(), workspaceBytes);
         if (known != null) {
             return known;
         }
         ConvolutionProblem smaller = smaller(problem);
         if (!smaller.equals(problem)) {
             if (cache(device).find(key(device, smaller)) == null) {
-                choose(device, measuring, smaller, limit(smaller)).close();
+                choose(device, smaller, limit(smaller)).close();
             }
-            known = ofSmaller(device, measuring, problem, workspaceBytes);
+            known = ofSmaller(device, problem, workspaceBytes);
             if (known != null) {
                 cache(device).put(key, new AlgorithmCache.Entry(known.name(), known.workspaceBytes()));
                 return known;
             }
         }
         List<ConvolutionMethod> candidates = ConvolutionMethods.worthTrying(
-                measuring.cudnn(), problem, grids, method -> fits(method, workspaceBytes, device.deterministic()));
+                device.measuring().cudnn(),
+                problem,
+                grids,
+                method -> fits(method, workspaceBytes, device.deterministic()));
         ConvolutionMethod chosen = null;
         try {
-            chosen = candidates.isEmpty() ? null : fastest(device, measuring, problem, candidates);
+            chosen = candidates.isEmpty() ? null : fastest(device, problem, candidates);
             if (chosen == null) {
                 LOG.log(
                         Level.WARNING,
@@ -263,7 +258,7 @@ final class AlgorithmChoice {
 
     /** The fastest of those that run and give the right answer, or null if none does. */
     private static @Nullable ConvolutionMethod fastest(
-            CudaDevice device, Lane measuring, ConvolutionProblem problem, List<ConvolutionMethod> candidates) {
+            CudaDevice device, ConvolutionProblem problem, List<ConvolutionMethod> candidates) {
         long workspace = candidates.stream()
                 .mapToLong(ConvolutionMethod::workspaceBytes)
                 .max()
@@ -272,7 +267,7 @@ final class AlgorithmChoice {
         int measured = 0;
         ConvolutionMethod fastest = null;
         double least = Double.POSITIVE_INFINITY;
-        try (MethodTimer timer = new MethodTimer(device, measuring, problem, workspace)) {
+        try (MethodTimer timer = new MethodTimer(device, device.measuring(), problem, workspace)) {
             timer.trust(candidates.stream()
                     .filter(ClassicConvolution.class::isInstance)
                     .toList());

@@ -275,7 +275,7 @@ final class CudaDevice implements Target, AutoCloseable {
     /** Candidates are tried on a lane of their own: a step may be running on the compute stream meanwhile. */
     @Override
     public AlgorithmChoice.Considered method(ConvolutionProblem problem) {
-        return algorithms.consider(this, measuring, problem);
+        return algorithms.consider(this, problem);
     }
 
     /** Names the method for each convolution. */

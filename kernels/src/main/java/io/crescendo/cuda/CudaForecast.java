@@ -29,9 +29,10 @@ import java.util.function.Predicate;
  * else.
  *
  * <p>Values, what operations hold and what may lie in place come from the classes that decide it on a device. What only
- * a device knows is taken from an H100: its multiprocessors and cache, how many blocks run at once, which shows in some
- * megabytes of scratch memory at most, and what convolutions take. There the fastest ones on tensor cores needed next
- * to nothing, and those of {@link Precision#FP32} a copy of both activations and of the filter.
+ * a device knows is that of an H100, or assumed: multiprocessors, cache, and how many blocks of a kernel run at once,
+ * which show in a little scratch memory only; and what convolutions take. On an H100 the fastest methods on tensor
+ * cores mostly needed nothing, some weight gradients a few megabytes, and no method may need more than
+ * {@link AlgorithmChoice#limit}; those of {@link Precision#FP32} needed a copy of both activations and of the filter.
  */
 final class CudaForecast implements Backend, Target {
     private static final int MULTIPROCESSORS = 132;

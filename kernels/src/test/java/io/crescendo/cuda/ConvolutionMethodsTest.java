@@ -521,8 +521,7 @@ class ConvolutionMethodsTest {
                 CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT.withPrecision(Precision.BF16))) {
             device.enter();
             ConvolutionProblem problem = large(Direction.FORWARD, Precision.BF16, true);
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), problem)) {
+            try (AlgorithmChoice.Considered choice = device.method(problem)) {
                 assertTrue(choice.workspaceBytes() >= 16L << 20, "room for what compiling shows");
             }
             assertEquals(0, standIns.calls("cudnn compiles"));
@@ -546,8 +545,7 @@ class ConvolutionMethodsTest {
             long activations = (problem.inputElements() + problem.outputElements()) * Float.BYTES;
             long asked = cuda.standIns().calls("cudnnBackendFinalize");
             for (int i = 0; i < 2; i++) {
-                try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.measuring(), problem)) {
+                try (AlgorithmChoice.Considered choice = device.method(problem)) {
                     assertTrue(choice.workspaceBytes() >= activations, "engine 2 transforms all tensors");
                 }
                 if (i == 0) {
@@ -621,8 +619,7 @@ class ConvolutionMethodsTest {
         forgetChoices();
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), forward(3))) {
+            try (AlgorithmChoice.Considered choice = device.method(forward(3))) {
                 long asked = standIns.calls("cuMemAlloc_v2");
                 standIns.memory(standIns.usedBytes());
                 ConvolutionMethod first = choice.decide();
@@ -631,14 +628,12 @@ class ConvolutionMethodsTest {
                 assertSame(first, choice.decide());
                 standIns.memory(2L << 30);
             }
-            try (AlgorithmChoice.Considered again =
-                    device.algorithms().consider(device, device.measuring(), forward(3))) {
+            try (AlgorithmChoice.Considered again = device.method(forward(3))) {
                 long asked = standIns.calls("cudnnConvolutionForward");
                 again.decide();
                 assertTrue(standIns.calls("cudnnConvolutionForward") > asked, "measured now");
             }
-            try (AlgorithmChoice.Considered known =
-                    device.algorithms().consider(device, device.measuring(), forward(3))) {
+            try (AlgorithmChoice.Considered known = device.method(forward(3))) {
                 long asked = standIns.calls("cudnnConvolutionForward");
                 assertEquals(known.workspaceBytes(), known.decide().workspaceBytes());
                 assertEquals(asked, standIns.calls("cudnnConvolutionForward"), "remembered");
@@ -653,8 +648,7 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
             long before = standIns.calls("cuMemAlloc_v2");
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), forward(2))) {
+            try (AlgorithmChoice.Considered choice = device.method(forward(2))) {
                 assertTrue(choice.workspaceBytes() >= 0);
             }
             assertEquals(before, standIns.calls("cuMemAlloc_v2"));
@@ -669,8 +663,7 @@ class ConvolutionMethodsTest {
         forgetChoices();
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), forward(4))) {
+            try (AlgorithmChoice.Considered choice = device.method(forward(4))) {
                 standIns.fail("cudnnConvolutionForward", 1, NOT_SUPPORTED);
                 String name = choice.decide().name();
                 assertTrue(standIns.failed());
@@ -750,8 +743,7 @@ class ConvolutionMethodsTest {
             ConvolutionProblem busy = pixels(Direction.FORWARD, 1 << 12);
             assertEquals(busy, AlgorithmChoice.smaller(busy));
             String name;
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), pixels(Direction.FORWARD, 10_000))) {
+            try (AlgorithmChoice.Considered choice = device.method(pixels(Direction.FORWARD, 10_000))) {
                 name = choice.decide().name();
             }
             long runs = standIns.calls("cudnnBackendExecute");
@@ -759,8 +751,7 @@ class ConvolutionMethodsTest {
             for (int samples : new int[] {1 << 12, 8_200, 10_000, 30_001}) {
                 ConvolutionProblem problem = pixels(Direction.FORWARD, samples);
                 assertEquals(busy, AlgorithmChoice.smaller(problem));
-                try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.measuring(), problem)) {
+                try (AlgorithmChoice.Considered choice = device.method(problem)) {
                     ConvolutionMethod method = choice.decide();
                     assertEquals(name, method.name());
                     assertEquals(choice.workspaceBytes(), method.workspaceBytes());
@@ -777,7 +768,7 @@ class ConvolutionMethodsTest {
         forgetChoices();
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
-            AlgorithmChoice.Considered choice = device.algorithms().consider(device, device.measuring(), forward(6));
+            AlgorithmChoice.Considered choice = device.method(forward(6));
             ConvolutionMethod decided = choice.decide();
             synchronized (device.algorithms()) { // as while another one is measured
                 CompletableFuture<ConvolutionMethod> again = CompletableFuture.supplyAsync(() -> {
@@ -822,8 +813,7 @@ class ConvolutionMethodsTest {
         forgetChoices();
         try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
             device.enter();
-            try (AlgorithmChoice.Considered choice =
-                    device.algorithms().consider(device, device.measuring(), forward(5))) {
+            try (AlgorithmChoice.Considered choice = device.method(forward(5))) {
                 standIns.fail("run:cudnnConvolutionForward", 1, ILLEGAL_ADDRESS);
                 CudaException failure = assertThrows(CudaException.class, choice::decide);
                 String message = String.valueOf(failure.getMessage());
@@ -845,8 +835,7 @@ class ConvolutionMethodsTest {
         try (CudaDevice device = CudaDevice.open(cuda.machine(), options)) {
             device.enter();
             for (ConvolutionProblem problem : problems) {
-                try (AlgorithmChoice.Considered choice =
-                        device.algorithms().consider(device, device.measuring(), problem)) {
+                try (AlgorithmChoice.Considered choice = device.method(problem)) {
                     ConvolutionMethod method = choice.decide();
                     names.add(method.name());
                     assertTrue(method.deterministic() || !options.deterministic(), method.name());
