@@ -91,6 +91,9 @@ int call(const char* name, unsigned traits, Translation translation,
         return translation(
             wrong(INVALID_CONTEXT, "%s: no context is current on this thread", name));
     }
+    if ((traits & WAITS_FOR_DEVICE) && spoil_all_captures())
+        return translation(
+            wrong(CAPTURE_UNSUPPORTED, "%s waits for the device while a stream is captured", name));
     if ((traits & UNSAFE_IN_CAPTURE) && spoil_capture_of_this_thread())
         return translation(
             wrong(CAPTURE_UNSUPPORTED, "%s is not allowed while a stream is captured", name));

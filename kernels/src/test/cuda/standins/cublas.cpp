@@ -63,7 +63,8 @@ static int with(const char* name, Handle* handle, const std::function<int()>& bo
 #define EXPORT extern "C" int
 
 EXPORT cublasCreate_v2(Handle** handle) {
-    return cublas_call("cublasCreate_v2", UNSAFE_IN_CAPTURE, [&] {
+    // As the real one may: what it allocates and loads, it may wait for the device to see done.
+    return cublas_call("cublasCreate_v2", UNSAFE_IN_CAPTURE | WAITS_FOR_DEVICE, [&] {
         *handle = new Handle;
         handles.insert(*handle);
         return (int)OK;
@@ -71,7 +72,8 @@ EXPORT cublasCreate_v2(Handle** handle) {
 }
 
 EXPORT cublasDestroy_v2(Handle* handle) {
-    return cublas_call("cublasDestroy_v2", RELEASES | UNSAFE_IN_CAPTURE, [&]() -> int {
+    constexpr unsigned TRAITS = RELEASES | UNSAFE_IN_CAPTURE | WAITS_FOR_DEVICE;
+    return cublas_call("cublasDestroy_v2", TRAITS, [&]() -> int {
         if (!handles.erase(handle)) return wrong(NOT_INIT, "cublasDestroy: no handle");
         synchronize_everything();
         delete handle;

@@ -125,7 +125,8 @@ extern "C" const char* cudnnGetErrorString(int status) {
 // ---- Handles.
 
 EXPORT cudnnCreate(Handle** handle) {
-    return cudnn_call("cudnnCreate", UNSAFE_IN_CAPTURE, [&] {
+    // As the real one may: what it allocates and loads, it may wait for the device to see done.
+    return cudnn_call("cudnnCreate", UNSAFE_IN_CAPTURE | WAITS_FOR_DEVICE, [&] {
         *handle = new Handle;
         handles.insert(*handle);
         return (int)OK;
@@ -133,7 +134,8 @@ EXPORT cudnnCreate(Handle** handle) {
 }
 
 EXPORT cudnnDestroy(Handle* handle) {
-    return cudnn_call("cudnnDestroy", RELEASES | UNSAFE_IN_CAPTURE, [&]() -> int {
+    constexpr unsigned TRAITS = RELEASES | UNSAFE_IN_CAPTURE | WAITS_FOR_DEVICE;
+    return cudnn_call("cudnnDestroy", TRAITS, [&]() -> int {
         if (!handles.erase(handle)) return wrong(BAD_PARAM, "cudnnDestroy: no handle");
         synchronize_everything();
         delete handle;

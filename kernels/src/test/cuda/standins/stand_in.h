@@ -61,6 +61,8 @@ enum Trait : unsigned {
     RELEASES = 2,           // told to fail, it releases all the same: that is what an error left
                             // over from earlier work looks like
     UNSAFE_IN_CAPTURE = 4,  // fails, and spoils the capture, while this thread captures
+    WAITS_FOR_DEVICE = 8,   // the same whoever captures, in whatever mode: a handle that stands for
+                            // all streams must not be waited for while one of them is captured
 };
 
 // A library's own status for one of the driver.
@@ -118,6 +120,7 @@ void* this_context();  // or null
 int sticky();          // what every call answers since an error lost the context, or SUCCESS
 void forget_sticky();
 bool spoil_capture_of_this_thread();  // true if there is one
+bool spoil_all_captures();            // true if there are any
 extern std::string leftBehind;        // what was not released when the last context went
 void list_memory(std::string& text);
 void list_streams(std::string& text);

@@ -205,6 +205,11 @@ bool spoil_capture_of_this_thread() {
     return true;
 }
 
+bool spoil_all_captures() {
+    for (auto& capture : captures) capture->spoiled = true;
+    return !captures.empty();
+}
+
 static TaskPointer add(Stream* stream, const std::string& name, double cost, Work work,
                        std::shared_ptr<Graph> graph = nullptr) {
     auto task = std::make_shared<Task>();
@@ -369,7 +374,7 @@ EXPORT cuStreamSynchronize(void* handle) {
 }
 
 EXPORT cuCtxSynchronize() {
-    return driver_call("cuCtxSynchronize", UNSAFE_IN_CAPTURE,
+    return driver_call("cuCtxSynchronize", UNSAFE_IN_CAPTURE | WAITS_FOR_DEVICE,
                        [&] { return synchronize_everything(); });
 }
 

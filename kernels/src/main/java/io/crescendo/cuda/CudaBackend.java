@@ -284,9 +284,13 @@ final class CudaBackend implements Backend {
      */
     Recording recordAhead(Consumer<Lane> work) {
         synchronized (device.algorithms()) {
-            Lane aside = device.recording();
-            aside.cublas(); // cannot be made while it is recorded
-            Recording recording = Recording.ofFirst(aside.stream(), () -> work.accept(aside));
+            Lane aside;
+            Recording recording;
+            synchronized (device.recordings()) {
+                aside = device.recording();
+                aside.cublas(); // cannot be made while it is recorded
+                recording = Recording.ofFirst(aside.stream(), () -> work.accept(aside));
+            }
             try {
                 recording.upload(aside.stream());
                 cuStreamSynchronize(aside.stream());

@@ -40,6 +40,7 @@ final class CudaDevice implements Target, AutoCloseable {
     private final Lane measuring;
     private final CudaScope recordingScope;
     private @Nullable Lane recording;
+    private final Object recordings = new Object();
     private final CudaStream uploadStream;
     private final Kernels kernels;
     private final boolean mapsMemory;
@@ -294,7 +295,7 @@ final class CudaDevice implements Target, AutoCloseable {
     /**
      * Where programs are recorded ahead, made when that is first done. What libraries keep with their handles is in
      * those graphs, which run on {@link #lane()} while methods are tried: so nothing else uses these handles. Whoever
-     * asks holds the lock of {@link #algorithms()}.
+     * asks holds the locks of {@link #algorithms()} and {@link #recordings()}.
      */
     Lane recording() {
         Lane made = recording;
@@ -303,6 +304,15 @@ final class CudaDevice implements Target, AutoCloseable {
             recording = made;
         }
         return made;
+    }
+
+    /**
+     * The lock of whoever records a program, on whatever lane, or makes handles of libraries. Making one, and what a
+     * library does with it for the first time, may wait for the whole device; and that spoils every recording that is
+     * under way, whichever thread makes it in whichever mode.
+     */
+    Object recordings() {
+        return recordings;
     }
 
     @Override

@@ -87,7 +87,9 @@ final class Replay implements AutoCloseable {
 
     private void record() {
         try {
-            recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
+            synchronized (device.recordings()) {
+                recording = Recording.of(device.stream(), () -> enqueueAll(device.lane()));
+            }
         } catch (jcuda.CudaException e) {
             recordingFailed(CudaCalls.failure("record it as a graph", e));
         } catch (CudaException e) {

@@ -3,6 +3,7 @@ package io.crescendo.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -44,7 +45,10 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.NullMarked;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
@@ -274,6 +278,52 @@ class CudaAheadTest {
                 }
                 assertArrayEquals(expected, training.weights(), precision + ", seed " + seed);
             }
+        }
+    }
+
+    /** Or a program that was not announced would meet them, and its recording would be spoilt. */
+    @Test
+    void handlesAreMadeWhileNothingIsRecorded() throws InterruptedException {
+        try (CudaBackend backend = open(Precision.FP32)) {
+            AtomicReference<@Nullable Throwable> failed = new AtomicReference<>();
+            Thread ahead = new Thread(() -> {
+                backend.device().enter();
+                Replay aside = new Replay(
+                        backend,
+                        "what is recorded ahead",
+                        List.of(backend.metrics().taking()));
+                aside.recordAhead();
+                aside.close();
+            });
+            ahead.setUncaughtExceptionHandler((thread, thrown) -> failed.set(thrown));
+            int[] launches = {0};
+            Replay replay = new Replay(
+                    backend,
+                    "a step",
+                    List.of(
+                            backend.metrics().taking(),
+                            new Replay.Item(
+                                    lane -> {
+                                        if (++launches[0] == 2) { // now it is recorded
+                                            ahead.start();
+                                            awaitBlockedOrEnded(ahead);
+                                        }
+                                    },
+                                    "a meeting")));
+            replay.launch();
+            ahead.join();
+            assertNull(failed.get());
+            assertEquals(2, launches[0]);
+            replay.launch();
+            assertEquals(2, launches[0], "it is a graph");
+            backend.device().await();
+            replay.close();
+        }
+    }
+
+    private static void awaitBlockedOrEnded(Thread thread) {
+        while (thread.getState() != Thread.State.BLOCKED && thread.isAlive()) {
+            LockSupport.parkNanos(100_000);
         }
     }
 
