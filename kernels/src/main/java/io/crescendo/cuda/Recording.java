@@ -10,6 +10,7 @@ import static jcuda.driver.JCudaDriver.cuGraphUpload;
 import static jcuda.driver.JCudaDriver.cuStreamBeginCapture;
 import static jcuda.driver.JCudaDriver.cuStreamEndCapture;
 
+import java.util.Arrays;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUstream;
@@ -18,9 +19,16 @@ import jcuda.driver.CUstream;
  * What was put on a stream, as one graph that the driver launches as a whole.
  *
  * <p>While a stream is recorded nothing on it runs, and the recording thread may neither wait for the device nor,
- * except for {@link #ofFirst}, allocate its memory; other threads may.
+ * except for {@link #ofFirst}, allocate its memory; other threads may. But whoever waits for the whole device spoils
+ * every recording under way: so may a library that sets itself up, on this thread or another one, and an embedder's own
+ * code. A recording that is spoilt is made again.
  */
 final class Recording implements AutoCloseable {
+    private static final String SPOILT = "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED";
+
+    /** A recording that is spoilt so often is not spoilt by chance. */
+    private static final int MOST_TIMES = 3;
+
     private final CUgraphExec executable;
 
     private Recording(CUgraphExec executable) {
@@ -38,6 +46,31 @@ final class Recording implements AutoCloseable {
     }
 
     private static Recording of(CUstream stream, int mode, Runnable work) {
+        for (int times = 1; ; times++) {
+            try {
+                return once(stream, mode, work);
+            } catch (RuntimeException e) {
+                if (times == MOST_TIMES || !isSpoilt(e)) {
+                    throw e;
+                }
+            }
+        }
+    }
+
+    private static boolean isSpoilt(Throwable failure) {
+        for (Throwable at = failure; at != null; at = at.getCause()) {
+            if (tells(at) || Arrays.stream(at.getSuppressed()).anyMatch(Recording::tells)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    private static boolean tells(Throwable thrown) {
+        return SPOILT.equals(thrown.getMessage());
+    }
+
+    private static Recording once(CUstream stream, int mode, Runnable work) {
         CUgraph graph = new CUgraph();
         cuStreamBeginCapture(stream, mode);
         try {

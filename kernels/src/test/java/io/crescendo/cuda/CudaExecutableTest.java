@@ -22,10 +22,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.concurrent.CompletableFuture;
+import jcuda.driver.JCudaDriver;
 import org.jspecify.annotations.NullMarked;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What the contract does not ask: no allocation, one launch, memory that moves, feeds of any size, two threads. */
 @NullMarked
@@ -137,6 +140,44 @@ class CudaExecutableTest {
             }
             assertEquals("", standIns.problem() + standIns.leaks(), call);
         }
+    }
+
+    /** By waiting for the whole device, on any thread of the process. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 2, 3})
+    void aRecordingThatOthersSpoilIsMadeAgain(int times) {
+        StandIns standIns = cuda.standIns();
+        standIns.loud(false);
+        try (CudaBackend backend = open()) {
+            int[] launched = {0};
+            Replay.Item meeting = new Replay.Item(
+                    lane -> {
+                        if (launched[0]++ > 0 && launched[0] <= 1 + times) { // it was run, and is recorded
+                            CompletableFuture.runAsync(() -> {
+                                        backend.device().enter();
+                                        assertThrows(jcuda.CudaException.class, JCudaDriver::cuCtxSynchronize);
+                                    })
+                                    .join();
+                        }
+                    },
+                    "a meeting");
+            try (Replay replay = new Replay(
+                    backend, "a step", List.of(meeting, backend.metrics().taking()))) {
+                if (times < 3) {
+                    replay.launch();
+                    assertEquals(2 + times, launched[0]);
+                    replay.launch();
+                    assertEquals(2 + times, launched[0], "it is a graph");
+                } else {
+                    String message = String.valueOf(
+                            assertThrows(CudaException.class, replay::launch).getMessage());
+                    assertTrue(message.contains("INVALIDATED") && message.contains("--no-graphs"), message);
+                }
+                backend.device().await();
+            }
+        }
+        assertTrue(standIns.problem().contains("cuCtxSynchronize waits for the device"), standIns.problem());
+        assertEquals("", standIns.leaks());
     }
 
     @Test
