@@ -45,8 +45,13 @@ import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.CopyOnWriteArrayList;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.concurrent.locks.LockSupport;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
+import java.util.logging.SimpleFormatter;
 import org.jspecify.annotations.NullMarked;
 import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
@@ -319,6 +324,41 @@ class CudaAheadTest {
             backend.device().await();
             replay.close();
         }
+    }
+
+    /** Where a library cannot be recorded at its first use this shows as a first update that is slow, and here. */
+    @Test
+    void nothingKeepsAProgramFromBeingRecordedAhead() throws InterruptedException {
+        List<String> complaints = new CopyOnWriteArrayList<>();
+        Handler complaining = new Handler() {
+            @Override
+            public void publish(LogRecord record) {
+                complaints.add(new SimpleFormatter().formatMessage(record));
+            }
+
+            @Override
+            public void flush() {}
+
+            @Override
+            public void close() {}
+        };
+        Logger log = Logger.getLogger(Replay.class.getName());
+        log.addHandler(complaining);
+        try {
+            for (Precision precision : Precision.values()) {
+                try (Training training = new Training(precision, precision != Precision.FP32)) {
+                    training.update(FIRST);
+                    training.expect();
+                    training.update(SMALL);
+                    training.untilPrepared();
+                    training.update(LARGE);
+                    training.weights();
+                }
+            }
+        } finally {
+            log.removeHandler(complaining);
+        }
+        assertEquals(List.of(), complaints, "seed " + seed);
     }
 
     private static void awaitBlockedOrEnded(Thread thread) {
