@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -463,7 +464,10 @@ static int checked_launch(const char* call, void* handle, unsigned gridX, unsign
                      name, blockX, blockY, blockZ);
     if (gridX == 0 || gridX > 2147483647u || gridY == 0 || gridY > 65535 || gridZ != 1)
         return wrong(INVALID_VALUE, "%s: grid (%u, %u, %u)", name, gridX, gridY, gridZ);
-    unsigned long long most = (unsigned long long)BLOCKS_OF_MULTIPROCESSOR * attributes[16];
+    // Shared memory limits how many blocks a multiprocessor holds, too.
+    const int fit = attributes[81] / ((int)shared + attributes[111]);
+    unsigned long long most =
+        (unsigned long long)std::min(BLOCKS_OF_MULTIPROCESSOR, fit) * attributes[16];
     if (cooperative && (unsigned long long)gridX * gridY > most)
         return wrong(COOPERATIVE_LAUNCH_TOO_LARGE, "%s: %u x %u blocks, the device holds %llu",
                      name, gridX, gridY, most);

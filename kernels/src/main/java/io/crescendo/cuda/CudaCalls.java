@@ -42,7 +42,8 @@ final class CudaCalls {
             "CUDA_ERROR_NOT_READY",
             "CUDA_ERROR_NOT_SUPPORTED",
             "CUDA_ERROR_NOT_PERMITTED",
-            "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES");
+            "CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES",
+            "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE");
 
     private static final String DRIVER_STATUS = "CUresult";
     private static final Pattern UNNAMED = Pattern.compile("INVALID (\\w+): (-?\\d+)");

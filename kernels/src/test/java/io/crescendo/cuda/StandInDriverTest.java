@@ -10,6 +10,7 @@ import static jcuda.driver.JCudaDriver.cuEventDestroy;
 import static jcuda.driver.JCudaDriver.cuEventElapsedTime;
 import static jcuda.driver.JCudaDriver.cuEventRecord;
 import static jcuda.driver.JCudaDriver.cuEventSynchronize;
+import static jcuda.driver.JCudaDriver.cuFuncSetAttribute;
 import static jcuda.driver.JCudaDriver.cuGraphDestroy;
 import static jcuda.driver.JCudaDriver.cuGraphExecDestroy;
 import static jcuda.driver.JCudaDriver.cuGraphInstantiate;
@@ -64,6 +65,7 @@ import jcuda.driver.CUdevice_attribute;
 import jcuda.driver.CUdeviceptr;
 import jcuda.driver.CUevent;
 import jcuda.driver.CUfunction;
+import jcuda.driver.CUfunction_attribute;
 import jcuda.driver.CUgraph;
 import jcuda.driver.CUgraphExec;
 import jcuda.driver.CUmemAllocationProp;
@@ -301,7 +303,7 @@ class StandInDriverTest {
         };
         for (Runnable action : forbidden) {
             cuStreamBeginCapture(stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL);
-            // Another thread may do what it likes.
+            // Another thread may do what it likes, but for waiting for all of the device.
             CUcontext context = new CUcontext();
             JCudaDriver.cuCtxGetCurrent(context);
             CompletableFuture.runAsync(() -> {
@@ -312,6 +314,15 @@ class StandInDriverTest {
             assertStatus("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", action);
             assertStatus("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", () -> cuStreamEndCapture(stream, new CUgraph()));
         }
+        CUcontext context = new CUcontext();
+        JCudaDriver.cuCtxGetCurrent(context);
+        cuStreamBeginCapture(stream, CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED);
+        CompletableFuture.runAsync(() -> {
+                    cuCtxSetCurrent(context);
+                    assertStatus("CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", JCudaDriver::cuCtxSynchronize);
+                })
+                .get();
+        assertStatus("CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", () -> cuStreamEndCapture(stream, new CUgraph()));
         cuMemFree(x);
     }
 
@@ -435,6 +446,12 @@ class StandInDriverTest {
                 "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
                 () -> cuLaunchCooperativeKernel(function, 1057, 1, 1, 256, 1, 1, 0, stream, arguments));
         assertProblem("the device holds 1056");
+        standIns.loud(false);
+        cuFuncSetAttribute(function, CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES, 48 << 10);
+        assertStatus(
+                "CUDA_ERROR_COOPERATIVE_LAUNCH_TOO_LARGE",
+                () -> cuLaunchCooperativeKernel(function, 529, 1, 1, 256, 1, 1, 48 << 10, stream, arguments));
+        assertProblem("the device holds 528");
         standIns.loud(false);
         cuLaunchKernel(function, 3, 1, 1, 256, 1, 1, 0, stream, arguments, null);
         assertStatus("CUDA_ERROR_LAUNCH_FAILED", () -> cuStreamSynchronize(stream));
