@@ -204,7 +204,7 @@ final class WinogradConvolutions {
         WinogradFilters transformed = new WinogradFilters(block, (int) w[0], (int) w[1]);
         plan.step((binding, steps) -> {
             WinogradStage stage = binding.stage(threads);
-            stage.reserve(Math.max(in.rowFloats(), out.rowFloats()), transformed.filtersAtATime());
+            stage.reserve(Math.max(in.stripFloats(), out.stripFloats()), transformed.filtersAtATime());
             Binding.Floats weights = binding.floats(filters);
             Binding.Floats points = binding.floats(u);
             Workers.Task toPoints = turned
@@ -286,7 +286,7 @@ final class WinogradConvolutions {
         WinogradFilters transformed = new WinogradFilters(block, (int) y[1], (int) x[1]);
         plan.step((binding, steps) -> {
             WinogradStage stage = binding.stage(backend.workers().count());
-            stage.reserve(Math.max(in.rowFloats(), out.rowFloats()), transformed.filtersAtATime());
+            stage.reserve(Math.max(in.stripFloats(), out.stripFloats()), transformed.filtersAtATime());
             steps.add(new WinogradWeightGradient(
                     backend,
                     stage,

@@ -16,12 +16,12 @@ import java.util.stream.Stream;
  */
 final class WinogradStage {
     private final List<Arrays> byThread;
-    private int rowFloats;
+    private int stripFloats;
     private int filters;
 
     /** What one thread needs. */
     static final class Arrays {
-        /** Rows of an image. */
+        /** Rows 4j to 4j + 3 of an image, or to 4j + 5 for patches. */
         float[][] rows = {};
         /** Columns 4j to 4j + 3 of a row, or to 4j + 5 for patches. */
         float[][] columns = {};
@@ -29,6 +29,10 @@ final class WinogradStage {
         float[][] half = {};
         /** What has gone through both axes. */
         float[][] full = {};
+        /** Rows of an image as they lie. */
+        float[] plane = {};
+        /** What is added to them. */
+        float[] addend = {};
 
         /** Filters as they lie in the pack, 9 taps each. */
         float[] packed = {};
@@ -44,15 +48,17 @@ final class WinogradStage {
         byThread = Stream.generate(Arrays::new).limit(threads).toList();
     }
 
-    /** Makes room for rows of this many floats and this many filters at a time; while binding, never while running. */
-    void reserve(int newRowFloats, int newFilters) {
-        if (newRowFloats > rowFloats) {
-            rowFloats = newRowFloats;
+    /** Makes room for this many floats of rows and this many filters at a time; while binding, never while running. */
+    void reserve(int newStripFloats, int newFilters) {
+        if (newStripFloats > stripFloats) {
+            stripFloats = newStripFloats;
             for (Arrays arrays : byThread) {
-                arrays.rows = new float[TILE][rowFloats];
-                arrays.columns = new float[TILE][rowFloats];
-                arrays.half = new float[OUTPUTS * TILE][rowFloats];
-                arrays.full = new float[TILE][rowFloats];
+                arrays.rows = new float[TILE][stripFloats];
+                arrays.columns = new float[TILE][stripFloats];
+                arrays.half = new float[OUTPUTS * TILE][stripFloats];
+                arrays.full = new float[TILE][stripFloats];
+                arrays.plane = new float[OUTPUTS * stripFloats];
+                arrays.addend = new float[OUTPUTS * stripFloats];
             }
         }
         if (newFilters > filters) {

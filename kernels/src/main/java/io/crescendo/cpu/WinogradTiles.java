@@ -19,19 +19,25 @@ import org.jspecify.annotations.Nullable;
  * beyond the image is zero on the way in and left out on the way back.
  */
 final class WinogradTiles {
-    /** Floats of a row that are transformed at a time: enough for long loops, few enough for the cache. */
-    private static final int ROW_FLOATS = 1024;
+    /**
+     * Tiles of one block of channels that are transformed at a time: enough for long loops and long copies, few enough
+     * for the cache next to the processor.
+     */
+    private static final int STRIP_TILES = 32;
 
     private final int block;
     private final int blocks;
     private final int height;
-    private final int width;
     private final int padTop;
     private final int padLeft;
     private final int tilesHigh;
     private final int tilesWide;
     private final int chunkTiles;
-    private final int groupBlocks;
+    private final int stripRows;
+    /** Floats of a row of the image. */
+    private final int rowFloats;
+    /** Floats of a row with the zeros around it: all columns that tiles reach into. */
+    private final int wideFloats;
 
     /**
      * One way of a tensor.
@@ -59,47 +65,37 @@ final class WinogradTiles {
         this.block = block;
         this.blocks = channels / block;
         this.height = height;
-        this.width = width;
         this.padTop = padTop;
         this.padLeft = padLeft;
         this.tilesHigh = tiles(outputHeight);
         this.tilesWide = tiles(outputWidth);
         this.chunkTiles = chunkRows * tilesWide;
-        this.groupBlocks = Math.max(1, Math.min(blocks, ROW_FLOATS / (width * block)));
+        this.stripRows = Math.max(1, STRIP_TILES / tilesWide);
+        this.rowFloats = width * block;
+        this.wideFloats = (tilesWide * OUTPUTS + TILE - OUTPUTS) * block;
     }
 
     static int tiles(int outputs) {
         return (outputs + OUTPUTS - 1) / OUTPUTS;
     }
 
-    /** Length of the arrays that a group of blocks needs. */
-    int rowFloats() {
-        // A patch ends in the columns of the tile behind it, so there is one group of columns more than there are
-        // tiles.
-        return groupBlocks * Math.max(width, tilesWide + 1) * block;
+    /** Length of the arrays that a strip needs. */
+    int stripFloats() {
+        return stripRows * wideFloats;
     }
 
     /** V = Bᵀ d B of all patches d of 6×6 pixels, which overlap by two. */
     void patches(FloatBuffer image, FloatBuffer points, WinogradStage.Arrays arrays, int chunkStart, int from, int to) {
-        int step = (tilesWide + 1) * block;
-        for (int row = from; row < to; row++) {
-            int top = row % tilesHigh * OUTPUTS - padTop;
-            for (int first = 0; first < blocks; first += groupBlocks) {
-                int count = Math.min(groupBlocks, blocks - first);
+        for (int strip = from; strip < to; strip += stripRows) {
+            int count = Math.min(stripRows, to - strip);
+            for (int k = 0; k < blocks; k++) {
+                readRows(image, strip, count, k, TILE, padTop, padLeft, arrays.rows);
+                // Along the columns while they lie side by side: overlapping columns are not computed twice.
+                WinogradTransforms.input(arrays.rows, arrays.half, count * wideFloats);
                 for (int r = 0; r < TILE; r++) {
-                    readRow(image, row / tilesHigh, top + r, first, count, arrays.rows[r]);
-                }
-                WinogradTransforms.input(arrays.rows, arrays.half, count * width * block);
-                for (int r = 0; r < TILE; r++) {
-                    splitColumns(arrays.half[r], -padLeft, tilesWide + 1, count, arrays.columns);
-                    // A patch ends with the first two columns of the next. A loop that read them at an offset would
-                    // not be vectorised; a copy costs a tenth of that.
-                    for (int m = OUTPUTS; m < TILE; m++) {
-                        System.arraycopy(
-                                arrays.columns[m - OUTPUTS], block, arrays.columns[m], 0, count * step - block);
-                    }
-                    WinogradTransforms.input(arrays.columns, arrays.full, count * step);
-                    writePoints(points, r, arrays.full, row - chunkStart, first, count, step);
+                    splitColumns(arrays.half[r], count, arrays.columns);
+                    WinogradTransforms.input(arrays.columns, arrays.full, tileFloats(count));
+                    writePoints(points, r, arrays.full, k, strip - chunkStart, count);
                 }
             }
         }
@@ -108,19 +104,21 @@ final class WinogradTiles {
     /** dM = A dy Aᵀ of all tiles dy of 4×4 pixels. */
     void gradientTiles(
             FloatBuffer image, FloatBuffer points, WinogradStage.Arrays arrays, int chunkStart, int from, int to) {
-        int step = tilesWide * block;
-        for (int row = from; row < to; row++) {
-            int top = row % tilesHigh * OUTPUTS;
-            for (int first = 0; first < blocks; first += groupBlocks) {
-                int count = Math.min(groupBlocks, blocks - first);
-                for (int r = 0; r < OUTPUTS; r++) {
-                    readRow(image, row / tilesHigh, top + r, first, count, arrays.rows[r]);
+        for (int strip = from; strip < to; strip += stripRows) {
+            int count = Math.min(stripRows, to - strip);
+            for (int k = 0; k < blocks; k++) {
+                readRows(image, strip, count, k, OUTPUTS, 0, 0, arrays.rows);
+                for (int column = 0; column < OUTPUTS; column++) {
+                    for (int r = 0; r < OUTPUTS; r++) {
+                        pickColumn(arrays.rows[r], column, count, arrays.columns[r]);
+                    }
+                    // Row r of column c goes to half[6c + r].
+                    WinogradTransforms.outputGradient(
+                            arrays.columns, 0, 1, arrays.half, column * TILE, tileFloats(count));
                 }
-                WinogradTransforms.outputGradient(arrays.rows, arrays.half, count * width * block);
                 for (int r = 0; r < TILE; r++) {
-                    splitColumns(arrays.half[r], 0, tilesWide, count, arrays.columns);
-                    WinogradTransforms.outputGradient(arrays.columns, arrays.full, count * step);
-                    writePoints(points, r, arrays.full, row - chunkStart, first, count, step);
+                    WinogradTransforms.outputGradient(arrays.half, r, TILE, arrays.full, 0, tileFloats(count));
+                    writePoints(points, r, arrays.full, k, strip - chunkStart, count);
                 }
             }
         }
@@ -136,32 +134,21 @@ final class WinogradTiles {
             int chunkStart,
             int from,
             int to) {
-        int step = tilesWide * block;
-        for (int row = from; row < to; row++) {
-            int top = row % tilesHigh * OUTPUTS;
-            for (int first = 0; first < blocks; first += groupBlocks) {
-                int count = Math.min(groupBlocks, blocks - first);
+        for (int strip = from; strip < to; strip += stripRows) {
+            int count = Math.min(stripRows, to - strip);
+            for (int k = 0; k < blocks; k++) {
                 for (int r = 0; r < TILE; r++) {
-                    readPoints(points, r, arrays.full, row - chunkStart, first, count, step);
+                    readPoints(points, r, arrays.full, k, strip - chunkStart, count);
                     // Row r of column c goes to half[6c + r].
-                    WinogradTransforms.output(arrays.full, 0, arrays.half, r, TILE, count * step);
+                    WinogradTransforms.output(arrays.full, 0, arrays.half, r, TILE, tileFloats(count));
                 }
                 for (int column = 0; column < OUTPUTS; column++) {
-                    WinogradTransforms.output(arrays.half, column * TILE, arrays.full, 0, 1, count * step);
+                    WinogradTransforms.output(arrays.half, column * TILE, arrays.full, 0, 1, tileFloats(count));
                     for (int r = 0; r < OUTPUTS; r++) {
-                        joinColumn(arrays.full[r], column, count, arrays.rows[r]);
+                        joinColumn(arrays.full[r], r, column, count, arrays.plane);
                     }
                 }
-                for (int r = 0; r < OUTPUTS && top + r < height; r++) {
-                    if (addend != null) {
-                        readRow(addend, row / tilesHigh, top + r, first, count, arrays.rows[TILE - 1]);
-                        add(arrays.rows[r], arrays.rows[TILE - 1], count * width * block);
-                    }
-                    if (relu) {
-                        rectify(arrays.rows[r], count * width * block);
-                    }
-                    writeRow(image, row / tilesHigh, top + r, first, count, arrays.rows[r]);
-                }
+                writePlane(arrays, strip, count, k, addend, relu, image);
             }
         }
     }
@@ -179,51 +166,106 @@ final class WinogradTiles {
         }
     }
 
+    /** Floats of so many rows of tiles. */
+    private int tileFloats(int tileRows) {
+        return tileRows * tilesWide * block;
+    }
+
     private int row(int sample, int y, int channelBlock) {
-        return ((sample * blocks + channelBlock) * height + y) * width * block;
+        return ((sample * blocks + channelBlock) * height + y) * rowFloats;
     }
 
-    private void readRow(FloatBuffer image, int sample, int y, int firstBlock, int count, float[] to) {
-        int rowFloats = width * block;
-        if (y < 0 || y >= height) {
-            Arrays.fill(to, 0, count * rowFloats, 0);
-            return;
-        }
-        for (int k = 0; k < count; k++) {
-            image.get(row(sample, y, firstBlock + k), to, k * rowFloats, rowFloats);
-        }
-    }
-
-    private void writeRow(FloatBuffer image, int sample, int y, int firstBlock, int count, float[] from) {
-        int rowFloats = width * block;
-        for (int k = 0; k < count; k++) {
-            image.put(row(sample, y, firstBlock + k), from, k * rowFloats, rowFloats);
-        }
-    }
-
-    /** Column 4j + m of each row goes to place j of array m; columns outside the image are zero. */
-    private void splitColumns(float[] rows, int firstColumn, int places, int count, float[][] columns) {
-        for (int k = 0; k < count; k++) {
-            for (int j = 0; j < places; j++) {
-                int to = (k * places + j) * block;
-                for (int m = 0; m < OUTPUTS; m++) {
-                    int column = firstColumn + j * OUTPUTS + m;
-                    if (column < 0 || column >= width) {
-                        Arrays.fill(columns[m], to, to + block, 0);
-                    } else {
-                        System.arraycopy(rows, (k * width + column) * block, columns[m], to, block);
-                    }
+    /**
+     * Row m of each row of tiles goes to array m, one behind the other, with zeros where the image ends.
+     *
+     * @param each rows of an image that a row of tiles reaches into
+     */
+    private void readRows(
+            FloatBuffer image, int strip, int count, int channelBlock, int each, int above, int before, float[][] to) {
+        int left = before * block;
+        int right = Math.min(wideFloats, left + rowFloats);
+        for (int t = 0; t < count; t++) {
+            int sample = (strip + t) / tilesHigh;
+            int top = (strip + t) % tilesHigh * OUTPUTS - above;
+            int start = t * wideFloats;
+            for (int m = 0; m < each; m++) {
+                int y = top + m;
+                if (y < 0 || y >= height) {
+                    Arrays.fill(to[m], start, start + wideFloats, 0);
+                } else {
+                    Arrays.fill(to[m], start, start + left, 0);
+                    image.get(row(sample, y, channelBlock), to[m], start + left, right - left);
+                    Arrays.fill(to[m], start + right, start + wideFloats, 0);
                 }
             }
         }
     }
 
-    /** The reverse for one of the four arrays; what hangs over is left out. */
-    private void joinColumn(float[] column, int number, int count, float[] rows) {
-        for (int k = 0; k < count; k++) {
-            for (int j = 0, x = number; x < width; j++, x += OUTPUTS) {
-                System.arraycopy(column, (k * tilesWide + j) * block, rows, (k * width + x) * block, block);
+    /** Column 4j + m of each row goes to place j of array m; patches end with the first two columns of the next. */
+    private void splitColumns(float[] rows, int count, float[][] columns) {
+        for (int m = 0; m < OUTPUTS; m++) {
+            pickColumn(rows, m, count, columns[m]);
+        }
+        int behind = (tilesWide - 1) * block;
+        for (int m = OUTPUTS; m < TILE; m++) {
+            float[] next = columns[m - OUTPUTS];
+            float[] to = columns[m];
+            for (int t = 0; t < count; t++) {
+                int start = tileFloats(t);
+                System.arraycopy(next, start + block, to, start, behind);
+                System.arraycopy(rows, t * wideFloats + behind * OUTPUTS + m * block, to, start + behind, block);
             }
+        }
+    }
+
+    /** Column 4j + number of each row goes to place j. */
+    private void pickColumn(float[] rows, int number, int count, float[] column) {
+        int step = OUTPUTS * block;
+        int to = 0;
+        for (int t = 0; t < count; t++) {
+            int from = t * wideFloats + number * block;
+            for (int j = 0; j < tilesWide; j++, from += step, to += block) {
+                System.arraycopy(rows, from, column, to, block);
+            }
+        }
+    }
+
+    /** The reverse, to the rows of the image as they lie; what hangs over at the right is left out. */
+    private void joinColumn(float[] column, int r, int number, int count, float[] plane) {
+        int step = OUTPUTS * block;
+        for (int t = 0; t < count; t++) {
+            int from = tileFloats(t);
+            int start = (t * OUTPUTS + r) * rowFloats;
+            for (int to = number * block; to < rowFloats; to += step, from += block) {
+                System.arraycopy(column, from, plane, start + to, block);
+            }
+        }
+    }
+
+    /** Rows of one sample lie together; what hangs over at its lower end is left out. */
+    private void writePlane(
+            WinogradStage.Arrays arrays,
+            int strip,
+            int count,
+            int channelBlock,
+            @Nullable FloatBuffer addend,
+            boolean relu,
+            FloatBuffer image) {
+        int together;
+        for (int t = 0; t < count; t += together) {
+            int top = (strip + t) % tilesHigh;
+            together = Math.min(count - t, tilesHigh - top);
+            int from = t * OUTPUTS * rowFloats;
+            int length = (Math.min(height, (top + together) * OUTPUTS) - top * OUTPUTS) * rowFloats;
+            int at = row((strip + t) / tilesHigh, top * OUTPUTS, channelBlock);
+            if (addend != null) {
+                addend.get(at, arrays.addend, from, length);
+                add(arrays.plane, arrays.addend, from, from + length);
+            }
+            if (relu) {
+                rectify(arrays.plane, from, from + length);
+            }
+            image.put(at, arrays.plane, from, length);
         }
     }
 
@@ -232,32 +274,26 @@ final class WinogradTiles {
         return (matrix * chunkTiles + chunkRow * tilesWide) * block;
     }
 
-    private void writePoints(
-            FloatBuffer points, int row, float[][] from, int chunkRow, int firstBlock, int count, int step) {
+    private void writePoints(FloatBuffer points, int row, float[][] from, int channelBlock, int chunkRow, int count) {
         for (int column = 0; column < TILE; column++) {
-            for (int k = 0; k < count; k++) {
-                points.put(point(row, column, firstBlock + k, chunkRow), from[column], k * step, tilesWide * block);
-            }
+            points.put(point(row, column, channelBlock, chunkRow), from[column], 0, tileFloats(count));
         }
     }
 
-    private void readPoints(
-            FloatBuffer points, int row, float[][] to, int chunkRow, int firstBlock, int count, int step) {
+    private void readPoints(FloatBuffer points, int row, float[][] to, int channelBlock, int chunkRow, int count) {
         for (int column = 0; column < TILE; column++) {
-            for (int k = 0; k < count; k++) {
-                points.get(point(row, column, firstBlock + k, chunkRow), to[column], k * step, tilesWide * block);
-            }
+            points.get(point(row, column, channelBlock, chunkRow), to[column], 0, tileFloats(count));
         }
     }
 
-    private static void add(float[] to, float[] addend, int length) {
-        for (int i = 0; i < length; i++) {
+    private static void add(float[] to, float[] addend, int from, int end) {
+        for (int i = from; i < end; i++) {
             to[i] += addend[i];
         }
     }
 
-    private static void rectify(float[] values, int length) {
-        for (int i = 0; i < length; i++) {
+    private static void rectify(float[] values, int from, int end) {
+        for (int i = from; i < end; i++) {
             values[i] = Math.max(values[i], 0);
         }
     }

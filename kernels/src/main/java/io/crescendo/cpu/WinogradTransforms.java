@@ -110,12 +110,16 @@ final class WinogradTransforms {
         }
     }
 
-    /** dm = A dy. */
-    static void outputGradient(float[][] dy, float[][] dm, int length) {
-        System.arraycopy(dy[0], 0, dm[0], 0, length);
-        gradientOnes(dy[0], dy[1], dy[2], dy[3], dm[1], dm[2], length);
-        gradientTwos(dy[0], dy[1], dy[2], dy[3], dm[3], dm[4], length);
-        System.arraycopy(dy[3], 0, dm[5], 0, length);
+    /** dm = A dy; dy in four arrays that lie {@code step} apart, results side by side. */
+    static void outputGradient(float[][] dy, int first, int step, float[][] dm, int firstResult, int length) {
+        float[] y0 = dy[first];
+        float[] y1 = dy[first + step];
+        float[] y2 = dy[first + 2 * step];
+        float[] y3 = dy[first + 3 * step];
+        System.arraycopy(y0, 0, dm[firstResult], 0, length);
+        gradientOnes(y0, y1, y2, y3, dm[firstResult + 1], dm[firstResult + 2], length);
+        gradientTwos(y0, y1, y2, y3, dm[firstResult + 3], dm[firstResult + 4], length);
+        System.arraycopy(y3, 0, dm[firstResult + 5], 0, length);
     }
 
     private static void gradientOnes(

@@ -67,7 +67,7 @@ class WinogradTransformsTest {
         float[][] y = new float[4][SIGNALS];
         float[][] dm = new float[6][SIGNALS];
         WinogradTransforms.output(m, 0, y, 0, 1, SIGNALS);
-        WinogradTransforms.outputGradient(dy, dm, SIGNALS);
+        WinogradTransforms.outputGradient(dy, 0, 1, dm, 0, SIGNALS);
         float[][] g = random(3);
         float[][] du = random(6);
         float[][] u = new float[6][SIGNALS];
