@@ -18,6 +18,9 @@ import java.util.function.Function;
  * <p>For the input's gradient the filters are turned by 180° and trade inputs for outputs, and so do the points.
  */
 final class WinogradFilters {
+    /** Blocks that are copied at a time: a kilobyte each, and each copy goes to a page of its own. */
+    private static final int BLOCKS = 4;
+
     private static final int FILTER = TAPS * TAPS;
     private static final int POINTS = TILE * TILE;
 
@@ -40,52 +43,51 @@ final class WinogradFilters {
 
     /** Filters that are transformed at a time. */
     int filtersAtATime() {
-        return block * block;
+        return BLOCKS * block * block;
     }
 
     /** Weights to points. */
     Workers.Task toPoints(Binding.Floats weights, Binding.Floats points, WinogradStage stage) {
-        return task(stage, arrays -> (k, c) -> {
-            read(weights.buffer(), k, c, arrays.packed);
+        return task(stage, outputBlocks, inputBlocks, arrays -> (k, c, count) -> {
+            int inputs = count * block;
+            read(weights.buffer(), k, 1, c, count, arrays.packed);
             for (int tap = 0; tap < FILTER; tap++) {
                 float[] taps = arrays.taps[tap];
                 for (int o = 0; o < block; o++) {
-                    for (int i = 0; i < block; i++) {
-                        taps[i * block + o] = arrays.packed[(o * block + i) * FILTER + tap];
+                    for (int i = 0; i < inputs; i++) {
+                        taps[i * block + o] = arrays.packed[(o * inputs + i) * FILTER + tap];
                     }
                 }
             }
-            transform(arrays);
-            write(points.buffer(), arrays, k * inputBlocks + c);
+            transform(arrays, count);
+            write(points.buffer(), arrays, k * inputBlocks + c, count);
         });
     }
 
     /** Weights to the points of the convolution that carries gradients from outputs to inputs. */
     Workers.Task toTurnedPoints(Binding.Floats weights, Binding.Floats points, WinogradStage stage) {
-        return task(stage, arrays -> (k, c) -> {
-            read(weights.buffer(), k, c, arrays.packed);
+        return task(stage, inputBlocks, outputBlocks, arrays -> (c, k, count) -> {
+            int filters = count * block * block;
+            read(weights.buffer(), k, count, c, 1, arrays.packed);
             for (int tap = 0; tap < FILTER; tap++) {
                 float[] taps = arrays.taps[FILTER - 1 - tap];
-                for (int filter = 0; filter < block * block; filter++) {
+                for (int filter = 0; filter < filters; filter++) {
                     taps[filter] = arrays.packed[filter * FILTER + tap];
                 }
             }
-            transform(arrays);
-            write(points.buffer(), arrays, c * outputBlocks + k);
+            transform(arrays, count);
+            write(points.buffer(), arrays, c * outputBlocks + k, count);
         });
     }
 
     /** Adds the gradient of the points to that of the weights. */
     Workers.Task addGradient(Binding.Floats points, Binding.Floats weightGradient, WinogradStage stage) {
-        int filters = block * block;
-        return task(stage, arrays -> (k, c) -> {
-            FloatBuffer from = points.buffer();
+        return task(stage, outputBlocks, inputBlocks, arrays -> (k, c, count) -> {
+            int inputs = count * block;
+            int filters = inputs * block;
             for (int point = 0; point < POINTS; point++) {
-                from.get(
-                        (point * outputBlocks * inputBlocks + k * inputBlocks + c) * filters,
-                        arrays.points[point],
-                        0,
-                        filters);
+                int at = point(point, k * inputBlocks + c);
+                points.buffer().get(at, arrays.points[point], 0, filters);
             }
             for (int column = 0; column < TILE; column++) {
                 WinogradTransforms.filterGradient(
@@ -95,38 +97,41 @@ final class WinogradFilters {
                 WinogradTransforms.filterGradient(
                         arrays.halfFilters, row * TILE, 1, arrays.taps, row * TAPS, 1, filters);
             }
-            read(weightGradient.buffer(), k, c, arrays.packed);
+            read(weightGradient.buffer(), k, 1, c, count, arrays.packed);
             for (int tap = 0; tap < FILTER; tap++) {
                 float[] taps = arrays.taps[tap];
                 for (int o = 0; o < block; o++) {
-                    for (int i = 0; i < block; i++) {
-                        arrays.packed[(o * block + i) * FILTER + tap] += taps[i * block + o];
+                    for (int i = 0; i < inputs; i++) {
+                        arrays.packed[(o * inputs + i) * FILTER + tap] += taps[i * block + o];
                     }
                 }
             }
             FloatBuffer to = weightGradient.buffer();
             for (int o = 0; o < block; o++) {
-                to.put(packed(k * block + o, c), arrays.packed, o * block * FILTER, block * FILTER);
+                to.put(packed(k * block + o, c), arrays.packed, o * inputs * FILTER, inputs * FILTER);
             }
         });
     }
 
-    /** One block of outputs by one block of inputs. */
-    private interface Block {
-        void run(int outputBlock, int inputBlock);
+    /** One block of channels on one side by some blocks in a row on the other. */
+    private interface Blocks {
+        void run(int outer, int inner, int count);
     }
 
     /** One piece of work per thread, made once: running allocates nothing. */
-    private Workers.Task task(WinogradStage stage, Function<WinogradStage.Arrays, Block> make) {
-        List<Block> blocks = stage.threads().stream().map(make).toList();
-        return (part, parts) -> shares(part, parts, blocks.get(part));
-    }
-
-    private void shares(int part, int parts, Block work) {
-        long all = (long) outputBlocks * inputBlocks;
-        for (int at = (int) (all * part / parts); at < (int) (all * (part + 1) / parts); at++) {
-            work.run(at / inputBlocks, at % inputBlocks);
-        }
+    private static Workers.Task task(
+            WinogradStage stage, int outerBlocks, int innerBlocks, Function<WinogradStage.Arrays, Blocks> make) {
+        List<Blocks> blocks = stage.threads().stream().map(make).toList();
+        return (part, parts) -> {
+            Blocks work = blocks.get(part);
+            int end = WinogradConvolutions.share(outerBlocks * innerBlocks, part + 1, parts);
+            int count;
+            for (int at = WinogradConvolutions.share(outerBlocks * innerBlocks, part, parts); at < end; at += count) {
+                int inner = at % innerBlocks;
+                count = Math.min(Math.min(BLOCKS, innerBlocks - inner), end - at);
+                work.run(at / innerBlocks, inner, count);
+            }
+        };
     }
 
     /** Where the filters of one output channel and one block of input channels start. */
@@ -134,14 +139,16 @@ final class WinogradFilters {
         return (output * inputBlocks + inputBlock) * block * FILTER;
     }
 
-    private void read(FloatBuffer pack, int outputBlock, int inputBlock, float[] filters) {
-        for (int o = 0; o < block; o++) {
-            pack.get(packed(outputBlock * block + o, inputBlock), filters, o * block * FILTER, block * FILTER);
+    /** The filters of some blocks, one output channel after the other. */
+    private void read(FloatBuffer pack, int outputBlock, int outputs, int inputBlock, int inputs, float[] filters) {
+        int floats = inputs * block * FILTER;
+        for (int o = 0; o < outputs * block; o++) {
+            pack.get(packed(outputBlock * block + o, inputBlock), filters, o * floats, floats);
         }
     }
 
-    private void transform(WinogradStage.Arrays arrays) {
-        int filters = block * block;
+    private void transform(WinogradStage.Arrays arrays, int blocks) {
+        int filters = blocks * block * block;
         for (int column = 0; column < TAPS; column++) {
             WinogradTransforms.filter(arrays.taps, column, TAPS, arrays.halfFilters, column, TAPS, filters);
         }
@@ -150,10 +157,13 @@ final class WinogradFilters {
         }
     }
 
-    private void write(FloatBuffer points, WinogradStage.Arrays arrays, int blockNumber) {
-        int filters = block * block;
+    private int point(int number, int blockNumber) {
+        return (number * outputBlocks * inputBlocks + blockNumber) * block * block;
+    }
+
+    private void write(FloatBuffer points, WinogradStage.Arrays arrays, int blockNumber, int blocks) {
         for (int point = 0; point < POINTS; point++) {
-            points.put((point * outputBlocks * inputBlocks + blockNumber) * filters, arrays.points[point], 0, filters);
+            points.put(point(point, blockNumber), arrays.points[point], 0, blocks * block * block);
         }
     }
 }
