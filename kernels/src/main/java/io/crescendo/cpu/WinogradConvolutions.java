@@ -6,15 +6,11 @@ import static org.bytedeco.dnnl.global.dnnl.*;
 import io.crescendo.autograd.Op;
 import io.crescendo.autograd.Value;
 import io.crescendo.autograd.Window;
-import java.nio.FloatBuffer;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.function.ToIntFunction;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.bytedeco.dnnl.dnnl_primitive_attr;
 import org.bytedeco.dnnl.dnnl_primitive_desc;
 import org.jspecify.annotations.Nullable;
 
@@ -32,16 +28,18 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The 36 products are one grouped 1×1 convolution of oneDNN's, with a group per point and the tiles of some rows as
  * one row of pixels. Each thread takes a few rows of tiles at a time through transform, products and transform while
- * their points are in its cache. The sums over channels are those of a direct convolution; the transforms cost one to
- * two decimal digits of float32's seven.
+ * their points are in its cache, or, where there are few tiles for many filters, a few outputs with their filters
+ * ({@link WinogradRun}). The sums over channels are those of a direct convolution; the transforms cost one to two
+ * decimal digits of float32's seven.
  *
  * <p>IMPLEMENTATION NOTES. oneDNN itself has no such algorithm since 3.0. Two processor cores with AVX-512 spend about
  * 8.4 ps on a multiplication and addition of either convolution, 1.1 ns on taking one pixel of one channel to its
- * points or back, and 7 ns on a filter; {@link #share} weighs that. What is chosen depends on the geometry, and on the
- * number of samples in one case: tensors past 2 GiB are left to the direct convolution. Splitting a batch changes
- * nothing all the same. What lies side by side is a shard ({@link Sharding}), and a shard so large is a single ghost
- * batch, or a single sample where there are no statistics, which no split divides; the ragged end of a batch is the
- * same shard in any split.
+ * points or back, and 7 ns on a filter; {@link #share} weighs that. (Two slower ones of another maker: 14 ps, 1.5 ns
+ * and 22 ns, so that the shares are about the same.) What is chosen depends on the geometry, and on the number of
+ * samples in one case: tensors past 2 GiB are left to the direct convolution. Splitting a batch changes nothing all the
+ * same. What lies side by side is a shard ({@link Sharding}), and a shard so large is a single ghost batch, or a single
+ * sample where there are no statistics, which no split divides; the ragged end of a batch is the same shard in any
+ * split.
  */
 final class WinogradConvolutions {
     /**
@@ -51,6 +49,9 @@ final class WinogradConvolutions {
 
     /** Points that all threads together hold at a time for the weights' gradient, which needs long sums. */
     private static final long SHARED_BYTES = 8 << 20;
+
+    /** Blocks of outputs that a thread takes at a time where threads share out the filters. */
+    private static final int OUTPUT_BLOCKS = 2;
 
     /** Fewer tiles make the products slow. */
     private static final int FEWEST_TILES = 64;
@@ -67,8 +68,6 @@ final class WinogradConvolutions {
 
     static final int POINTS = WinogradTransforms.TILE * WinogradTransforms.TILE;
     private static final int TILE_PIXELS = WinogradTransforms.OUTPUTS * WinogradTransforms.OUTPUTS;
-    private static final long[] ONES = {1, 1};
-    private static final long[] ZEROS = {0, 0};
 
     private final SectionLowering section;
     private final int block = block();
@@ -162,9 +161,15 @@ final class WinogradConvolutions {
         long[] x = section.extents(input);
         long[] y = section.extents(output);
         int rows = tileRows(y);
-        int share = (rows + threads - 1) / threads;
-        int chunk = chunk(share, x, y, THREAD_BYTES);
-        Products products = new Products(POINTS, x[1], y[1], (long) chunk * tilesWide(y));
+        int together = OUTPUT_BLOCKS * block;
+        // Where filters have far more points than tiles, threads share out the filters instead of the tiles.
+        boolean byOutputs = y[1] % together == 0
+                && y[1] / together >= threads
+                && (long) rows * tilesWide(y) <= (long) together * threads;
+        int chunk = byOutputs ? rows : chunk((rows + threads - 1) / threads, x, y, THREAD_BYTES);
+        long outputs = byOutputs ? together : y[1];
+        WinogradProducts products =
+                new WinogradProducts(section, block, POINTS, x[1], outputs, (long) chunk * tilesWide(y));
         Optional<dnnl_primitive_desc> chosen = products.forward(plan);
         if (chosen.isEmpty()) {
             return Optional.empty();
@@ -181,71 +186,48 @@ final class WinogradConvolutions {
         }
         @Nullable Operand finalAddend = added;
         Operand filters = section.operand(weight);
-        Operand u = plan.scratch(products.weights);
-        List<Operand> v = Stream.generate(() -> plan.scratch(products.source))
-                .limit(threads)
-                .toList();
-        List<Operand> m = Stream.generate(() -> plan.scratch(products.destination))
-                .limit(threads)
-                .toList();
+        List<Operand> u = scratch(plan, products.weights, byOutputs ? threads : 1);
+        List<Operand> v = scratch(plan, products.source, byOutputs ? 1 : threads);
+        List<Operand> m = scratch(plan, products.destination, threads);
         Function<Binding, List<Step>> product = plan.inner(
                 "products",
                 chosen.get(),
                 IntStream.range(0, threads)
                         .mapToObj(thread -> List.of(
-                                arg(DNNL_ARG_SRC, v.get(thread)),
-                                arg(DNNL_ARG_WEIGHTS, u),
+                                arg(DNNL_ARG_SRC, v.get(thread % v.size())),
+                                arg(DNNL_ARG_WEIGHTS, u.get(thread % u.size())),
                                 arg(DNNL_ARG_DST, m.get(thread))))
                         .toList(),
                 backend::onOneThread);
-        WinogradTiles in = tiles(x, padTop, padLeft, y, chunk);
-        WinogradTiles out = tiles(y, 0, 0, y, chunk);
+        WinogradTiles in = tiles(x, padTop, padLeft, y, x[1], chunk);
+        WinogradTiles out = tiles(y, 0, 0, y, outputs, chunk);
         long[] w = weight.shape().dims();
-        WinogradFilters transformed = new WinogradFilters(block, (int) w[0], (int) w[1]);
+        WinogradFilters transformed = new WinogradFilters(block, (int) w[0], (int) w[1], turned, (int) outputs);
         plan.step((binding, steps) -> {
             WinogradStage stage = binding.stage(threads);
             stage.reserve(Math.max(in.stripFloats(), out.stripFloats()), transformed.filtersAtATime());
-            Binding.Floats weights = binding.floats(filters);
-            Binding.Floats points = binding.floats(u);
-            Workers.Task toPoints = turned
-                    ? transformed.toTurnedPoints(weights, points, stage)
-                    : transformed.toPoints(weights, points, stage);
-            Binding.Floats images = binding.floats(image);
-            Binding.Floats results = binding.floats(result);
-            Binding.@Nullable Floats addends = finalAddend == null ? null : binding.floats(finalAddend);
-            List<Binding.Floats> patches = v.stream().map(binding::floats).toList();
-            List<Binding.Floats> sums = m.stream().map(binding::floats).toList();
-            List<Step> multiply = product.apply(binding);
-            // Each thread takes its own tiles all the way; none waits for another in between.
-            Shard none = new Shard(); // a primitive does not look at it
-            Workers.Task tilesOfThreads = (part, parts) -> {
-                OpenMp.omp_set_num_threads(1);
-                WinogradStage.Arrays arrays = stage.threads().get(part);
-                FloatBuffer patchPoints = patches.get(part).buffer();
-                FloatBuffer sumPoints = sums.get(part).buffer();
-                int end = share(rows, part + 1, parts);
-                for (int from = share(rows, part, parts); from < end; from += chunk) {
-                    int to = Math.min(end, from + chunk);
-                    in.patches(images.buffer(), patchPoints, arrays, from, from, to);
-                    multiply.get(part).run(none); // what lies at points beyond the last tile goes nowhere
-                    out.outputs(
-                            sumPoints,
-                            addends == null ? null : addends.buffer(),
-                            relu,
-                            results.buffer(),
-                            arrays,
-                            from,
-                            from,
-                            to);
-                }
-            };
-            steps.add(shard -> {
-                backend.workers().run(toPoints);
-                backend.workers().run(tilesOfThreads);
-                backend.useThreads();
-            });
+            WinogradRun run = new WinogradRun(
+                    backend,
+                    stage,
+                    in,
+                    out,
+                    transformed,
+                    binding.floats(filters),
+                    u.stream().map(binding::floats).toList(),
+                    binding.floats(image),
+                    v.stream().map(binding::floats).toList(),
+                    product.apply(binding),
+                    m.stream().map(binding::floats).toList(),
+                    finalAddend == null ? null : binding.floats(finalAddend),
+                    relu,
+                    binding.floats(result));
+            steps.add(byOutputs ? run.byOutputs(rows) : run.byTiles(rows, chunk));
         });
         return Optional.of(plan);
+    }
+
+    private static List<Operand> scratch(OpPlan plan, Layout layout, int count) {
+        return Stream.generate(() -> plan.scratch(layout)).limit(count).toList();
     }
 
     /** The plan, if this is the way to do it. */
@@ -259,8 +241,8 @@ final class WinogradConvolutions {
         long[] y = section.extents(op.outputGradient());
         int rows = tileRows(y);
         int chunk = chunk(rows, x, y, SHARED_BYTES);
-        Products whole = new Products(POINTS, x[1], y[1], (long) chunk * tilesWide(y));
-        Products one = new Products(1, x[1], y[1], (long) chunk * tilesWide(y));
+        WinogradProducts whole = new WinogradProducts(section, block, POINTS, x[1], y[1], (long) chunk * tilesWide(y));
+        WinogradProducts one = new WinogradProducts(section, block, 1, x[1], y[1], (long) chunk * tilesWide(y));
         Optional<dnnl_primitive_desc> chosen = one.weightGradient(plan);
         if (chosen.isEmpty()) {
             return Optional.empty();
@@ -281,9 +263,9 @@ final class WinogradConvolutions {
                                 arg(DNNL_ARG_DIFF_DST, m.part(one.destination, point * one.destination.bytes()))))
                         .toList(),
                 backend::onOneThread);
-        WinogradTiles in = tiles(x, op.window().padTop(), op.window().padLeft(), y, chunk);
-        WinogradTiles out = tiles(y, 0, 0, y, chunk);
-        WinogradFilters transformed = new WinogradFilters(block, (int) y[1], (int) x[1]);
+        WinogradTiles in = tiles(x, op.window().padTop(), op.window().padLeft(), y, x[1], chunk);
+        WinogradTiles out = tiles(y, 0, 0, y, y[1], chunk);
+        WinogradFilters transformed = new WinogradFilters(block, (int) y[1], (int) x[1], false, (int) y[1]);
         plan.step((binding, steps) -> {
             WinogradStage stage = binding.stage(backend.workers().count());
             stage.reserve(Math.max(in.stripFloats(), out.stripFloats()), transformed.filtersAtATime());
@@ -309,10 +291,12 @@ final class WinogradConvolutions {
         return (int) ((long) all * part / parts);
     }
 
-    private WinogradTiles tiles(long[] image, int padTop, int padLeft, long[] output, int chunkRows) {
+    private WinogradTiles tiles(
+            long[] image, int padTop, int padLeft, long[] output, long channelsAtATime, int chunkRows) {
         return new WinogradTiles(
                 block,
                 (int) image[1],
+                (int) channelsAtATime,
                 (int) image[2],
                 (int) image[3],
                 padTop,
@@ -338,69 +322,5 @@ final class WinogradConvolutions {
         long most = Math.max(1, Math.max(tiles, FEWEST_TILES) / tilesWide);
         long chunks = (rows + most - 1) / most;
         return (int) ((rows + chunks - 1) / chunks);
-    }
-
-    /**
-     * Products of C by K matrices with tiles, one or 36 of them, as a grouped convolution of 1×1 filters over a row.
-     */
-    private final class Products {
-        private final Layout source;
-        private final Layout weights;
-        private final Layout destination;
-
-        Products(int points, long inputs, long outputs, long tiles) {
-            NativeScope scope = section.scope();
-            source = Layout.blockedImages(scope, block, 1, points * inputs, 1, tiles);
-            weights = Layout.blockedFilters(scope, block, points, outputs, inputs, 1, 1);
-            destination = Layout.blockedImages(scope, block, 1, points * outputs, 1, tiles);
-        }
-
-        Optional<dnnl_primitive_desc> forward(OpPlan plan) {
-            dnnl_primitive_attr attributes = plan.attributes();
-            return chooseOnOneThread(
-                    plan,
-                    chosen -> dnnl_convolution_forward_primitive_desc_create(
-                            chosen,
-                            section.oneDnn().engine,
-                            dnnl_forward_training,
-                            dnnl_convolution_direct,
-                            source.descriptor(),
-                            weights.descriptor(),
-                            null,
-                            destination.descriptor(),
-                            ONES,
-                            ZEROS,
-                            ZEROS,
-                            ZEROS,
-                            attributes));
-        }
-
-        Optional<dnnl_primitive_desc> weightGradient(OpPlan plan) {
-            dnnl_primitive_attr attributes = plan.attributes();
-            return forward(plan)
-                    .flatMap(hint -> chooseOnOneThread(
-                            plan,
-                            chosen -> dnnl_convolution_backward_weights_primitive_desc_create(
-                                    chosen,
-                                    section.oneDnn().engine,
-                                    dnnl_convolution_direct,
-                                    source.descriptor(),
-                                    weights.descriptor(),
-                                    null,
-                                    destination.descriptor(),
-                                    ONES,
-                                    ZEROS,
-                                    ZEROS,
-                                    ZEROS,
-                                    hint,
-                                    attributes)));
-        }
-
-        private Optional<dnnl_primitive_desc> chooseOnOneThread(
-                OpPlan plan, ToIntFunction<dnnl_primitive_desc> create) {
-            List<dnnl_primitive_desc> found = new ArrayList<>();
-            section.backend().onOneThread(() -> plan.chooseCompiled(create).ifPresent(found::add));
-            return found.stream().findFirst();
-        }
     }
 }

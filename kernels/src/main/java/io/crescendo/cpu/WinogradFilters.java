@@ -6,6 +6,7 @@ import static io.crescendo.cpu.WinogradTransforms.TILE;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.function.Function;
+import java.util.function.IntConsumer;
 
 /**
  * Filters on their way to the 36 points of a tile, U = G g Gᵀ, and their gradients on the way back, dg = Gᵀ dU G.
@@ -27,6 +28,13 @@ final class WinogradFilters {
     private final int block;
     private final int outputBlocks;
     private final int inputBlocks;
+    private final boolean turned;
+    /** Blocks of the convolution's outputs, which for turned filters are the inputs of the weights. */
+    private final int outerBlocks;
+
+    private final int innerBlocks;
+    /** Blocks of those whose points lie together. */
+    private final int together;
 
     /**
      * For a convolution's own weights.
@@ -34,11 +42,17 @@ final class WinogradFilters {
      * @param block channels that lie together
      * @param outputs K
      * @param inputs C
+     * @param turned whether for the convolution that carries gradients from outputs to inputs
+     * @param atATime channels of the result whose points are held at a time
      */
-    WinogradFilters(int block, int outputs, int inputs) {
+    WinogradFilters(int block, int outputs, int inputs, boolean turned, int atATime) {
         this.block = block;
         this.outputBlocks = outputs / block;
         this.inputBlocks = inputs / block;
+        this.turned = turned;
+        this.outerBlocks = turned ? inputBlocks : outputBlocks;
+        this.innerBlocks = turned ? outputBlocks : inputBlocks;
+        this.together = atATime / block;
     }
 
     /** Filters that are transformed at a time. */
@@ -46,48 +60,71 @@ final class WinogradFilters {
         return BLOCKS * block * block;
     }
 
-    /** Weights to points. */
-    Workers.Task toPoints(Binding.Floats weights, Binding.Floats points, WinogradStage stage) {
-        return task(stage, outputBlocks, inputBlocks, arrays -> (k, c, count) -> {
-            int inputs = count * block;
-            read(weights.buffer(), k, 1, c, count, arrays.packed);
-            for (int tap = 0; tap < FILTER; tap++) {
-                float[] taps = arrays.taps[tap];
-                for (int o = 0; o < block; o++) {
-                    for (int i = 0; i < inputs; i++) {
-                        taps[i * block + o] = arrays.packed[(o * inputs + i) * FILTER + tap];
-                    }
-                }
-            }
-            transform(arrays, count);
-            write(points.buffer(), arrays, k * inputBlocks + c, count);
-        });
+    /** How many times channels of the result are held. */
+    int pieces() {
+        return outerBlocks / together;
     }
 
-    /** Weights to the points of the convolution that carries gradients from outputs to inputs. */
-    Workers.Task toTurnedPoints(Binding.Floats weights, Binding.Floats points, WinogradStage stage) {
-        return task(stage, inputBlocks, outputBlocks, arrays -> (c, k, count) -> {
-            int filters = count * block * block;
-            read(weights.buffer(), k, count, c, 1, arrays.packed);
-            for (int tap = 0; tap < FILTER; tap++) {
-                float[] taps = arrays.taps[FILTER - 1 - tap];
-                for (int filter = 0; filter < filters; filter++) {
-                    taps[filter] = arrays.packed[filter * FILTER + tap];
-                }
+    /** Which block of the result's channels a piece begins with. */
+    int firstBlock(int piece) {
+        return piece * together;
+    }
+
+    /** Weights to points, if all are held at a time. */
+    Workers.Task toPoints(Binding.Floats weights, Binding.Floats points, WinogradStage stage) {
+        return task(stage, arrays -> blocks(weights, points, arrays));
+    }
+
+    /** Weights to the points of one piece. */
+    IntConsumer toPoints(Binding.Floats weights, Binding.Floats points, WinogradStage.Arrays arrays) {
+        Blocks work = blocks(weights, points, arrays);
+        return piece -> run(work, firstBlock(piece) * innerBlocks, firstBlock(piece + 1) * innerBlocks);
+    }
+
+    private Blocks blocks(Binding.Floats weights, Binding.Floats points, WinogradStage.Arrays arrays) {
+        return (outer, inner, count) -> {
+            if (turned) {
+                takeTurned(weights.buffer(), inner, outer, count, arrays);
+            } else {
+                take(weights.buffer(), outer, inner, count, arrays);
             }
             transform(arrays, count);
-            write(points.buffer(), arrays, c * outputBlocks + k, count);
-        });
+            for (int point = 0; point < POINTS; point++) {
+                points.buffer().put(point(point, outer, inner), arrays.points[point], 0, count * block * block);
+            }
+        };
+    }
+
+    private void take(FloatBuffer weights, int k, int c, int count, WinogradStage.Arrays arrays) {
+        int inputs = count * block;
+        read(weights, k, 1, c, count, arrays.packed);
+        for (int tap = 0; tap < FILTER; tap++) {
+            float[] taps = arrays.taps[tap];
+            for (int o = 0; o < block; o++) {
+                for (int i = 0; i < inputs; i++) {
+                    taps[i * block + o] = arrays.packed[(o * inputs + i) * FILTER + tap];
+                }
+            }
+        }
+    }
+
+    private void takeTurned(FloatBuffer weights, int k, int c, int count, WinogradStage.Arrays arrays) {
+        read(weights, k, count, c, 1, arrays.packed);
+        for (int tap = 0; tap < FILTER; tap++) {
+            float[] taps = arrays.taps[FILTER - 1 - tap];
+            for (int filter = 0; filter < count * block * block; filter++) {
+                taps[filter] = arrays.packed[filter * FILTER + tap];
+            }
+        }
     }
 
     /** Adds the gradient of the points to that of the weights. */
     Workers.Task addGradient(Binding.Floats points, Binding.Floats weightGradient, WinogradStage stage) {
-        return task(stage, outputBlocks, inputBlocks, arrays -> (k, c, count) -> {
+        return task(stage, arrays -> (k, c, count) -> {
             int inputs = count * block;
             int filters = inputs * block;
             for (int point = 0; point < POINTS; point++) {
-                int at = point(point, k * inputBlocks + c);
-                points.buffer().get(at, arrays.points[point], 0, filters);
+                points.buffer().get(point(point, k, c), arrays.points[point], 0, filters);
             }
             for (int column = 0; column < TILE; column++) {
                 WinogradTransforms.filterGradient(
@@ -119,19 +156,22 @@ final class WinogradFilters {
     }
 
     /** One piece of work per thread, made once: running allocates nothing. */
-    private static Workers.Task task(
-            WinogradStage stage, int outerBlocks, int innerBlocks, Function<WinogradStage.Arrays, Blocks> make) {
+    private Workers.Task task(WinogradStage stage, Function<WinogradStage.Arrays, Blocks> make) {
         List<Blocks> blocks = stage.threads().stream().map(make).toList();
-        return (part, parts) -> {
-            Blocks work = blocks.get(part);
-            int end = WinogradConvolutions.share(outerBlocks * innerBlocks, part + 1, parts);
-            int count;
-            for (int at = WinogradConvolutions.share(outerBlocks * innerBlocks, part, parts); at < end; at += count) {
-                int inner = at % innerBlocks;
-                count = Math.min(Math.min(BLOCKS, innerBlocks - inner), end - at);
-                work.run(at / innerBlocks, inner, count);
-            }
-        };
+        int all = outerBlocks * innerBlocks;
+        return (part, parts) -> run(
+                blocks.get(part),
+                WinogradConvolutions.share(all, part, parts),
+                WinogradConvolutions.share(all, part + 1, parts));
+    }
+
+    private void run(Blocks work, int from, int end) {
+        int count;
+        for (int at = from; at < end; at += count) {
+            int inner = at % innerBlocks;
+            count = Math.min(Math.min(BLOCKS, innerBlocks - inner), end - at);
+            work.run(at / innerBlocks, inner, count);
+        }
     }
 
     /** Where the filters of one output channel and one block of input channels start. */
@@ -157,13 +197,8 @@ final class WinogradFilters {
         }
     }
 
-    private int point(int number, int blockNumber) {
-        return (number * outputBlocks * inputBlocks + blockNumber) * block * block;
-    }
-
-    private void write(FloatBuffer points, WinogradStage.Arrays arrays, int blockNumber, int blocks) {
-        for (int point = 0; point < POINTS; point++) {
-            points.put(point(point, blockNumber), arrays.points[point], 0, blocks * block * block);
-        }
+    /** Where the points of a block lie among those that are held. */
+    private int point(int number, int outer, int inner) {
+        return ((number * together + outer % together) * innerBlocks + inner) * block * block;
     }
 }

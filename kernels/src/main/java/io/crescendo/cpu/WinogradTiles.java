@@ -12,7 +12,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <pre>
  *   image   (N, C/b, H, W, b)           b channels that fill a vector register
- *   points  (36, C/b, tiles, b)         tiles = samples of a chunk · ⌈rows/4⌉ · ⌈columns/4⌉
+ *   points  (36, C/b, tiles, b)         C of all channels or some, tiles = samples of a chunk · ⌈rows/4⌉ · ⌈columns/4⌉
  * </pre>
  *
  * <p>Tiles count 4×4 pixels of the convolution's output. A tile at the lower or right edge may hang over; what it has
@@ -26,6 +26,7 @@ final class WinogradTiles {
     private static final int STRIP_TILES = 32;
 
     private final int block;
+    private final int imageBlocks;
     private final int blocks;
     private final int height;
     private final int padTop;
@@ -44,6 +45,7 @@ final class WinogradTiles {
      *
      * @param block channels that lie together
      * @param channels C, a multiple of it
+     * @param channelsAtATime those whose points are held at a time
      * @param height rows of the tensor
      * @param width columns of the tensor
      * @param padTop rows of zeros above the first, for patches
@@ -55,6 +57,7 @@ final class WinogradTiles {
     WinogradTiles(
             int block,
             int channels,
+            int channelsAtATime,
             int height,
             int width,
             int padTop,
@@ -63,7 +66,8 @@ final class WinogradTiles {
             int outputWidth,
             int chunkRows) {
         this.block = block;
-        this.blocks = channels / block;
+        this.imageBlocks = channels / block;
+        this.blocks = channelsAtATime / block;
         this.height = height;
         this.padTop = padTop;
         this.padLeft = padLeft;
@@ -124,8 +128,13 @@ final class WinogradTiles {
         }
     }
 
-    /** y = Aᵀ M A of all tiles, and then the sum with another tensor and ReLU, if there are. */
+    /**
+     * y = Aᵀ M A of all tiles, and then the sum with another tensor and ReLU, if there are.
+     *
+     * @param firstBlock which block of the image's channels the first one of the points is
+     */
     void outputs(
+            int firstBlock,
             FloatBuffer points,
             @Nullable FloatBuffer addend,
             boolean relu,
@@ -148,7 +157,7 @@ final class WinogradTiles {
                         joinColumn(arrays.full[r], r, column, count, arrays.plane);
                     }
                 }
-                writePlane(arrays, strip, count, k, addend, relu, image);
+                writePlane(arrays, strip, count, firstBlock + k, addend, relu, image);
             }
         }
     }
@@ -172,7 +181,7 @@ final class WinogradTiles {
     }
 
     private int row(int sample, int y, int channelBlock) {
-        return ((sample * blocks + channelBlock) * height + y) * rowFloats;
+        return ((sample * imageBlocks + channelBlock) * height + y) * rowFloats;
     }
 
     /**

@@ -45,18 +45,20 @@ class SplitCpuTest {
      */
     private static final long[] SEEDS = {1, 2, 3};
 
-    /** Convolutions of 16 and 32 channels, with statistics, an addend, and ReLU before, after and within. */
+    /** Convolutions of 16 to 64 channels, with statistics, an addend, and ReLU before, after and within. */
     private static Value network(Layers l, Value images) {
         Value stem = l.conv(images, 16, 3, 1);
         Value wider = l.conv(l.tape().relu(l.norm(stem)), 32, 3, 1);
         Value inner = l.conv(l.tape().relu(l.norm(wider)), 16, 3, 1);
         Value added = l.tape().relu(l.tape().add(l.conv(inner, 32, 3, 1), wider));
-        Value padded = l.conv(added, 16, new Window(3, 3, 1, 1, 0, 2, 1, 1), 1, false);
+        // 64 outputs: small pieces are shared out by outputs, large ones by tiles.
+        Value most = l.tape().relu(l.tape().add(l.conv(added, 64, 3, 1), l.conv(wider, 64, 1, 1)));
+        Value padded = l.conv(most, 16, new Window(3, 3, 1, 1, 0, 2, 1, 1), 1, false);
         return l.tape().globalAveragePool(l.conv(padded, 16, 3, 2));
     }
 
     private static final NetworkCase CASE =
-            new NetworkCase("16 and 32 channels", BATCH, GHOST_BATCH, 3, 9, 11, 5, 0.1, SplitCpuTest::network);
+            new NetworkCase("16 to 64 channels", BATCH, GHOST_BATCH, 3, 9, 11, 5, 0.1, SplitCpuTest::network);
 
     @Test
     void directConvolutionsGiveTheUnsplitGradients() {
