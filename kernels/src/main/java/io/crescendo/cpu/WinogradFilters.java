@@ -98,23 +98,65 @@ final class WinogradFilters {
     private void take(FloatBuffer weights, int k, int c, int count, WinogradStage.Arrays arrays) {
         int inputs = count * block;
         read(weights, k, 1, c, count, arrays.packed);
-        for (int tap = 0; tap < FILTER; tap++) {
-            float[] taps = arrays.taps[tap];
-            for (int o = 0; o < block; o++) {
-                for (int i = 0; i < inputs; i++) {
-                    taps[i * block + o] = arrays.packed[(o * inputs + i) * FILTER + tap];
-                }
-            }
+        for (int o = 0; o < block; o++) {
+            unpack(arrays.packed, o * inputs, inputs, arrays.taps, o, block);
         }
     }
 
     private void takeTurned(FloatBuffer weights, int k, int c, int count, WinogradStage.Arrays arrays) {
         read(weights, k, count, c, 1, arrays.packed);
-        for (int tap = 0; tap < FILTER; tap++) {
-            float[] taps = arrays.taps[FILTER - 1 - tap];
-            for (int filter = 0; filter < count * block * block; filter++) {
-                taps[filter] = arrays.packed[filter * FILTER + tap];
-            }
+        unpack(arrays.packed, 0, count * block * block, arrays.turnedTaps, 0, 1);
+    }
+
+    /** Tap by tap of so many filters to its array; one loop that knows all nine is four times faster than nine. */
+    private static void unpack(float[] packed, int firstFilter, int filters, float[][] taps, int first, int step) {
+        float[] t0 = taps[0];
+        float[] t1 = taps[1];
+        float[] t2 = taps[2];
+        float[] t3 = taps[3];
+        float[] t4 = taps[4];
+        float[] t5 = taps[5];
+        float[] t6 = taps[6];
+        float[] t7 = taps[7];
+        float[] t8 = taps[8];
+        int from = firstFilter * FILTER;
+        int to = first;
+        for (int i = 0; i < filters; i++, from += FILTER, to += step) {
+            t0[to] = packed[from];
+            t1[to] = packed[from + 1];
+            t2[to] = packed[from + 2];
+            t3[to] = packed[from + 3];
+            t4[to] = packed[from + 4];
+            t5[to] = packed[from + 5];
+            t6[to] = packed[from + 6];
+            t7[to] = packed[from + 7];
+            t8[to] = packed[from + 8];
+        }
+    }
+
+    /** The reverse, which adds. */
+    private static void packAdding(float[][] taps, int first, int step, float[] packed, int firstFilter, int filters) {
+        float[] t0 = taps[0];
+        float[] t1 = taps[1];
+        float[] t2 = taps[2];
+        float[] t3 = taps[3];
+        float[] t4 = taps[4];
+        float[] t5 = taps[5];
+        float[] t6 = taps[6];
+        float[] t7 = taps[7];
+        float[] t8 = taps[8];
+        int from = first;
+        int to = firstFilter * FILTER;
+        for (int i = 0; i < filters; i++, from += step, to += FILTER) {
+            packed[to] += t0[from];
+            packed[to + 1] += t1[from];
+            packed[to + 2] += t2[from];
+            packed[to + 3] += t3[from];
+            packed[to + 4] += t4[from];
+            packed[to + 5] += t5[from];
+            packed[to + 6] += t6[from];
+            packed[to + 7] += t7[from];
+            packed[to + 8] += t8[from];
         }
     }
 
@@ -135,13 +177,8 @@ final class WinogradFilters {
                         arrays.halfFilters, row * TILE, 1, arrays.taps, row * TAPS, 1, filters);
             }
             read(weightGradient.buffer(), k, 1, c, count, arrays.packed);
-            for (int tap = 0; tap < FILTER; tap++) {
-                float[] taps = arrays.taps[tap];
-                for (int o = 0; o < block; o++) {
-                    for (int i = 0; i < inputs; i++) {
-                        arrays.packed[(o * inputs + i) * FILTER + tap] += taps[i * block + o];
-                    }
-                }
+            for (int o = 0; o < block; o++) {
+                packAdding(arrays.taps, o, block, arrays.packed, o * inputs, inputs);
             }
             FloatBuffer to = weightGradient.buffer();
             for (int o = 0; o < block; o++) {

@@ -4,6 +4,7 @@ import static io.crescendo.cpu.WinogradTransforms.OUTPUTS;
 import static io.crescendo.cpu.WinogradTransforms.TAPS;
 import static io.crescendo.cpu.WinogradTransforms.TILE;
 
+import java.util.Collections;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -38,6 +39,8 @@ final class WinogradStage {
         float[] packed = {};
         /** One array per tap. */
         float[][] taps = {};
+        /** The same arrays for filters turned by 180°. */
+        float[][] turnedTaps = {};
         /** Filters that have gone through one axis. */
         float[][] halfFilters = {};
         /** Filters that have gone through both. */
@@ -66,6 +69,8 @@ final class WinogradStage {
             for (Arrays arrays : byThread) {
                 arrays.packed = new float[TAPS * TAPS * filters];
                 arrays.taps = new float[TAPS * TAPS][filters];
+                arrays.turnedTaps = arrays.taps.clone();
+                Collections.reverse(java.util.Arrays.asList(arrays.turnedTaps));
                 arrays.halfFilters = new float[TILE * TAPS][filters];
                 arrays.points = new float[TILE * TILE][filters];
             }
