@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.crescendo.backend.DeviceMemoryException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -247,6 +248,29 @@ class BadInputTest {
                 .setErr(new PrintWriter(err, true))
                 .execute("greedy");
         assertMessage(new Run(status, "", err.toString()), UserError.FAILURE, "out of memory (Java heap space); split");
+    }
+
+    @Command(name = "large")
+    static final class Large implements Runnable {
+        @Override
+        public void run() {
+            throw DeviceMemoryException.ofPack("there is no room", 4, new OutOfMemoryError())
+                    .withPurpose("the model's weights");
+        }
+    }
+
+    @Test
+    void saysInOneLineThatAPackDoesNotFit() {
+        StringWriter err = new StringWriter();
+        int status = Main.commandLine()
+                .addSubcommand(new Large())
+                .setErr(new PrintWriter(err, true))
+                .execute("large");
+        assertMessage(
+                new Run(status, "", err.toString()),
+                UserError.FAILURE,
+                "crescendo: no memory for the model's weights: there is no room; ");
+        assertEquals(1, err.toString().lines().count(), err.toString());
     }
 
     @Test

@@ -33,7 +33,11 @@ public interface Backend extends AutoCloseable {
     /** The forward patterns this backend can run as one operation. */
     Set<Fusion> fusions();
 
-    /** A zeroed flat array of numbers outside the workspace, for packs and optimizer state. */
+    /**
+     * A zeroed flat array of numbers outside the workspace, for packs and optimizer state.
+     *
+     * @throws DeviceMemoryException if the device has no room for it
+     */
     DeviceMemory allocate(long elements);
 
     /**
@@ -83,6 +87,7 @@ public interface Backend extends AutoCloseable {
      * @param parameters layout of both
      * @param decayed which parameters weight decay applies to
      * @throws IllegalArgumentException if the model is another backend's or has another layout
+     * @throws DeviceMemoryException if the device has no room for the optimizer's state
      */
     UpdateKernel prepareUpdate(
             UpdateRule rule,
@@ -108,6 +113,7 @@ public interface Backend extends AutoCloseable {
      * Starts to compare the gradients of a model before and after each micro-batch; takes a copy of their pack.
      *
      * @param model of this backend
+     * @throws DeviceMemoryException if the device has no room for the copy
      */
     GradientNorms gradientNorms(ModelMemory model);
 

@@ -14,15 +14,27 @@ import io.crescendo.tensor.ParameterPack;
 public record ModelMemory(DeviceMemory weights, DeviceMemory gradients, DeviceMemory statistics)
         implements AutoCloseable {
 
-    /** Allocates the packs and initialises weights and statistics from a seed. */
+    /**
+     * Allocates the packs and initialises weights and statistics from a seed.
+     *
+     * @throws DeviceMemoryException that names the pack for which the device has no room
+     */
     public static ModelMemory allocate(Backend backend, Program program, long seed) {
         ModelMemory model = new ModelMemory(
-                backend.allocate(program.parameters()),
-                backend.allocate(program.parameters()),
-                backend.allocate(program.statistics()));
+                allocate(backend, program.parameters(), "the model's weights"),
+                allocate(backend, program.parameters(), "the model's gradients"),
+                allocate(backend, program.statistics(), "the model's statistics"));
         initialise(model.weights, program.parameters(), seed);
         initialise(model.statistics, program.statistics(), seed);
         return model;
+    }
+
+    private static DeviceMemory allocate(Backend backend, ParameterPack pack, String purpose) {
+        try {
+            return backend.allocate(pack);
+        } catch (DeviceMemoryException e) {
+            throw e.withPurpose(purpose);
+        }
     }
 
     private static void initialise(DeviceMemory memory, ParameterPack pack, long seed) {

@@ -1,6 +1,7 @@
 package io.crescendo.reference;
 
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.tensor.DType;
 import java.util.Arrays;
 
@@ -13,7 +14,16 @@ public final class ReferenceMemory implements DeviceMemory {
             throw new IllegalArgumentException("the reference backend holds at most " + ReferenceWorkspace.MOST_ELEMENTS
                     + " elements in one array, but " + elements + " were asked for; use a fast backend");
         }
-        values = new double[(int) elements];
+        try {
+            values = new double[(int) elements];
+        } catch (OutOfMemoryError e) {
+            long bytes = elements * Double.BYTES;
+            throw DeviceMemoryException.ofPack(
+                    "the Java heap, of at most " + Runtime.getRuntime().maxMemory()
+                            + " bytes, has no room for a flat array of " + bytes + " bytes",
+                    bytes,
+                    e);
+        }
     }
 
     /** The reference memory behind a handle, which must come from a reference backend. */

@@ -66,17 +66,18 @@ public record StepProfile(Program program, double stepSeconds, double updateSeco
      *
      * @param ghostBatch samples per batch-norm statistic
      * @param seconds how long it is measured, after half as long for warming up; five rounds in any case
-     * @throws io.crescendo.backend.DeviceMemoryException if the batch does not fit the device in one piece
+     * @throws io.crescendo.backend.DeviceMemoryException if the packs do not fit the device, or the batch in one piece
      */
     public static StepProfile measure(
             Backend backend, Network network, int batch, int ghostBatch, Optimizer optimizer, double seconds) {
         Program program = network.trainingProgram(batch, ghostBatch, 0, backend.fusions());
         Feed feed = Feed.noise(batch, network.channels() * network.height() * network.width(), network.classes(), SEED);
+        // The packs first: whether they fit is then no question of the batch.
         try (ModelMemory model = ModelMemory.allocate(backend, program, SEED);
-                LoweredProgram lowered = backend.lower(program);
-                Executable executable = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model);
                 UpdateKernel update =
-                        backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay())) {
+                        backend.prepareUpdate(optimizer.rule(), model, program.parameters(), optimizer.decay());
+                LoweredProgram lowered = backend.lower(program);
+                Executable executable = lowered.bind(WorkspacePlanner.plan(program, lowered.requirements()), model)) {
             Optional<DeviceTimer> timer = backend.timer();
             Optional<ResidentImages> images = backend.residentImages(new NoiseImages(network, batch, SEED));
             try {

@@ -71,6 +71,8 @@ public final class Trainer implements AutoCloseable {
      *     the message says which two
      * @throws IllegalStateException if the plan has no length
      * @throws io.crescendo.data.DataException if the training images cannot be read
+     * @throws io.crescendo.backend.DeviceMemoryException if the device has no room for weights, gradients, statistics
+     *     or the optimizer's state; the message says which
      */
     public Trainer(
             Backend backend,

@@ -3,6 +3,7 @@ package io.crescendo.reference;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
@@ -11,7 +12,9 @@ import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.Backends;
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.Feed;
+import io.crescendo.backend.ForwardingBackend;
 import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
 import io.crescendo.backend.ModelMemory;
@@ -20,8 +23,10 @@ import io.crescendo.backend.Rig;
 import io.crescendo.memory.MemoryRequirements;
 import io.crescendo.memory.WorkspacePlan;
 import io.crescendo.memory.WorkspacePlanner;
+import io.crescendo.tensor.ParameterPack;
 import java.util.Arrays;
 import java.util.EnumSet;
+import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -152,6 +157,42 @@ class ReferenceErrorsTest {
             refused(IllegalArgumentException.class, () -> memory.write(3, new float[3]), "3 to 6", "5 elements");
             refused(IllegalArgumentException.class, () -> memory.read(-1, new float[1]), "-1", "5 elements");
             refused(IllegalArgumentException.class, () -> backend.allocate(1L << 40), "" + (1L << 40));
+        }
+    }
+
+    @Test
+    void packsThatTheHeapHasNoRoomFor() {
+        long elements = Runtime.getRuntime().maxMemory() / Double.BYTES + 1;
+        assumeTrue(elements <= ReferenceWorkspace.MOST_ELEMENTS, "a heap that has room for any array");
+        try (ReferenceBackend backend = new ReferenceBackend()) {
+            refused(
+                    DeviceMemoryException.class,
+                    () -> backend.allocate(elements),
+                    "a flat array of " + elements * Double.BYTES + " bytes",
+                    "train a smaller network");
+        }
+    }
+
+    @Test
+    void thePackWithoutRoomIsNamed() {
+        int[] left = {0};
+        Backend backend = new ForwardingBackend() {
+            @Override
+            public DeviceMemory allocate(ParameterPack pack) {
+                if (left[0]-- == 0) {
+                    throw DeviceMemoryException.ofPack("there is no room", 4, new IllegalStateException());
+                }
+                return super.allocate(pack);
+            }
+        };
+        Program program = network.training(backend.fusions());
+        for (String pack : List.of("weights", "gradients", "statistics")) {
+            refused(
+                    DeviceMemoryException.class,
+                    () -> ModelMemory.allocate(backend, program, 1),
+                    "no memory for the model's " + pack + ": there is no room; ",
+                    "train a smaller network");
+            left[0] = pack.equals("weights") ? 1 : 2;
         }
     }
 

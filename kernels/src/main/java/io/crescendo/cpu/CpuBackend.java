@@ -6,6 +6,7 @@ import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
 import io.crescendo.backend.DeviceMemory;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.HostStepMetrics;
 import io.crescendo.backend.LoweredProgram;
@@ -131,8 +132,25 @@ final class CpuBackend implements Backend {
 
     @Override
     public DeviceMemory allocate(long elements) {
+        return allocate("a flat array of " + elements + " numbers", elements);
+    }
+
+    /** @param what for the message, for example {@code the optimizer's state} */
+    CpuDeviceMemory allocate(String what, long elements) {
         requireOpen();
-        return new CpuDeviceMemory(childScope(), elements);
+        NativeScope child = childScope();
+        try {
+            return new CpuDeviceMemory(child, elements);
+        } catch (OutOfMemoryError e) {
+            child.close();
+            long bytes = elements * Float.BYTES;
+            OptionalLong machine = memoryBytes();
+            throw DeviceMemoryException.ofPack(
+                    "the system has no room for " + what + ", " + bytes + " bytes"
+                            + (machine.isPresent() ? "; the machine has " + machine.getAsLong() + " in all" : ""),
+                    bytes,
+                    e);
+        }
     }
 
     /** The machine's, or what the container it runs in may use. */

@@ -35,7 +35,7 @@ final class CpuGradientNorms implements GradientNorms, Workers.Task {
     CpuGradientNorms(CpuBackend backend, ModelMemory model) {
         this.workers = backend.workers();
         this.pack = (CpuDeviceMemory) model.gradients();
-        this.copy = (CpuDeviceMemory) backend.allocate(pack.elements());
+        this.copy = backend.allocate("a copy of the gradients", pack.elements());
         this.gradients = pack.floats(0, pack.elements());
         this.before = copy.floats(0, copy.elements());
         int chunks = (gradients.limit() + CHUNK - 1) / CHUNK;

@@ -29,8 +29,7 @@ final class NativeMemory implements AutoCloseable {
         // the first touch takes 2 ms per megabyte. So the threads of the first step share it.
         block = Pointer.calloc(1, Math.addExact(bytes, alignment));
         if (block == null || block.isNull()) {
-            throw new OutOfMemoryError(
-                    "cannot allocate " + bytes + " bytes of native memory; lower the memory budget or the batch");
+            throw new OutOfMemoryError("cannot allocate " + bytes + " bytes of native memory");
         }
         address = (block.address() + alignment - 1) / alignment * alignment;
         if (large) {

@@ -23,7 +23,8 @@ final class UpdatePacks implements AutoCloseable {
 
     UpdatePacks(CpuBackend backend, UpdateRule rule, ModelMemory model) {
         for (int i = 0; i < rule.stateSlots(); i++) {
-            stateMemories.add((CpuDeviceMemory) backend.allocate(model.weights().elements()));
+            stateMemories.add(
+                    backend.allocate("the optimizer's state", model.weights().elements()));
         }
         gradientMemory = (CpuDeviceMemory) model.gradients();
         memories = new ArrayList<>(stateMemories);

@@ -9,6 +9,7 @@ import io.crescendo.autograd.Fusion;
 import io.crescendo.autograd.Program;
 import io.crescendo.backend.Backend;
 import io.crescendo.backend.BackendOptions;
+import io.crescendo.backend.DeviceMemoryException;
 import io.crescendo.backend.DeviceTimer;
 import io.crescendo.backend.GradientNorms;
 import io.crescendo.backend.ImageSource;
@@ -222,27 +223,42 @@ final class CudaBackend implements Backend {
 
     @Override
     public CudaDeviceMemory allocate(long elements) {
-        return allocate(elements, PackOrder.PLAIN);
+        return allocate(array(elements), elements, PackOrder.PLAIN);
     }
 
     @Override
     public CudaDeviceMemory allocate(ParameterPack pack) {
-        return allocate(pack.elements(), PackOrder.of(pack));
+        return allocate(array(pack.elements()), pack.elements(), PackOrder.of(pack));
     }
 
-    CudaDeviceMemory allocate(long elements, PackOrder order) {
+    private static String array(long elements) {
+        return "a flat array of " + elements + " numbers";
+    }
+
+    /** @param what for the message, for example {@code the optimizer's state} */
+    CudaDeviceMemory allocate(String what, long elements, PackOrder order) {
         if (elements < 0) {
             throw new IllegalArgumentException("the number of elements must not be negative, but is " + elements);
         }
         device.enter();
         CudaScope child = childScope();
         try {
-            return new CudaDeviceMemory(this, child, elements, order);
+            return new CudaDeviceMemory(this, child, what, elements, order);
         } catch (jcuda.CudaException e) {
             throw child.closeAfter(CudaCalls.failure("allocate " + elements + " numbers", e));
+        } catch (CudaException e) {
+            throw child.closeAfter(refused(Float.BYTES * elements, e));
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
         }
+    }
+
+    /** A failure to make something of the size of a pack, as a refusal if there was no memory for it. */
+    private RuntimeException refused(long bytes, CudaException e) {
+        return e.outOfMemory()
+                ? DeviceMemoryException.ofPack(
+                        "out of memory on " + device.properties().name() + ": " + e.getMessage(), bytes, e)
+                : e;
     }
 
     @Override
@@ -321,6 +337,8 @@ final class CudaBackend implements Backend {
             return new CudaUpdateKernel(this, child, rule, model, parameters, decayed);
         } catch (jcuda.CudaException e) {
             throw child.closeAfter(CudaCalls.failure("prepare the update " + rule, e));
+        } catch (CudaException e) { // what it keeps besides the state
+            throw child.closeAfter(refused((long) Float.BYTES * rule.stateSlots() * parameters.elements(), e));
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
         }
@@ -345,6 +363,8 @@ final class CudaBackend implements Backend {
             return new CudaGradientNorms(this, child, model);
         } catch (jcuda.CudaException e) {
             throw child.closeAfter(CudaCalls.failure("prepare to measure gradients", e));
+        } catch (CudaException e) {
+            throw child.closeAfter(refused(Float.BYTES * model.gradients().elements(), e));
         } catch (RuntimeException e) {
             throw child.closeAfter(e);
         }

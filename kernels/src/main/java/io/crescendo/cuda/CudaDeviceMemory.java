@@ -24,15 +24,18 @@ final class CudaDeviceMemory implements DeviceMemory {
 
     private record Shadow(DeviceBlock block, Kernels.Call cast) {}
 
-    /** Allocates inside a scope that the memory ends with, and ends. */
-    CudaDeviceMemory(CudaBackend backend, CudaScope scope, long elements, PackOrder order) {
+    /**
+     * Allocates inside a scope that the memory ends with, and ends.
+     *
+     * @param what for the message, for example {@code the optimizer's state}
+     */
+    CudaDeviceMemory(CudaBackend backend, CudaScope scope, String what, long elements, PackOrder order) {
         this.backend = backend;
         this.device = backend.device();
         this.scope = scope;
         this.elements = elements;
         this.order = order;
-        this.block = scope.own(DeviceBlock.allocate(
-                "a flat array of " + elements + " numbers", Math.multiplyExact(elements, (long) Float.BYTES)));
+        this.block = scope.own(DeviceBlock.allocate(what, Math.multiplyExact(elements, (long) Float.BYTES)));
         scope.onClose(device::await); // whatever still runs may use it
         fill();
     }

@@ -62,7 +62,7 @@ final class CudaUpdateKernel implements UpdateKernel {
         CudaDeviceMemory weights = (CudaDeviceMemory) model.weights();
         CudaDeviceMemory gradients = (CudaDeviceMemory) model.gradients();
         for (int i = 0; i < rule.stateSlots(); i++) {
-            CudaDeviceMemory slot = backend.allocate(parameters.elements(), weights.order());
+            CudaDeviceMemory slot = backend.allocate("the optimizer's state", parameters.elements(), weights.order());
             scope.own(slot);
             state.add(slot);
         }

@@ -40,6 +40,7 @@ import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -262,11 +263,47 @@ class CudaFailuresTest {
     void weightsThatDoNotFitAreSaidWithWhatIsFree() {
         try (CudaBackend backend = open(BackendOptions.DEFAULT)) {
             standIns.memory(standIns.usedBytes() + 500);
-            String message = String.valueOf(assertThrows(CudaException.class, () -> backend.allocate(192))
-                    .getMessage());
+            DeviceMemoryException refused = assertThrows(DeviceMemoryException.class, () -> backend.allocate(192));
+            String message = String.valueOf(refused.getMessage());
+            assertTrue(
+                    message.contains(
+                            "out of memory on " + backend.device().properties().name()),
+                    message);
             assertTrue(message.contains("768 bytes for a flat array of 192 numbers"), message);
             assertTrue(message.contains("(500 bytes) of the device's "), message);
+            assertTrue(message.contains("train a smaller network"), message);
+            assertEquals(768, refused.requestedBytes());
+            assertTrue(refused.isOfPack());
         }
+    }
+
+    /** Of whatever the packs are for, the first that does not fit is named, and nothing of it stays. */
+    @Test
+    void thePackThatDoesNotFitIsNamed() {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT)) {
+            Program program = CudaNetwork.training(BATCH, backend.fusions());
+            UpdateRule rule = new UpdateRule.Adam(0.999, 1e-8);
+            long before = standIns.usedBytes();
+            try (ModelMemory model = ModelMemory.allocate(backend, program, seed)) {
+                long held = standIns.usedBytes();
+                standIns.memory(held + 500);
+                requireRefused(
+                        "for the optimizer's state",
+                        () -> backend.prepareUpdate(rule, model, program.parameters(), p -> true));
+                requireRefused("for gradients before a micro-batch", () -> backend.gradientNorms(model));
+                assertEquals(held, standIns.usedBytes());
+            }
+            standIns.memory(before + 500);
+            requireRefused(
+                    "no memory for the model's weights: out of memory",
+                    () -> ModelMemory.allocate(backend, program, seed));
+        }
+    }
+
+    private static void requireRefused(String part, Executable call) {
+        DeviceMemoryException refused = assertThrows(DeviceMemoryException.class, call);
+        assertTrue(String.valueOf(refused.getMessage()).contains(part), refused.getMessage());
+        assertTrue(refused.isOfPack());
     }
 
     /** A graph needs memory of the driver's; what it launches does not, so the steps go on and give the same. */

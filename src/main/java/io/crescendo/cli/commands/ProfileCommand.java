@@ -85,7 +85,7 @@ public final class ProfileCommand implements Callable<Integer> {
             out.println();
             out.println(ProfileTable.text(profile));
         } catch (DeviceMemoryException e) { // nothing splits the batch here
-            throw e.withRemedy("; ask for fewer samples with --batch");
+            throw e.isOfPack() ? e : e.withRemedy("; ask for fewer samples with --batch");
         }
         out.flush();
         return 0;
