@@ -382,12 +382,20 @@ public final class StepPlanner implements AutoCloseable {
         return new PlannedProgram(program, lowered, plan);
     }
 
-    /** Compiles a program, and plans it anew if it turns out to need less memory than was reckoned with. */
+    /**
+     * Compiles a program, and plans it anew if it turns out to need less memory than was reckoned with. One that cannot
+     * be compiled is closed.
+     */
     synchronized PlannedProgram compile(PlannedProgram planned) {
         Program program = planned.program();
         MemoryRequirements requirements = planned.lowered().requirements();
         long reckoned = scratchBytes(program, requirements);
-        planned.lowered().compile();
+        try {
+            planned.lowered().compile();
+        } catch (RuntimeException | Error e) {
+            planned.close(); // nobody else has it any more
+            throw e;
+        }
         if (scratchBytes(program, requirements) == reckoned) {
             return planned;
         }

@@ -4,6 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.crescendo.autograd.Program;
+import io.crescendo.backend.Backend;
+import io.crescendo.backend.ForwardingBackend;
+import io.crescendo.backend.ForwardingLoweredProgram;
+import io.crescendo.backend.LoweredProgram;
 import io.crescendo.nn.BatchNorm;
 import io.crescendo.nn.Dense;
 import io.crescendo.nn.GlobalAveragePool;
@@ -34,6 +39,34 @@ class StepPlannerTest {
             assertEquals(List.of(512, 488), planner.plan(1000).microBatches());
             assertEquals(682, planner.largestInference(5000));
         }
+    }
+
+    @Test
+    void aProgramThatCannotBeCompiledIsClosed() {
+        int[] open = {0};
+        Backend backend = new ForwardingBackend() {
+            @Override
+            public LoweredProgram lower(Program program) {
+                open[0]++;
+                return new ForwardingLoweredProgram(super.lower(program)) {
+                    @Override
+                    public void compile() {
+                        throw new IllegalStateException("no memory to compile in");
+                    }
+
+                    @Override
+                    public void close() {
+                        open[0]--;
+                        super.close();
+                    }
+                };
+            }
+        };
+        try (StepPlanner planner = new StepPlanner(backend, NETWORK, 32, 0, Long.MAX_VALUE - 1)) {
+            PlannedProgram planned = planner.training(32);
+            assertThrows(IllegalStateException.class, () -> planner.compile(planned));
+        }
+        assertEquals(0, open[0], "programs that are not closed");
     }
 
     @Test
