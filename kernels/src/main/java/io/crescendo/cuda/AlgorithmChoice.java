@@ -181,7 +181,7 @@ final class AlgorithmChoice {
                 .max()
                 .orElse(0);
         boolean compiles = ConvolutionMethods.compiles(problem, ready);
-        ready.forEach(ConvolutionMethod::close);
+        closeAllBut(null, ready);
         return compiles ? Math.max(most, LEAST_WORKSPACE_BYTES) : most;
     }
 
@@ -243,13 +243,24 @@ final class AlgorithmChoice {
             ConvolutionMethod first = candidates.get(0);
             chosen = first instanceof GraphConvolution ? new KernelConvolution(problem, grids) : first;
         } finally {
-            for (ConvolutionMethod candidate : candidates) {
-                if (candidate != chosen) {
-                    candidate.close();
-                }
-            }
+            closeAllBut(chosen, candidates);
         }
         return chosen;
+    }
+
+    /** Closes the others; where one cannot be closed, all, for then nobody gets the chosen one. */
+    private static void closeAllBut(@Nullable ConvolutionMethod chosen, List<ConvolutionMethod> methods) {
+        CudaScope others = new CudaScope();
+        methods.stream().filter(method -> method != chosen).forEach(others::own);
+        try {
+            others.close();
+        } catch (RuntimeException e) {
+            CudaScope last = new CudaScope();
+            if (chosen != null) {
+                last.own(chosen);
+            }
+            throw last.closeAfter(e);
+        }
     }
 
     private static boolean fits(ConvolutionMethod method, long workspaceBytes, boolean deterministic) {

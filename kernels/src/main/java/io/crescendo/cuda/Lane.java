@@ -26,14 +26,18 @@ final class Lane {
     /**
      * Opens a stream of its own.
      *
-     * @param scope for what belongs to the lane, which ends with it
+     * @param scope for what belongs to the lane, which ends with it; empty again after a failure
      */
     Lane(CudaScope scope) {
         this.scope = scope;
         this.stream = scope.own(new CudaStream());
-        cudnnCreate(cudnn);
-        scope.onClose(() -> cudnnDestroy(cudnn));
-        cudnnSetStream(cudnn, new cudaStream_t(stream));
+        try {
+            cudnnCreate(cudnn);
+            scope.onClose(() -> cudnnDestroy(cudnn));
+            cudnnSetStream(cudnn, new cudaStream_t(stream));
+        } catch (jcuda.CudaException e) {
+            throw scope.closeAfter(e); // or a lane that is tried again leaves a stream each time
+        }
     }
 
     CudaStream stream() {

@@ -641,6 +641,31 @@ class ConvolutionMethodsTest {
         }
     }
 
+    /** The one that fails is given up by cuDNN all the same, says the stand-in; the others must be too. */
+    @Test
+    void whereADescriptorCannotBeGivenUpTheOtherCandidatesAre() throws IOException {
+        StandIns standIns = cuda.standIns();
+        try (CudaDevice device = CudaDevice.open(cuda.machine(), BackendOptions.DEFAULT)) {
+            device.enter();
+            String held = standIns.leaks();
+            int failures = 0;
+            for (boolean failed = true; failed && failures < 100; failures++) {
+                forgetChoices();
+                standIns.fail("cudnnDestroyTensorDescriptor", failures + 1, NOT_SUPPORTED);
+                AlgorithmChoice fresh = new AlgorithmChoice(); // knows nothing of what was measured before
+                try (AlgorithmChoice.Considered choice = fresh.consider(device, forward(3))) {
+                    choice.decide();
+                } catch (CudaException e) {
+                    assertTrue(String.valueOf(e.getMessage()).contains("release"), e.getMessage());
+                }
+                failed = standIns.failed();
+                standIns.fail("*", 0, 0);
+                assertEquals(held, standIns.leaks(), "failure " + failures);
+            }
+            assertTrue(failures > 3, failures + " descriptors");
+        }
+    }
+
     @Test
     void consideringMeasuresNothing() throws IOException {
         StandIns standIns = cuda.standIns();

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -529,6 +530,21 @@ class CudaAheadTest {
             assertEquals(Set.of(LARGE), training.steps.boundMicroBatches(), "one was closed");
             training.update(LARGE);
             assertEquals(waits, standIns.calls("cuStreamSynchronize") + standIns.calls("cuEventSynchronize"));
+        }
+    }
+
+    /** Each attempt to record ahead makes it anew. */
+    @Test
+    void aLaneThatCannotBeMadeLeavesNothing() {
+        StandIns standIns = cuda.standIns();
+        try (CudaBackend backend = open(Precision.FP32)) {
+            String held = standIns.leaks();
+            for (String call : List.of("cudnnCreate", "cudnnSetStream")) {
+                standIns.fail(call, 1, OUT_OF_MEMORY);
+                assertThrows(jcuda.CudaException.class, () -> backend.device().recording());
+                assertEquals(held, standIns.leaks(), call);
+            }
+            assertSame(backend.device().recording(), backend.device().recording());
         }
     }
 
