@@ -37,7 +37,7 @@ sealed interface DeviceRegion extends AutoCloseable permits MappedRegion, Moving
      * ask for the sizes, while what lies in the region is used.
      *
      * @return whether there is more to do, by another call
-     * @throws CudaException if the device has no memory left; what was prepared is given back then
+     * @throws CudaException if the device has little memory left; what was prepared is given back then
      */
     boolean prepare(long bytes);
 

@@ -20,6 +20,12 @@ final class MappedRegion implements DeviceRegion {
     /** Memory is prepared in pieces of this size: whoever wants the driver or the region meanwhile waits for one. */
     private static final long PIECE_BYTES = 32L << 20;
 
+    /**
+     * Preparing leaves this much free: the training thread needs memory meanwhile for graphs and for kernels that the
+     * driver loads when they are first used, and a step that is refused it fails.
+     */
+    static final long RESERVE_BYTES = 512L << 20;
+
     private final CudaDevice device;
     private final String what;
     private final long granularity;
@@ -109,14 +115,26 @@ final class MappedRegion implements DeviceRegion {
         if (closed || wanted <= mappedBytes || wanted > spanBytes) {
             return false;
         }
+        long piece = Math.min(wanted - mappedBytes, PIECE_BYTES);
         try {
-            map(Math.min(wanted - mappedBytes, PIECE_BYTES));
+            requireReserve(piece);
+            map(piece);
         } catch (CudaException e) {
             CudaScope undo = new CudaScope(device.health());
             undo.onClose(this::unmapPrepared); // others may need the rest
             throw undo.closeAfter(e);
         }
         return wanted > mappedBytes;
+    }
+
+    private void requireReserve(long bytes) {
+        long free = device.freeBytes();
+        if (free - bytes < RESERVE_BYTES) {
+            throw new CudaException(
+                    "cannot map " + bytes + " bytes for " + what + " ahead: of " + free + " that are free "
+                            + RESERVE_BYTES + " are kept for what runs meanwhile",
+                    new jcuda.CudaException("CUDA_ERROR_OUT_OF_MEMORY"));
+        }
     }
 
     /** Nothing uses what lies behind the capacity. */

@@ -533,6 +533,26 @@ class CudaAheadTest {
         }
     }
 
+    /** Or a step that runs meanwhile finds none for its graph, or for a kernel that is loaded when it is first used. */
+    @Test
+    void preparingLeavesMemoryForWhatRunsMeanwhile() {
+        StandIns standIns = cuda.standIns();
+        try (CudaBackend backend = open(Precision.FP32)) {
+            CudaWorkspace workspace = backend.workspace();
+            workspace.reserve(10 << 20);
+            long before = standIns.usedBytes();
+            long room = 100 << 20;
+            standIns.memory(before + room + MappedRegion.RESERVE_BYTES);
+            prepare(backend, (10 << 20) + room);
+            assertEquals(before + room, standIns.usedBytes(), "all that may be taken");
+            workspace.shrink(10 << 20);
+            prepare(backend, (10 << 20) + 2 * room);
+            assertEquals(before, standIns.usedBytes(), "what was prepared is given back");
+            assertTrue(standIns.peakBytes() <= before + room, "never was there less than the reserve");
+            workspace.reserve((10 << 20) + 2 * room); // who needs it now gets it
+        }
+    }
+
     /** Each attempt to record ahead makes it anew. */
     @Test
     void aLaneThatCannotBeMadeLeavesNothing() {
