@@ -16,11 +16,14 @@ import org.jspecify.annotations.Nullable;
  * been measured, so the libraries are set up, mostly; where such a recording fails nevertheless, the first launch does
  * it.
  *
- * <p>Where the device has no memory for a graph, the launches are put on the stream one by one, and the next time a
- * graph is tried again.
+ * <p>Where the device has no memory for a graph, the launches are put on the stream one by one. A graph is tried again
+ * after one time, two, four and so on: trying costs about as much as the launches.
  */
 final class Replay implements AutoCloseable {
     private static final Logger LOG = System.getLogger(Replay.class.getName());
+
+    /** So that it is noticed some time that there is memory again. */
+    private static final int MOST_TIMES_WITHOUT = 1024;
 
     private final CudaBackend backend;
     private final CudaDevice device;
@@ -28,6 +31,10 @@ final class Replay implements AutoCloseable {
     private final Item[] items;
     private @Nullable Recording recording;
     private boolean told;
+    /** How often no graph is tried, from now on and after the next refusal. */
+    private int timesWithout;
+
+    private int nextTimesWithout = 1;
 
     /**
      * One launch and whose it is.
@@ -59,13 +66,16 @@ final class Replay implements AutoCloseable {
     /** Puts all of it on the compute stream. */
     void launch() {
         try {
-            if (recording != null) {
+            if (!device.graphs()) {
+                enqueueOneByOne();
+            } else if (timesWithout > 0) {
+                timesWithout--;
+                enqueueAll(device.lane());
+            } else if (recording != null) {
                 launch(recording);
-            } else if (device.graphs()) {
+            } else {
                 enqueueAll(device.lane());
                 record();
-            } else {
-                enqueueOneByOne();
             }
         } catch (RuntimeException | Error e) {
             backend.recount(e);
@@ -76,6 +86,7 @@ final class Replay implements AutoCloseable {
     private void launch(Recording recorded) {
         try {
             recorded.launch(device.stream());
+            nextTimesWithout = 1;
         } catch (jcuda.CudaException e) {
             if (!CudaCalls.isOutOfMemory(e)) {
                 throw e;
@@ -113,6 +124,8 @@ final class Replay implements AutoCloseable {
     private void withoutGraph(CudaException reason) {
         LOG.log(told ? Level.DEBUG : Level.WARNING, "{0} runs without a graph: {1}", what, reason.getMessage());
         told = true;
+        timesWithout = nextTimesWithout;
+        nextTimesWithout = Math.min(2 * nextTimesWithout, MOST_TIMES_WITHOUT);
     }
 
     /** Records it while something else runs; does nothing if that is not possible. */

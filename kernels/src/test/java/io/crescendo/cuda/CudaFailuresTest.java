@@ -324,6 +324,34 @@ class CudaFailuresTest {
         assertEquals("", standIns.problem());
     }
 
+    /** Trying at every step would make each of them take twice as long, for as long as there is no memory. */
+    @ParameterizedTest
+    @ValueSource(strings = {"cuGraphInstantiateWithFlags", "cuGraphLaunch"})
+    void aGraphWithoutMemoryIsTriedMoreAndMoreRarely(String call) {
+        try (CudaBackend backend = open(BackendOptions.DEFAULT)) {
+            Replay replay =
+                    new Replay(backend, "a step", List.of(backend.metrics().taking()));
+            if (call.equals("cuGraphLaunch")) {
+                replay.launch(); // records it
+            }
+            List<Integer> tried = new ArrayList<>();
+            for (int time = 1; time <= 40; time++) {
+                standIns.fail(call, time < 20 ? 1 : 0, OUT_OF_MEMORY);
+                long before = standIns.calls(call);
+                replay.launch();
+                if (standIns.calls(call) > before) {
+                    tried.add(time);
+                }
+            }
+            assertEquals(List.of(1, 3, 6, 11, 20), tried.subList(0, 5), "after 1, 2, 4 and 8 times without");
+            long graphs = standIns.calls("cuGraphLaunch");
+            replay.launch();
+            assertEquals(graphs + 1, standIns.calls("cuGraphLaunch"), "from then on it is a graph");
+            backend.device().await();
+            replay.close();
+        }
+    }
+
     /** Each library has its own word for it. */
     @ParameterizedTest
     @CsvSource({"cudnnConvolutionForward, ALLOCATION_FAILED", "cublasGemmEx, CUBLAS_STATUS_ALLOC_FAILED"})
