@@ -132,7 +132,7 @@ class BadInputTest {
                         "batch: 1000\nbatchCap: null\n", "hybrid: batchCap is 800 by default: the cap of 800 samples"),
                 Arguments.of(
                         "scaleLearningRate: 5\nbatchCap: 9000\n",
-                        "hybrid: batch 9000 at epoch 12 is larger than the training set"),
+                        "increasing: batch 9000 at epoch 12 is larger than the training set"),
                 Arguments.of("learningRate: {schedule: cosine, initial: 0.1, factor: 3}\n", "factor has no meaning"),
                 Arguments.of("learningRate: {schedule: staircase, initial: 0.1, factor: 3}\n", "epochs is missing"),
                 Arguments.of("learningRate: {schedule: cosin, initial: 0.1}\n", "did you mean 'cosine'?"),

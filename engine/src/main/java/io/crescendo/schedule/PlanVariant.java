@@ -27,9 +27,7 @@ public enum PlanVariant {
         return switch (this) {
             case DECAYING -> decaying;
             case HYBRID ->
-                decaying.hasDecays()
-                        ? decaying.growBatchInstead(cap).hybrid(1)
-                        : decaying.growBatchInstead(halfWay(decaying, cap));
+                decaying.hasDecays() ? decaying.hybrid(1, cap) : decaying.growBatchInstead(halfWay(decaying, cap));
             case INCREASING -> decaying.growBatchInstead(cap);
         };
     }

@@ -107,10 +107,14 @@ public final class TrainingPlan {
      * @param cap the largest batch, in samples; what the device's memory or a tenth of the training set allows
      */
     public TrainingPlan growBatchInstead(long cap) {
+        return with(conversion.withGrowth(Conversion.ALL_DECAYS, requireCap("growBatchInstead", cap)), ragged, horizon);
+    }
+
+    private static long requireCap(String method, long cap) {
         if (cap < 1) {
-            throw new IllegalArgumentException("growBatchInstead: cap " + cap + " must be at least 1 sample");
+            throw new IllegalArgumentException(method + ": cap " + cap + " must be at least 1 sample");
         }
-        return with(conversion.withGrowth(Conversion.ALL_DECAYS, cap), ragged, horizon);
+        return cap;
     }
 
     /** {@link #growBatchInstead(long)} up to a tenth of the training set, where B much smaller than N still holds. */
@@ -125,6 +129,20 @@ public final class TrainingPlan {
      * @throws IllegalArgumentException if the learning rate has fewer decays; a smooth schedule has none
      */
     public TrainingPlan hybrid(int steps) {
+        return growingAt(steps, conversion.cap());
+    }
+
+    /**
+     * {@link #hybrid(int)} with a cap. Only these decays are checked: batches that growth at all of them would lead to
+     * may be larger than the training set.
+     *
+     * @param cap the largest batch, in samples
+     */
+    public TrainingPlan hybrid(int steps, long cap) {
+        return growingAt(steps, requireCap("hybrid", cap));
+    }
+
+    private TrainingPlan growingAt(int steps, long cap) {
         List<Double> decays = Conversion.decays(learningRate);
         if (steps < 0 || steps > decays.size()) {
             throw new IllegalArgumentException("the first " + steps
@@ -133,7 +151,7 @@ public final class TrainingPlan {
                     + "; a smooth schedule has none, and its batch grows all along or not at all");
         }
         double through = steps == 0 ? Conversion.NO_GROWTH : decays.get(steps - 1);
-        return with(conversion.withGrowth(through, conversion.cap()), ragged, horizon);
+        return with(conversion.withGrowth(through, cap), ragged, horizon);
     }
 
     /** The plan without growth: what falls is the learning rate. Scale and momentum remain as converted. */

@@ -3,6 +3,7 @@ package io.crescendo.schedule;
 import static io.crescendo.schedule.TrainingPlan.batch;
 import static io.crescendo.schedule.TrainingPlan.momentum;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
@@ -117,6 +118,19 @@ class NoiseScaleInvarianceTest {
         assertEquals(stated.table(), stated.hybrid(0).table());
         assertEquals(stated.growBatchInstead(1250).table(), stated.hybrid(3).table());
         assertSameNoise(stated, two, () -> "hybrid(2)");
+    }
+
+    /** The batch that growth at all decays would lead to is no concern of a plan that grows at the first of them. */
+    @Test
+    void hybridMayHaveACapAboveTheTrainingSet() {
+        TrainingPlan stated = TrainingPlan.of(Schedule.staircase(0.1, 0.2, 1, 2, 3), batch(10), momentum(0.9))
+                .forEpochs(4, 1000);
+        assertThrows(IllegalArgumentException.class, () -> stated.growBatchInstead(2000), "1250 at the end");
+        TrainingPlan hybrid = PlanVariant.HYBRID.of(stated, 2000);
+        assertEquals(List.of(10L, 50L), hybrid.distinctBatches());
+        assertEquals(hybrid.table(), stated.hybrid(1, 50).table());
+        assertEquals(List.of(10L, 40L), stated.hybrid(1, 40).distinctBatches());
+        assertSameNoise(stated, stated.hybrid(1, 40), () -> "hybrid(1, 40)");
     }
 
     @Test

@@ -113,6 +113,7 @@ class TrainingPlanErrorsTest {
                 refused("epochs", () -> plan.forEpochs(0, 50_000), "epochs 0.0"),
                 refused("samples", () -> plan.forEpochs(1, 0), "samplesPerEpoch 0"),
                 refused("cap 0", () -> plan.growBatchInstead(0), "cap 0"),
+                refused("cap 0 of a hybrid", () -> plan.hybrid(1, 0), "cap 0"),
                 refused("cap below the first batch", () -> plan.growBatchInstead(64), "64", "128; raise the cap, or"),
                 refused(
                         "cap below the scaled first batch",

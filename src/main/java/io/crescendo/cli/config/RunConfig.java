@@ -147,7 +147,7 @@ public record RunConfig(
         try {
             base = base.forEpochs(epochs, samplesPerEpoch);
             if (variant == PlanVariant.HYBRID && hybridSteps != 1) {
-                return hybrid(base.growBatchInstead(cap));
+                return base.hybrid(hybridSteps, cap);
             }
             return variant.of(base, cap);
         } catch (IllegalArgumentException e) {
@@ -159,15 +159,10 @@ public record RunConfig(
             if ((capped || first > samplesPerEpoch) && first > batch) {
                 keys.addAll(keysThatEnlarge());
             }
+            if (keys.isEmpty() && variant == PlanVariant.HYBRID && hybridSteps != 1) {
+                keys.add("hybridSteps is " + hybridSteps);
+            }
             throw keys.isEmpty() ? e : new IllegalArgumentException(String.join(", ", keys) + ": " + e.getMessage(), e);
-        }
-    }
-
-    private TrainingPlan hybrid(TrainingPlan growing) {
-        try {
-            return growing.hybrid(hybridSteps);
-        } catch (IllegalArgumentException e) {
-            throw new IllegalArgumentException("hybridSteps is " + hybridSteps + ": " + e.getMessage(), e);
         }
     }
 
