@@ -350,6 +350,18 @@ public final class TrainingPlan {
         return PlanWarnings.of(table(), conversion, Conversion.decays(learningRate), epochs());
     }
 
+    /** The highest momentum of any update. */
+    public double highestMomentum() {
+        double[] highest = {0};
+        // Between boundaries, which no stretch contains, schedules are monotone.
+        PlanWalk.walk(this, stretch -> {
+            double ends =
+                    Math.max(at(stretch.first()).momentum(), at(stretch.last()).momentum());
+            highest[0] = Math.max(highest[0], ends);
+        });
+        return highest[0];
+    }
+
     // ---- What the plan was told
 
     public double epochs() {

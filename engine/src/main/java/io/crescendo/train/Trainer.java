@@ -89,7 +89,7 @@ public final class Trainer implements AutoCloseable {
             throw new IllegalArgumentException("the plan is for " + plan.samplesPerEpoch()
                     + " samples per epoch, but the data set '" + training.name() + "' has " + training.size());
         }
-        double momentum = plan.at(plan.start()).momentum();
+        double momentum = plan.highestMomentum();
         if (optimizer.rule() instanceof UpdateRule.Sgd && momentum > 0) {
             throw new IllegalArgumentException("the plan counts on momentum " + momentum
                     + ", but the optimizer is plain SGD, which has none: noise scale and batches would be wrong; state"

@@ -368,11 +368,14 @@ class TrainerTest {
     }
 
     private static String refusal(Optimizer optimizer, Dataset training) {
+        return refusal(plan(RaggedEpoch.DROP), optimizer, training);
+    }
+
+    private static String refusal(TrainingPlan plan, Optimizer optimizer, Dataset training) {
         try (Backend backend = Backends.open("reference", BackendOptions.DEFAULT)) {
-            return String.valueOf(assertThrows(
-                            IllegalArgumentException.class,
-                            () -> trainer(backend, plan(RaggedEpoch.DROP), optimizer, training))
-                    .getMessage());
+            return String.valueOf(
+                    assertThrows(IllegalArgumentException.class, () -> trainer(backend, plan, optimizer, training))
+                            .getMessage());
         }
     }
 
@@ -380,6 +383,13 @@ class TrainerTest {
     void aMomentumThatTheOptimizerLacksIsRefused() {
         String message = refusal(Optimizer.sgd(0), ToyRun.TRAINING);
         assertTrue(message.contains("momentum 0.9") && message.contains("momentum(0)"), message);
+        for (Schedule rising :
+                List.of(TrainingPlan.momentum(0).then(2, TrainingPlan.momentum(0.9)), Schedule.linear(0, 0.95, 4))) {
+            TrainingPlan later = TrainingPlan.of(Schedule.constant(0.1), TrainingPlan.batch(30), rising)
+                    .forEpochs(4, ToyRun.TRAINING.size());
+            message = refusal(later, Optimizer.sgd(0), ToyRun.TRAINING);
+            assertTrue(message.contains("momentum 0.9") || message.contains("momentum 0.8"), message);
+        }
     }
 
     @Test
