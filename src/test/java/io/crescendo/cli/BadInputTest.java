@@ -93,6 +93,21 @@ class BadInputTest {
                 Arguments.of("momentum: -0.1\n", ":2: momentum must be in [0, 1)"),
                 Arguments.of("momentum:\n", ":2: momentum has no value"),
                 Arguments.of("momentum: null\n", ":2: momentum has no value"),
+                Arguments.of(
+                        "seed: 99999999999999999999\n",
+                        ":2: seed is 99999999999999999999, but must be a whole number from -9223372036854775808 to"
+                                + " 9223372036854775807"),
+                Arguments.of(
+                        "ghostBatch: 3000000000\n",
+                        ":2: ghostBatch is 3000000000, but must be a whole number from -2147483648 to 2147483647"),
+                Arguments.of("seed: .nan\n", ":2: seed is .nan, but must be a finite number"),
+                Arguments.of(
+                        "learningRate: {schedule: constant, initial: -.inf}\n",
+                        ":2: learningRate.initial is -.inf, but must be a finite number"),
+                Arguments.of(
+                        "learningRate: {schedule: staircase, initial: 1, factor: 0.2, epochs: [3, .nan]}\n",
+                        ":2: learningRate.epochs.[1] is .nan, but must be a finite number"),
+                Arguments.of("epochs: 1e400\n", ":2: epochs must be finite, but is beyond the largest number"),
                 Arguments.of("batch: many\n", "batch is 'many', but must be a whole number"),
                 Arguments.of("batch: 9000\n", "batch is 9000, which is more than the data set's 8000 training samples"),
                 Arguments.of("batch: 32\nbatch: 64\n", "Duplicate field 'batch'"),

@@ -1,7 +1,9 @@
 package io.crescendo.cli.config;
 
 import com.fasterxml.jackson.core.JsonLocation;
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.exc.InputCoercionException;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
@@ -11,6 +13,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.crescendo.cli.UserError;
 import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.charset.MalformedInputException;
 import java.nio.file.Files;
@@ -176,6 +179,16 @@ public final class ConfigSource {
             line = lineOf(path(mapping), text, line);
         }
         String at = at(place, line);
+        Throwable fault = e instanceof JsonMappingException && e.getCause() != null ? e.getCause() : e;
+        if (fault instanceof InputCoercionException tooLarge && e.getProcessor() instanceof JsonParser parser) {
+            boolean isInt = tooLarge.getTargetType() == int.class;
+            return at + number(parser) + ", but must be a whole number from "
+                    + (isInt ? Integer.MIN_VALUE : Long.MIN_VALUE) + " to "
+                    + (isInt ? Integer.MAX_VALUE : Long.MAX_VALUE);
+        }
+        if (fault.getCause() instanceof NumberFormatException && e.getProcessor() instanceof JsonParser parser) {
+            return at + number(parser) + ", but must be a finite number";
+        }
         if (e instanceof UnrecognizedPropertyException unknown) {
             List<String> known = Objects.requireNonNullElse(unknown.getKnownPropertyIds(), List.of()).stream()
                     .map(String::valueOf)
@@ -212,6 +225,16 @@ public final class ConfigSource {
                 + (context.getLine() == e.getProblemMark().getLine()
                         ? ""
                         : ", which began on line " + (context.getLine() + 1));
+    }
+
+    /** {@code seed is .nan}: faults of a number are the parser's own, which stands at it and knows its key. */
+    private static String number(JsonParser parser) {
+        String key = parser.getParsingContext().pathAsPointer().toString().substring(1);
+        try {
+            return key.replace('/', '.').replaceAll("\\.(\\d+)", ".[$1]") + " is " + parser.getText();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     private static String path(JsonMappingException e) {

@@ -47,7 +47,8 @@ public record LearningRateConfig(
                     "is '" + schedule + "', which is unknown" + Suggestion.didYouMean(schedule, NAMES) + " Known: "
                             + String.join(", ", NAMES));
         }
-        if (!(initial > 0) || Double.isInfinite(initial)) {
+        RunConfig.finite("learningRate.initial", initial);
+        if (!(initial > 0)) {
             throw new InvalidKeyException("learningRate.initial", "must be positive, but is " + initial);
         }
         boolean stairs = schedule.equals("staircase");

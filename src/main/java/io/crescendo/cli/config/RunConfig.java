@@ -98,7 +98,8 @@ public record RunConfig(
         positive("measureGradientNoise", measureGradientNoise);
         momentum("momentum", momentum);
         momentum("raiseMomentum", raiseMomentum);
-        if (!(weightDecay >= 0) || Double.isInfinite(weightDecay)) {
+        finite("weightDecay", weightDecay);
+        if (!(weightDecay >= 0)) {
             throw new InvalidKeyException("weightDecay", "must be at least 0, but is " + weightDecay);
         }
         if (!(labelSmoothing >= 0 && labelSmoothing < 1)) {
@@ -204,8 +205,18 @@ public record RunConfig(
         }
     }
 
+    /** What a file cannot say by a name it may by a number such as 1e400. */
+    static void finite(String key, double value) {
+        if (Double.isInfinite(value)) {
+            throw new InvalidKeyException(key, "must be finite, but is beyond the largest number, " + Double.MAX_VALUE);
+        }
+    }
+
     private static void positive(String key, @Nullable Number value) {
-        if (value != null && !(value.doubleValue() > 0 && value.doubleValue() < Double.POSITIVE_INFINITY)) {
+        if (value != null) {
+            finite(key, value.doubleValue());
+        }
+        if (value != null && !(value.doubleValue() > 0)) {
             throw new InvalidKeyException(key, "must be positive, but is " + value);
         }
     }
