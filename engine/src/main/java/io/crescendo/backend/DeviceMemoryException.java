@@ -8,15 +8,14 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>The workspace may hold less than before the refusal; programs that need more must not run until it was reserved
  * again. A trainer answers with smaller micro-batches. Those do not help where it was a pack that did not fit
- * ({@link #ofPack}).
+ * ({@link #isOfPack}).
  */
 public final class DeviceMemoryException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
     private static final String REMEDY_OF_PACK =
-            "; weights, gradients and an optimizer's state take the same whatever the"
-                    + " batch and the memory budget: free some of the device's memory, or train a smaller network, or with an"
-                    + " optimizer that keeps less";
+            "; weights, gradients and an optimizer's state take the same whatever the batch and the memory budget: free"
+                    + " some of the device's memory, or train a smaller network, or with an optimizer that keeps less";
 
     private final String facts;
     private final String remedy;

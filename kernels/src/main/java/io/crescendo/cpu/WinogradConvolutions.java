@@ -34,8 +34,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>IMPLEMENTATION NOTES. oneDNN itself has no such algorithm since 3.0. Two processor cores with AVX-512 spend about
  * 8.4 ps on a multiplication and addition of either convolution, 1.1 ns on taking one pixel of one channel to its
- * points or back, and 7 ns on a filter; {@link #share} weighs that. (Two slower ones of another maker: 14 ps, 1.5 ns
- * and 22 ns: filters weigh twice as much there, pixels the same.) What is chosen depends on the geometry, and on the
+ * points or back, and 7 ns on a filter; {@link #share} weighs that. What is chosen depends on the geometry, and on the
  * number of samples in one case: tensors past 2 GiB are left to the direct convolution. Splitting a batch changes
  * nothing all the same. What lies side by side is a shard ({@link Sharding}), and a shard so large is a single ghost
  * batch, or a single sample where there are no statistics, which no split divides; the ragged end of a batch is the

@@ -26,7 +26,6 @@ final class WinogradFilters {
     private static final int POINTS = TILE * TILE;
 
     private final int block;
-    private final int outputBlocks;
     private final int inputBlocks;
     private final boolean turned;
     /** Blocks of the convolution's outputs, which for turned filters are the inputs of the weights. */
@@ -37,7 +36,7 @@ final class WinogradFilters {
     private final int together;
 
     /**
-     * For a convolution's own weights.
+     * For the weights of one convolution.
      *
      * @param block channels that lie together
      * @param outputs K
@@ -47,11 +46,10 @@ final class WinogradFilters {
      */
     WinogradFilters(int block, int outputs, int inputs, boolean turned, int atATime) {
         this.block = block;
-        this.outputBlocks = outputs / block;
         this.inputBlocks = inputs / block;
         this.turned = turned;
-        this.outerBlocks = turned ? inputBlocks : outputBlocks;
-        this.innerBlocks = turned ? outputBlocks : inputBlocks;
+        this.outerBlocks = (turned ? inputs : outputs) / block;
+        this.innerBlocks = (turned ? outputs : inputs) / block;
         this.together = atATime / block;
     }
 

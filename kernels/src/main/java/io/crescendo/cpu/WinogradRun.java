@@ -15,53 +15,22 @@ import org.jspecify.annotations.Nullable;
  * their filters too. What is made before is read by each thread as often as it takes something, so it had better be
  * small.
  */
-final class WinogradRun {
-    private final CpuBackend backend;
-    private final WinogradStage stage;
-    private final WinogradTiles in;
-    private final WinogradTiles out;
-    private final WinogradFilters transforms;
-    private final Binding.Floats weights;
-    private final List<Binding.Floats> filters;
-    private final Binding.Floats image;
-    private final List<Binding.Floats> patches;
-    private final List<Step> products;
-    private final List<Binding.Floats> sums;
-    private final Binding.@Nullable Floats addend;
-    private final boolean relu;
-    private final Binding.Floats result;
-    private final Shard none = new Shard(); // a primitive does not look at it
-
-    WinogradRun(
-            CpuBackend backend,
-            WinogradStage stage,
-            WinogradTiles in,
-            WinogradTiles out,
-            WinogradFilters transforms,
-            Binding.Floats weights,
-            List<Binding.Floats> filters,
-            Binding.Floats image,
-            List<Binding.Floats> patches,
-            List<Step> products,
-            List<Binding.Floats> sums,
-            Binding.@Nullable Floats addend,
-            boolean relu,
-            Binding.Floats result) {
-        this.backend = backend;
-        this.stage = stage;
-        this.in = in;
-        this.out = out;
-        this.transforms = transforms;
-        this.weights = weights;
-        this.filters = filters;
-        this.image = image;
-        this.patches = patches;
-        this.products = products;
-        this.sums = sums;
-        this.addend = addend;
-        this.relu = relu;
-        this.result = result;
-    }
+record WinogradRun(
+        CpuBackend backend,
+        WinogradStage stage,
+        WinogradTiles in,
+        WinogradTiles out,
+        WinogradFilters transforms,
+        Binding.Floats weights,
+        List<Binding.Floats> filters,
+        Binding.Floats image,
+        List<Binding.Floats> patches,
+        List<Step> products,
+        List<Binding.Floats> sums,
+        Binding.@Nullable Floats addend,
+        boolean relu,
+        Binding.Floats result) {
+    private static final Shard NONE = new Shard(); // a primitive does not look at it
 
     /** So many rows of tiles at a time. */
     Step byTiles(int rows, int chunk) {
@@ -73,7 +42,7 @@ final class WinogradRun {
             for (int from = WinogradConvolutions.share(rows, part, parts); from < end; from += chunk) {
                 int to = Math.min(end, from + chunk);
                 in.patches(image.buffer(), points, arrays, from, from, to);
-                products.get(part).run(none); // what lies at points beyond the last tile goes nowhere
+                products.get(part).run(NONE); // what lies at points beyond the last tile goes nowhere
                 outputs(part, 0, from, to);
             }
         };
@@ -98,7 +67,7 @@ final class WinogradRun {
             int end = WinogradConvolutions.share(transforms.pieces(), part + 1, parts);
             for (int piece = WinogradConvolutions.share(transforms.pieces(), part, parts); piece < end; piece++) {
                 toPoints.get(part).accept(piece);
-                products.get(part).run(none);
+                products.get(part).run(NONE);
                 outputs(part, transforms.firstBlock(piece), 0, rows);
             }
         };

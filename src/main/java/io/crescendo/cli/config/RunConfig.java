@@ -213,10 +213,11 @@ public record RunConfig(
     }
 
     private static void positive(String key, @Nullable Number value) {
-        if (value != null) {
-            finite(key, value.doubleValue());
+        if (value == null) {
+            return;
         }
-        if (value != null && !(value.doubleValue() > 0)) {
+        finite(key, value.doubleValue());
+        if (!(value.doubleValue() > 0)) {
             throw new InvalidKeyException(key, "must be positive, but is " + value);
         }
     }
